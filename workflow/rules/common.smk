@@ -1,0 +1,50 @@
+import json
+import shlex
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+
+from selectimprove import publish
+from selectimprove.config import ParamsError
+from selectimprove.params import load_params
+from selectimprove.plan import MODULES, RESULTS, Plan
+
+try:
+    PLAN = Plan(load_params(Path(workflow.basedir) / "params.yaml", dict(config)))
+except ParamsError as error:
+    sys.exit(str(error))
+
+PUBLISHED = publish.published_files(PLAN)
+
+
+wildcard_constraints:
+    name=r"[^/]+",
+
+
+def get_artifact(stage, wildcards):
+    """Look an artifact up by its name, which ends with its key."""
+    try:
+        return PLAN.artifacts[stage][wildcards.name]
+    except KeyError:
+        raise WorkflowError(f"params.yaml asks for no results/{stage}/{wildcards.name}")
+
+
+def get_inputs(stage):
+    """Return an input function: what the artifact's inputs leave when they are complete."""
+    return lambda wildcards: [
+        ancient(str(artifact.done)) for artifact in get_artifact(stage, wildcards).inputs.values()
+    ]
+
+
+def get_arguments(stage):
+    """Return a params function: the arguments with which the stage's module makes the artifact."""
+
+    def arguments(wildcards):
+        artifact = get_artifact(stage, wildcards)
+        words = [f"selectimprove.{MODULES[stage]}", "--config", artifact.config.model_dump_json()]
+        for role, source in artifact.inputs.items():
+            words += ["--input", f"{role}={source.folder}"]
+        return shlex.join([*words, "--output", str(artifact.folder)])
+
+    return arguments

@@ -1,0 +1,24 @@
+rule draw_exhibit:
+    input:
+        get_inputs("exhibits"),
+    output:
+        "results/exhibits/{name}/provenance.json",
+    log:
+        "results/logs/exhibits/{name}.log",
+    params:
+        arguments=get_arguments("exhibits"),
+    message:
+        "Drawing {wildcards.name}"
+    shell:
+        "python -m {params.arguments} > {log} 2>&1"
+
+
+rule publish_exhibits:
+    input:
+        [ancient(str(artifact.done)) for artifact in [*PLAN.figures.values(), *PLAN.tables.values()]],
+    output:
+        PUBLISHED,
+    message:
+        "Publishing figures and tables to results/"
+    run:
+        publish.publish(PLAN)

@@ -1,0 +1,45 @@
+rule pretrain_base:
+    input:
+        get_inputs("base"),
+    output:
+        "results/base/{name}/provenance.json",
+    log:
+        "results/logs/base/{name}.log",
+    params:
+        arguments=get_arguments("base"),
+    message:
+        "Pretraining the base model {wildcards.name}"
+    shell:
+        "python -m {params.arguments} > {log} 2>&1"
+
+
+rule train_sft:
+    input:
+        get_inputs("sft"),
+    output:
+        "results/sft/{name}/provenance.json",
+    log:
+        "results/logs/sft/{name}.log",
+    params:
+        arguments=get_arguments("sft"),
+    message:
+        "Fine-tuning {wildcards.name}"
+    shell:
+        "python -m {params.arguments} > {log} 2>&1"
+
+
+rule train_grpo:
+    input:
+        get_inputs("rl"),
+    output:
+        "results/rl/{name}/provenance.json",
+    log:
+        "results/logs/rl/{name}.log",
+    params:
+        arguments=get_arguments("rl"),
+    # The longest jobs go first, so that both ends of the graph finish together.
+    priority: 10
+    message:
+        "Training {wildcards.name} with GRPO"
+    shell:
+        "python -m {params.arguments} > {log} 2>&1"

@@ -1,0 +1,1 @@
+"""Reproduction of *Select and Improve: Understanding the Mechanics of Post-Training for Reasoning* (arXiv:2606.13125)."""

@@ -1,0 +1,222 @@
+"""The typed config: `params.yaml` as the user writes it, and what each stage is given of it.
+
+Values live in ``params.yaml`` and the overlays in ``workflow/scales``; here are only their types. What must hold between
+them is checked in `selectimprove.params`, and the JSON schema in ``workflow/schemas`` is generated from these types.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from selectimprove.field import is_prime
+
+
+class ParamsError(ValueError):
+    """A user's mistake, said in one line."""
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _prime(order: int) -> int:
+    if not is_prime(order):
+        raise ValueError(f"{order} is not prime; use a prime such as 11 or 13")
+    return order
+
+
+def _step_range(steps: tuple[int, int]) -> tuple[int, int]:
+    if not 1 <= steps[0] <= steps[1]:
+        raise ValueError(f"[{steps[0]}, {steps[1]}] is no range of steps; use [fewest, most] with 1 <= fewest <= most")
+    return steps
+
+
+def _shares(shares: dict[str, float]) -> dict[str, float]:
+    if abs(sum(shares.values()) - 1) > 1e-9:
+        raise ValueError(f"the shares add up to {sum(shares.values()):g}, not to 1")
+    return shares
+
+
+Order = Annotated[int, AfterValidator(_prime)]
+StepRange = Annotated[tuple[int, int], AfterValidator(_step_range)]
+Positive = Annotated[int, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0)]
+
+
+class Task(Strict):
+    field_order: Order
+    relabel_seed: Natural
+    ring_size: Positive
+    split_shares: Annotated[
+        dict[Literal["sft_train", "sft_validation", "rl", "test"], Share],
+        Field(min_length=4),
+        AfterValidator(_shares),
+    ]
+
+
+class Model(Strict):
+    hidden_size: Positive
+    n_layers: Positive
+    n_heads: Positive
+    intermediate_size: Positive
+    rope_theta: Rate
+    initializer_range: Rate
+
+
+class Base(Strict):
+    n_steps: Positive
+    batch_size: Positive
+    learning_rate: Rate
+    warmup_steps: Natural
+    drill_share: Share
+    backward_share: Share
+    guess_share: Share
+    max_chain_steps: Positive
+    backward_continue: Share
+
+
+class Sft(Strict):
+    n_train: Positive
+    n_validation: Positive
+    steps: StepRange
+    evaluation_share: Share
+    learning_rate: Rate
+    batch_size: Positive
+    n_epochs: Positive
+    warmup_steps: Natural
+
+
+class Rl(Strict):
+    n_prompts: Positive
+    n_steps: Positive
+    prompts_per_step: Positive
+    group_size: Annotated[int, Field(ge=2)]
+    learning_rate: Rate
+    warmup_steps: Natural
+    beta: Annotated[float, Field(ge=0)]
+    temperature: Rate
+    checkpoint_every: Positive
+
+
+class Evaluation(Strict):
+    temperature: Rate
+    n_samples: Positive
+    n_problems: Positive
+    step_ranges: Annotated[list[StepRange], Field(min_length=1)]
+
+
+class Statistics(Strict):
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    n_bootstrap: Positive
+
+
+class RlProblems(Strict):
+    steps: StepRange
+    evaluation_share: Share
+
+
+class Experiment(Strict):
+    field_order: Order | None = None
+    sft_mixes: Annotated[list[str], Field(min_length=1)]
+    rl_problems: list[str]
+
+
+class Exhibit(Strict):
+    """A figure or a table: what it shows and how."""
+
+    experiment: str
+    caption: Annotated[str, Field(min_length=1)]
+    plot: dict[str, int | float | str | list[float] | list[int]] = {}
+
+
+class Params(Strict):
+    """All of ``params.yaml``, after the overlay of the scale."""
+
+    scale: str
+    seeds: Annotated[list[int], Field(min_length=1)]
+    task: Task
+    model: Model
+    base: Base
+    sft: Sft
+    rl: Rl
+    evaluation: Evaluation
+    statistics: Statistics
+    sft_mixes: dict[str, Share]
+    rl_problems: dict[str, RlProblems]
+    experiments: dict[str, Experiment]
+    figures: dict[str, Exhibit]
+    tables: dict[str, Exhibit]
+
+
+class ProblemsStage(Strict):
+    """One set of problems."""
+
+    seed: int
+    task: Task
+    split: str
+    n_problems: Positive
+    steps: StepRange
+    evaluation_share: Share
+
+
+class DemonstrationsStage(Strict):
+    """Responses to one set of problems."""
+
+    seed: int
+    task: Task
+    forward_share: Share
+
+
+class BaseStage(Strict):
+    seed: int
+    task: Task
+    model: Model
+    base: Base
+
+
+class SftStage(Strict):
+    seed: int
+    learning_rate: Rate
+    batch_size: Positive
+    n_epochs: Positive
+    warmup_steps: Natural
+
+
+class RlStage(Strict):
+    seed: int
+    rl: Rl
+
+
+class EvaluationStage(Strict):
+    seed: int
+    temperature: Rate
+    n_samples: Positive
+
+
+class LabelStage(Strict):
+    task: Task
+
+
+class Run(Strict):
+    """One model of an experiment; ``training`` is ``sft`` or a key of ``rl_problems``."""
+
+    sft: str
+    training: str
+    seed: int
+
+
+class MeasureStage(Strict):
+    field_order: Order
+    runs: list[Run]
+    step_ranges: list[StepRange]
+    statistics: Statistics
+
+
+class ExhibitStage(Strict):
+    name: str
+    scale: str
+    caption: str
+    plot: dict
+    notebook: str

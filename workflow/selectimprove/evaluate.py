@@ -1,0 +1,66 @@
+"""Evaluation: generations of every kept checkpoint on held-out problems.
+
+Writes ``generations.parquet``, a row a generation: `rl_step` (0 is the SFT model), `problem_set`, `problem_id`, `sample`,
+`completion`. Nothing is scored here: labels, rewards and pass rates are computed from these rows.
+"""
+
+import zlib
+from pathlib import Path
+
+import pandas as pd
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from selectimprove.config import EvaluationStage
+from selectimprove.sampling import sample_completions
+from selectimprove.stage import run_stage
+from selectimprove.training import prepare_torch
+
+
+def checkpoints_of(folder: Path) -> dict[int, Path]:
+    """List the models of an SFT or RL artifact by RL step."""
+    if (folder / "model").is_dir():
+        return {0: folder / "model"}
+    return {int(path.name.split("-")[1]): path for path in sorted((folder / "checkpoints").iterdir())}
+
+
+def evaluate_checkpoints(config: EvaluationStage, inputs: dict[str, Path], folder: Path) -> None:
+    """Sample from every checkpoint of ``policy`` on every other input, each a set of problems."""
+    prepare_torch(config.seed)
+    problem_sets = {
+        role: pd.read_parquet(path / "problems.parquet") for role, path in inputs.items() if role != "policy"
+    }
+    parts = []
+    for rl_step, checkpoint in checkpoints_of(inputs["policy"]).items():
+        # A part is kept a checkpoint, so that a killed evaluation goes on where it was.
+        part = folder / f"part-{rl_step:04d}.parquet"
+        parts.append(part)
+        if part.exists():
+            continue
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+        model = AutoModelForCausalLM.from_pretrained(checkpoint)
+        rows = []
+        for problem_set, problems in problem_sets.items():
+            completions = sample_completions(
+                model,
+                tokenizer,
+                problems["prompt"].tolist(),
+                config.temperature,
+                config.n_samples,
+                int(problems["n_steps"].max()),
+                zlib.crc32(f"{config.seed}/{rl_step}/{problem_set}".encode()),
+            )
+            rows += [
+                {"rl_step": rl_step, "problem_set": problem_set, "problem_id": p, "sample": s, "completion": completion}
+                for p, samples in zip(problems["problem_id"], completions, strict=True)
+                for s, completion in enumerate(samples)
+            ]
+        temporary = part.with_suffix(".tmp")
+        pd.DataFrame(rows).to_parquet(temporary, index=False)
+        temporary.replace(part)
+    pd.concat(map(pd.read_parquet, parts)).to_parquet(folder / "generations.parquet", index=False)
+    for part in parts:
+        part.unlink()
+
+
+if __name__ == "__main__":
+    run_stage(EvaluationStage, evaluate_checkpoints)

@@ -1,0 +1,44 @@
+"""Exhibits: a figure or table, drawn by its notebook.
+
+papermill runs ``workflow/notebooks/<name>.ipynb`` on the measures of the experiment and keeps the executed copy. The notebook
+writes a figure as PDF, SVG and PNG with the data that it plots, or a table as CSV, as Markdown and as metrics.
+"""
+
+import os
+from pathlib import Path
+
+import papermill
+
+from selectimprove.config import ExhibitStage, ParamsError
+from selectimprove.params import NOTEBOOKS
+from selectimprove.stage import run_stage
+
+
+def draw_exhibit(config: ExhibitStage, inputs: dict[str, Path], folder: Path) -> None:
+    """Run the notebook of the exhibit ``config.name``."""
+    # Fixed time stamps and identifiers make figures bit-equal from run to run.
+    os.environ["SOURCE_DATE_EPOCH"] = "0"
+    os.environ["PYTHONHASHSEED"] = "0"
+    try:
+        papermill.execute_notebook(
+            NOTEBOOKS / f"{config.name}.ipynb",
+            folder / "notebook.ipynb",
+            parameters={
+                "measures": str(inputs["measures"].resolve()),
+                "folder": str(folder.resolve()),
+                "name": config.name,
+                "scale": config.scale,
+                "plot": config.plot,
+            },
+            kernel_name="python3",
+            progress_bar=False,
+        )
+    except papermill.PapermillExecutionError as error:
+        raise ParamsError(f"{config.name}.ipynb, cell {error.exec_count}: {error.ename}: {error.evalue}") from error
+    body = folder / "body.md"
+    table = f"\n{body.read_text()}" if body.exists() else ""
+    (folder / f"{config.name}.md").write_text(f"{config.caption}\n{table}")
+
+
+if __name__ == "__main__":
+    run_stage(ExhibitStage, draw_exhibit)

@@ -1,0 +1,170 @@
+"""Reading `params.yaml`: the overlay of the scale, the checks, and errors that a person can act on.
+
+All mistakes are reported at once, one line each, as ``file: key: what is wrong and what would be right``.
+"""
+
+import difflib
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from selectimprove.config import Params, ParamsError
+from selectimprove.problems import count_chains
+
+SCALES = Path(__file__).parents[1] / "scales"
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+
+def read_yaml(path: Path) -> dict:
+    """Read a YAML file that holds a mapping.
+
+    Raises
+    ------
+    ParamsError
+        If there is no such file, it is not YAML, or not a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ParamsError(f"{path.name}: no such file") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise ParamsError(f"{path.name}: {line}not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path.name}: expected keys with values, found {type(content).__name__}")
+    return content
+
+
+def merge(below: dict, above: dict) -> dict:
+    """Lay one nested mapping over another; lists and values are replaced whole."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def load_params(path: Path, overrides: dict | None = None) -> Params:
+    """Read, overlay and check the params.
+
+    Parameters
+    ----------
+    path : Path
+        ``params.yaml``; the values of the laptop scale.
+    overrides : dict, optional
+        Laid over everything, as from ``snakemake --config``.
+
+    Returns
+    -------
+    Params
+
+    Raises
+    ------
+    ParamsError
+        With all mistakes, one line each.
+    """
+    values = merge(read_yaml(path), overrides or {})
+    scale = values.get("scale")
+    scales = {"laptop": None} | {file.stem: file for file in sorted(SCALES.glob("*.yaml"))}
+    if scale not in scales:
+        raise ParamsError(f"{path.name}: scale: '{scale}' is unknown; use one of {', '.join(scales)}")
+    source = path.name
+    if scales[scale]:
+        source = f"{path.name} with {scales[scale].name}"
+        values = merge(merge(read_yaml(path), read_yaml(scales[scale])), overrides or {})
+    try:
+        params = Params.model_validate(values)
+    except ValidationError as error:
+        raise ParamsError("\n".join(f"{source}: {_describe(mistake)}" for mistake in error.errors())) from None
+    mistakes = [f"{source}: {mistake}" for mistake in _contradictions(params)]
+    if mistakes:
+        raise ParamsError("\n".join(mistakes))
+    return params
+
+
+def _describe(mistake: dict) -> str:
+    key = ".".join(str(part) for part in mistake["loc"] if part != "[key]")
+    if mistake["type"] == "extra_forbidden":
+        return f"{key}: unknown key{_suggestion(mistake['loc'])}"
+    message = mistake["msg"].removeprefix("Value error, ")
+    given = "" if mistake["type"] in ("missing", "value_error") else f", not {mistake['input']!r}"
+    return f"{key}: {message[0].lower()}{message[1:]}{given}"
+
+
+def _suggestion(location: tuple) -> str:
+    names = list(Params.model_fields)
+    annotation = Params
+    for part in location[:-1]:
+        field = getattr(annotation, "model_fields", {}).get(part)
+        inner = field.annotation if field else annotation
+        # Below a mapping such as `experiments`, any name leads to the mapping's value type.
+        annotation = inner.__args__[1] if getattr(inner, "__origin__", None) is dict else inner
+    names = list(getattr(annotation, "model_fields", {})) or names
+    close = difflib.get_close_matches(str(location[-1]), names, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known here: {', '.join(names)}"
+
+
+def _unknown(key: str, name: str, known) -> list[str]:
+    if name in known:
+        return []
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return [f"{key}: '{name}' is unknown; " + (f"did you mean '{close[0]}'?" if close else f"use one of {', '.join(known)}")]
+
+
+def _contradictions(params: Params) -> list[str]:
+    mistakes = []
+    for name, experiment in params.experiments.items():
+        for mix in experiment.sft_mixes:
+            mistakes += _unknown(f"experiments.{name}.sft_mixes", mix, params.sft_mixes)
+        for problems in experiment.rl_problems:
+            mistakes += _unknown(f"experiments.{name}.rl_problems", problems, params.rl_problems)
+    for kind, exhibits in (("figures", params.figures), ("tables", params.tables)):
+        for name, exhibit in exhibits.items():
+            mistakes += _unknown(f"{kind}.{name}.experiment", exhibit.experiment, params.experiments)
+            if not (NOTEBOOKS / f"{name}.ipynb").is_file():
+                mistakes.append(f"{kind}.{name}: there is no workflow/notebooks/{name}.ipynb; add it or remove the entry")
+    if "sft" in params.rl_problems:
+        mistakes.append("rl_problems.sft: 'sft' names the models before RL; choose another name")
+    if params.model.hidden_size % params.model.n_heads:
+        mistakes.append(f"model.n_heads: {params.model.n_heads} heads do not divide hidden_size {params.model.hidden_size}")
+    if params.rl.prompts_per_step > params.rl.n_prompts:
+        mistakes.append(f"rl.prompts_per_step: {params.rl.prompts_per_step} is more than n_prompts {params.rl.n_prompts}")
+    return mistakes + _lengths(params) + _capacities(params)
+
+
+def _lengths(params: Params) -> list[str]:
+    most = {
+        "base.max_chain_steps": params.base.max_chain_steps,
+        "sft.steps": params.sft.steps[1],
+        "evaluation.step_ranges": max(steps[1] for steps in params.evaluation.step_ranges),
+    } | {f"rl_problems.{name}.steps": problems.steps[1] for name, problems in params.rl_problems.items()}
+    ring = params.task.ring_size
+    return [
+        f"{key}: {n} steps need as many labels, but task.ring_size is {ring}" for key, n in most.items() if n > ring
+    ]
+
+
+def _capacities(params: Params) -> list[str]:
+    """Compare what is asked of each split with what it holds, for the number of steps with the fewest chains."""
+    asked = [
+        ("sft.n_train", "sft_train", params.sft.n_train, params.sft.steps),
+        ("sft.n_validation", "sft_validation", params.sft.n_validation, params.sft.steps),
+    ]
+    asked += [("rl.n_prompts", "rl", params.rl.n_prompts, p.steps) for p in params.rl_problems.values()]
+    asked += [
+        ("evaluation.n_problems", "test", params.evaluation.n_problems, steps) for steps in params.evaluation.step_ranges
+    ]
+    orders = {params.task.field_order} | {e.field_order for e in params.experiments.values() if e.field_order}
+    mistakes = []
+    for order in sorted(orders):
+        for key, split, n_problems, steps in asked:
+            wanted = -(-n_problems // (steps[1] - steps[0] + 1))
+            exist = int(count_chains(order, steps[0]) * params.task.split_shares[split])
+            if wanted > exist:
+                mistakes.append(
+                    f"{key}: asks for {wanted} problems of {steps[0]} steps, but about {exist} exist in split '{split}' "
+                    f"of GF({order}); ask for fewer, or for more steps"
+                )
+    return mistakes

@@ -1,0 +1,198 @@
+"""The plan: which artifacts the params ask for, each with its config, inputs and key.
+
+Experiments are data. A figure or table names an experiment; an experiment is a set of runs; a run is a field, an SFT mix, a
+distribution of RL problems and a seed. Snakemake's rules look artifacts up here by stage and name, so a new experiment
+or figure changes no rule::
+
+    problems ──> demonstrations ──> sft ──> rl ──> evaluation ──> labels ──> measures ──> exhibits
+    base ─────────────────────────┘
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+
+from selectimprove import keys
+from selectimprove.config import (
+    BaseStage,
+    DemonstrationsStage,
+    EvaluationStage,
+    ExhibitStage,
+    LabelStage,
+    MeasureStage,
+    Params,
+    ProblemsStage,
+    RlStage,
+    Run,
+    SftStage,
+    Strict,
+    Task,
+)
+from selectimprove.params import NOTEBOOKS
+
+RESULTS = Path("results")
+MODULES = {
+    "problems": "datasets",
+    "demonstrations": "demonstrations",
+    "base": "base",
+    "sft": "sft",
+    "rl": "rl",
+    "evaluation": "evaluate",
+    "labels": "label",
+    "measures": "measure",
+    "exhibits": "exhibit",
+}
+"""The module of each stage, in the order in which data flow."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A folder of results: what it is for people (`slug`), and what it is a function of.
+
+    Parameters
+    ----------
+    stage : str
+        A key of `MODULES`.
+    slug : str
+    config : Strict
+        The stage's config.
+    inputs : dict of str to Artifact
+        By role.
+    modules : frozenset of str
+        Modules whose source counts besides the stage's own.
+    """
+
+    stage: str
+    slug: str
+    config: Strict
+    inputs: dict[str, "Artifact"] = field(default_factory=dict)
+    modules: frozenset[str] = frozenset()
+
+    @cached_property
+    def digest(self) -> str:
+        return keys.digest(
+            {
+                "config": self.config.model_dump(mode="json"),
+                "source": keys.source_digests(self.modules | {MODULES[self.stage]}),
+                "inputs": {role: artifact.name for role, artifact in self.inputs.items()},
+            }
+        )
+
+    @cached_property
+    def name(self) -> str:
+        return f"{self.slug}-{self.digest}"
+
+    @property
+    def folder(self) -> Path:
+        return RESULTS / self.stage / self.name
+
+    @property
+    def done(self) -> Path:
+        """The file that is there only when the folder is complete."""
+        return self.folder / "provenance.json"
+
+
+class Plan:
+    """All artifacts that the params ask for.
+
+    Parameters
+    ----------
+    params : Params
+    """
+
+    def __init__(self, params: Params):
+        self.params = params
+        self.artifacts: dict[str, dict[str, Artifact]] = {stage: {} for stage in MODULES}
+        self.figures = {name: self._exhibit(name, exhibit) for name, exhibit in params.figures.items()}
+        self.tables = {name: self._exhibit(name, exhibit) for name, exhibit in params.tables.items()}
+
+    def _add(self, stage: str, slug: str, config: Strict, inputs=None, modules=frozenset()) -> Artifact:
+        artifact = Artifact(stage, slug, config, inputs or {}, modules)
+        return self.artifacts[stage].setdefault(artifact.name, artifact)
+
+    def _task(self, order: int | None) -> Task:
+        task = self.params.task
+        return task.model_copy(update={"field_order": order or task.field_order})
+
+    def _problems(self, task: Task, split: str, n_problems: int, steps, evaluation_share: float, seed: int) -> Artifact:
+        config = ProblemsStage(
+            seed=seed, task=task, split=split, n_problems=n_problems, steps=steps, evaluation_share=evaluation_share
+        )
+        return self._add("problems", f"{split}-gf{task.field_order}-{steps[0]}to{steps[1]}-s{seed}", config)
+
+    def _base(self, task: Task, seed: int) -> Artifact:
+        config = BaseStage(seed=seed, task=task, model=self.params.model, base=self.params.base)
+        return self._add("base", f"gf{task.field_order}-s{seed}", config)
+
+    def _sft(self, task: Task, mix: str, seed: int) -> Artifact:
+        sft = self.params.sft
+        inputs = {"base": self._base(task, seed)}
+        for split, n_problems in (("train", sft.n_train), ("validation", sft.n_validation)):
+            problems = self._problems(task, f"sft_{split}", n_problems, sft.steps, sft.evaluation_share, seed)
+            config = DemonstrationsStage(seed=seed, task=task, forward_share=self.params.sft_mixes[mix])
+            slug = f"{mix}-{split}-gf{task.field_order}-s{seed}"
+            inputs[split] = self._add("demonstrations", slug, config, {"problems": problems})
+        config = SftStage(seed=seed, **sft.model_dump(include=set(SftStage.model_fields)))
+        return self._add("sft", f"{mix}-gf{task.field_order}-s{seed}", config, inputs)
+
+    def _rl(self, task: Task, mix: str, training: str, seed: int) -> Artifact:
+        distribution, rl = self.params.rl_problems[training], self.params.rl
+        problems = self._problems(
+            task, "rl", rl.n_prompts, distribution.steps, distribution.evaluation_share, seed
+        )
+        inputs = {"sft": self._sft(task, mix, seed), "problems": problems}
+        slug = f"{mix}-gf{task.field_order}-{training}-s{seed}"
+        return self._add("rl", slug, RlStage(seed=seed, rl=rl), inputs)
+
+    def _labels(self, task: Task, run: Run) -> Artifact:
+        """Labels of all generations of a run: its evaluations, and its rollouts if it was trained by RL."""
+        evaluation = self.params.evaluation
+        policy = (
+            self._sft(task, run.sft, run.seed)
+            if run.training == "sft"
+            else self._rl(task, run.sft, run.training, run.seed)
+        )
+        problem_sets = {
+            f"{steps[0]}-{steps[1]}": self._problems(task, "test", evaluation.n_problems, steps, 0.5, run.seed)
+            for steps in evaluation.step_ranges
+        }
+        config = EvaluationStage(
+            seed=run.seed, temperature=evaluation.temperature, n_samples=evaluation.n_samples
+        )
+        slug = f"{run.sft}-gf{task.field_order}-{run.training}-s{run.seed}"
+        generations = self._add("evaluation", slug, config, {"policy": policy} | problem_sets)
+        inputs = {"evaluation": generations} | problem_sets
+        if run.training != "sft":
+            inputs |= {"rl": policy, "rollouts": policy.inputs["problems"]}
+        return self._add("labels", slug, LabelStage(task=task), inputs)
+
+    def _measures(self, name: str) -> Artifact:
+        experiment = self.params.experiments[name]
+        task = self._task(experiment.field_order)
+        runs = [
+            Run(sft=mix, training=training, seed=seed)
+            for seed, mix, training in product(
+                self.params.seeds, experiment.sft_mixes, ["sft", *experiment.rl_problems]
+            )
+        ]
+        config = MeasureStage(
+            field_order=task.field_order,
+            runs=runs,
+            step_ranges=self.params.evaluation.step_ranges,
+            statistics=self.params.statistics,
+        )
+        inputs = {f"{run.sft}/{run.training}/{run.seed}": self._labels(task, run) for run in runs}
+        return self._add("measures", name, config, inputs)
+
+    def _exhibit(self, name, exhibit) -> Artifact:
+        notebook = keys.notebook_source(NOTEBOOKS / f"{name}.ipynb")
+        config = ExhibitStage(
+            name=name,
+            scale=self.params.scale,
+            caption=exhibit.caption,
+            plot=exhibit.plot,
+            notebook=keys.digest(keys.canonical_source(notebook)),
+        )
+        modules = frozenset(keys.imported_modules(notebook))
+        return self._add("exhibits", name, config, {"measures": self._measures(exhibit.experiment)}, modules)

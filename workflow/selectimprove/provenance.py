@@ -1,0 +1,98 @@
+"""How an artifact came about: versions, commit, machine, time, memory and the hashes of what was written."""
+
+import hashlib
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "numpy", "pandas", "pyarrow", "papermill", "matplotlib")
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below a folder, by relative path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): file_hash(path) for path in files if path.name != "provenance.json"}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit() -> str | None:
+    """Return the commit that is checked out, with ``+dirty`` for uncommitted changes; None outside a repository."""
+    here = Path(__file__).parent
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
+    if commit.returncode:
+        return None
+    status = subprocess.run(["git", "status", "--porcelain", "--", here], cwd=here, capture_output=True, text=True)
+    return commit.stdout.strip() + ("+dirty" if status.stdout.strip() else "")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+class Recorder:
+    """Watches one stage from its start.
+
+    Parameters
+    ----------
+    config : object
+        The stage's config; its ``seed``, if it has one, is recorded.
+    inputs : dict of str to Path
+        Input folders by role.
+    """
+
+    def __init__(self, config, inputs: dict[str, Path]):
+        self.config = config
+        self.inputs = inputs
+        self.started = datetime.now(UTC)
+        self.clock = time.monotonic()
+
+    def finish(self, folder: Path) -> dict:
+        """Describe the run, hashing every file in `folder`.
+
+        Returns
+        -------
+        dict
+            ``seconds`` is wall time, ``peak_memory_mib`` the largest resident size of the process.
+        """
+        return {
+            "command": " ".join([Path(sys.executable).name, *sys.orig_argv[1:]]),
+            "inputs": {role: path.name for role, path in self.inputs.items()},
+            "seed": getattr(self.config, "seed", None),
+            "files": folder_hashes(folder),
+            "commit": git_commit(),
+            "versions": _versions(),
+            "machine": {
+                "system": f"{platform.system()} {platform.machine()}",
+                "processor": _processor(),
+                "cores": os.cpu_count(),
+                "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or None,
+            },
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self.clock, 1),
+            "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        }

@@ -1,0 +1,88 @@
+"""Publishing: stable copies of figures and tables for people, at ``results/figures`` and ``results/tables``.
+
+They are copied together, once all of them are made. The manifest's name carries the key of the whole set, so Snakemake sees by
+its absence that the copies are of other params, whatever their times; its content says from which artifact each file comes.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from selectimprove.keys import digest
+from selectimprove.plan import RESULTS, Artifact, Plan
+from selectimprove.provenance import file_hash
+
+FIGURE_SUFFIXES = ("png", "pdf", "svg", "csv", "md")
+TABLE_SUFFIXES = ("csv", "md")
+
+
+def _copies(plan: Plan) -> dict[Path, Path]:
+    """Map each published file to the artifact's file that it is a copy of."""
+    copies = {}
+    for folder, exhibits, suffixes in (
+        ("figures", plan.figures, FIGURE_SUFFIXES),
+        ("tables", plan.tables, TABLE_SUFFIXES),
+    ):
+        for name, artifact in exhibits.items():
+            for suffix in suffixes:
+                copies[RESULTS / folder / f"{name}.{suffix}"] = artifact.folder / f"{name}.{suffix}"
+    return copies
+
+
+def manifest(plan: Plan) -> Path:
+    """Return the path of the manifest of this plan's figures and tables."""
+    names = [artifact.name for artifact in (*plan.figures.values(), *plan.tables.values())]
+    return RESULTS / "figures" / f"manifest-{digest([*names, 'metrics'])}.json"
+
+
+def published_files(plan: Plan) -> list[str]:
+    """List everything that `publish` writes."""
+    return [str(path) for path in (manifest(plan), RESULTS / "metrics.json", *_copies(plan))]
+
+
+def _chain(artifact: Artifact, chain: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Collect the artifact and all that it was made from, each with its inputs."""
+    chain[f"{artifact.stage}/{artifact.name}"] = [f"{a.stage}/{a.name}" for a in artifact.inputs.values()]
+    for source in artifact.inputs.values():
+        _chain(source, chain)
+    return chain
+
+
+def _replace(target: Path, write) -> None:
+    temporary = target.with_name(target.name + ".tmp")
+    write(temporary)
+    temporary.replace(target)
+
+
+def publish(plan: Plan) -> None:
+    """Copy all figures and tables, and write ``results/metrics.json`` and the manifest.
+
+    The metrics are the pass@1 of the tables in the artifacts' ``metrics.json``, nested for ``dvc metrics``.
+    """
+    copies = _copies(plan)
+    for target, source in copies.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _replace(target, lambda temporary, source=source: shutil.copyfile(source, temporary))
+    metrics = {}
+    for name, artifact in plan.tables.items():
+        path = artifact.folder / "metrics.json"
+        if path.exists():
+            metrics[name] = json.loads(path.read_text())
+    _replace(RESULTS / "metrics.json", lambda path: path.write_text(json.dumps(metrics, indent=2) + "\n"))
+
+    current = manifest(plan)
+    for old in current.parent.glob("manifest-*.json"):
+        if old != current:
+            old.unlink()
+    chain: dict[str, list[str]] = {}
+    for artifact in (*plan.figures.values(), *plan.tables.values()):
+        _chain(artifact, chain)
+    content = {
+        "scale": plan.params.scale,
+        "files": {
+            str(target.relative_to(RESULTS)): {"from": str(source.relative_to(RESULTS)), "sha256": file_hash(target)}
+            for target, source in copies.items()
+        },
+        "made_from": chain,
+    }
+    _replace(current, lambda path: path.write_text(json.dumps(content, indent=2) + "\n"))

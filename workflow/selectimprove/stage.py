@@ -1,0 +1,59 @@
+"""The frame of every stage: a resolved config and input folders in, one folder out.
+
+A stage works in ``<output>.partial`` and renames it when all is done, so no folder is ever half-written under its final
+name and a killed stage finds its checkpoints again. Beside its data it leaves ``config.json``, everything it used, and
+``provenance.json``, how it came about. Any stage runs by hand::
+
+    python -m selectimprove.sft --config results/sft/FB-…/config.json --input base=results/base/… --output /tmp/FB
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from selectimprove.config import ParamsError, Strict
+from selectimprove.provenance import Recorder
+
+
+def read_config(text: str) -> dict:
+    """Read a resolved config, given as JSON or as the path of a JSON file."""
+    return json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
+
+
+def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | None = None) -> None:
+    """Run one stage from the command line.
+
+    Parameters
+    ----------
+    config_type : type
+        The stage's config; what is given must fit it exactly.
+    run : callable
+        ``run(config, inputs, folder)`` with the typed config, a dict of input folders by role, and the folder to write
+        into. The folder may hold what an earlier, killed run of the same stage left there.
+    arguments : list of str, optional
+        Instead of ``sys.argv``.
+    """
+    parser = argparse.ArgumentParser(description=sys.modules[run.__module__].__doc__)
+    parser.add_argument("--config", required=True, help="resolved config: JSON, or the path of a JSON file")
+    parser.add_argument("--input", action="append", default=[], metavar="ROLE=FOLDER", help="an input folder")
+    parser.add_argument("--output", required=True, type=Path, help="the folder to make")
+    options = parser.parse_args(arguments)
+    config = config_type.model_validate(read_config(options.config))
+    inputs = {role: Path(folder) for role, _, folder in (item.partition("=") for item in options.input)}
+
+    partial = options.output.with_name(options.output.name + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    recorder = Recorder(config, inputs)
+    try:
+        run(config, inputs, partial)
+    except ParamsError as error:
+        sys.exit(f"{run.__module__}: {error}")
+    (partial / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
+    (partial / "provenance.json").write_text(json.dumps(recorder.finish(partial), indent=2) + "\n")
+    if options.output.exists():
+        shutil.rmtree(options.output)
+    os.replace(partial, options.output)

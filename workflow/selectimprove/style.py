@@ -1,0 +1,104 @@
+"""The look of every figure: one colour a model everywhere, intervals as bands, the width of a paper's column.
+
+Colours are Okabe and Ito's, which people with any colour vision can tell apart; fonts are embedded as outlines that survive in a
+PDF. `SCALE_NOTES` is what each figure says of the scale it was made at.
+"""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+
+SFT_COLOURS = {"B": "#0072B2", "F": "#D55E00", "FB": "#009E73"}
+TYPE_COLOURS = {"evaluation": "#E69F00", "inversion": "#56B4E9", "all": "#333333"}
+MECHANISM_COLOURS = {"selection": "#CC79A7", "improvement": "#F0E442"}
+FALLBACK_COLOURS = ["#CC79A7", "#999999", "#F0E442", "#000000"]
+
+SCALE_NOTES = {
+    "smoke": "SMOKE TEST: these numbers mean nothing",
+    "laptop": "laptop scale: 0.17 M parameters, trained from scratch",
+}
+
+
+def setup() -> None:
+    """Set matplotlib's defaults; call it in a notebook's first cell."""
+    mpl.rcParams.update(
+        {
+            "font.size": 8,
+            "axes.titlesize": 8,
+            "axes.labelsize": 8,
+            "legend.fontsize": 7,
+            "xtick.labelsize": 7,
+            "ytick.labelsize": 7,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#e6e6e6",
+            "grid.linewidth": 0.6,
+            "axes.axisbelow": True,
+            "legend.frameon": False,
+            "lines.linewidth": 1.4,
+            "figure.constrained_layout.use": True,
+            "pdf.fonttype": 42,
+            "svg.fonttype": "none",
+            "svg.hashsalt": "selectimprove",
+            "savefig.dpi": 200,
+        }
+    )
+
+
+def model_colour(sft: str, known: list[str]) -> str:
+    """Return the colour of an SFT mix: its own, or for a mix of the user's the next that is free."""
+    others = [mix for mix in known if mix not in SFT_COLOURS]
+    return SFT_COLOURS.get(sft) or FALLBACK_COLOURS[others.index(sft) % len(FALLBACK_COLOURS)]
+
+
+def band(axes, table: pd.DataFrame, x: str, y: str, low: str, high: str, colour: str, **line) -> None:
+    """Draw a line with its interval as a band."""
+    axes.fill_between(table[x], table[low], table[high], color=colour, alpha=0.2, linewidth=0)
+    axes.plot(table[x], table[y], color=colour, **line)
+
+
+def label_ends(axes, labels: list[tuple[float, float, str, str]], gap: float) -> None:
+    """Write labels to the right of lines' ends, `gap` apart at least, in place of a legend.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    labels : list of (x, y, text, colour)
+    gap : float
+        Smallest vertical distance, in data units.
+    """
+    below = -float("inf")
+    for x, y, text, colour in sorted(labels, key=lambda label: label[1]):
+        below = max(y, below + gap)
+        axes.annotate(
+            text, (x, below), xytext=(4, 0), textcoords="offset points", color=colour, va="center", annotation_clip=False
+        )
+
+
+def percent(axes, which: str = "y") -> None:
+    """Show an axis of shares as percentages, from 0 to 100."""
+    getattr(axes, f"{which}axis").set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=0, symbol=""))
+
+
+def save_figure(figure, folder: str, name: str, scale: str, data: pd.DataFrame) -> None:
+    """Write a figure as PDF, SVG and PNG, and what it plots as ``<name>.csv``.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    folder : str
+    name : str
+    scale : str
+        A key of `SCALE_NOTES`, written below the figure.
+    data : pandas.DataFrame
+        One row a plotted point.
+    """
+    note = SCALE_NOTES.get(scale, f"{scale} scale")
+    figure.supxlabel(note, fontsize=6.5, color="#b00020" if scale == "smoke" else "#666666", x=0.99, ha="right")
+    for suffix, metadata in (("pdf", {"CreationDate": None}), ("svg", {"Date": None}), ("png", {"Software": None})):
+        figure.savefig(Path(folder) / f"{name}.{suffix}", metadata=metadata)
+    data.to_csv(Path(folder) / f"{name}.csv", index=False, float_format="%.6g")
+    plt.close(figure)
