@@ -3,12 +3,15 @@ import shlex
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+PACKAGE = Path(workflow.basedir) / "workflow"
+sys.path.insert(0, str(PACKAGE))
+# A checkout runs its own source, whichever copy of the package is installed.
+shell.prefix(f"export PYTHONPATH={shlex.quote(str(PACKAGE))}; ")
 
 from selectimprove import publish
 from selectimprove.config import ParamsError
 from selectimprove.params import load_params
-from selectimprove.plan import MODULES, RESULTS, Plan
+from selectimprove.plan import MODULES, Plan
 
 try:
     PLAN = Plan(load_params(Path(workflow.basedir) / "params.yaml", dict(config)))

@@ -5,6 +5,8 @@ rule generate_problems:
         "results/problems/{name}/provenance.json",
     log:
         "results/logs/problems/{name}.log",
+    conda:
+        "../../envs/light.yaml"
     params:
         arguments=get_arguments("problems"),
     message:
@@ -20,6 +22,8 @@ rule write_demonstrations:
         "results/demonstrations/{name}/provenance.json",
     log:
         "results/logs/demonstrations/{name}.log",
+    conda:
+        "../../envs/light.yaml"
     params:
         arguments=get_arguments("demonstrations"),
     message:

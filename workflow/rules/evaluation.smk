@@ -5,6 +5,8 @@ rule evaluate_model:
         "results/evaluation/{name}/provenance.json",
     log:
         "results/logs/evaluation/{name}.log",
+    conda:
+        "../../envs/train.yaml"
     params:
         arguments=get_arguments("evaluation"),
     message:
@@ -20,6 +22,8 @@ rule label_strategies:
         "results/labels/{name}/provenance.json",
     log:
         "results/logs/labels/{name}.log",
+    conda:
+        "../../envs/light.yaml"
     params:
         arguments=get_arguments("labels"),
     message:
@@ -35,6 +39,8 @@ rule measure_experiment:
         "results/measures/{name}/provenance.json",
     log:
         "results/logs/measures/{name}.log",
+    conda:
+        "../../envs/light.yaml"
     params:
         arguments=get_arguments("measures"),
     message:

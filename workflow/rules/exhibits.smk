@@ -5,6 +5,8 @@ rule draw_exhibit:
         "results/exhibits/{name}/provenance.json",
     log:
         "results/logs/exhibits/{name}.log",
+    conda:
+        "../../envs/light.yaml"
     params:
         arguments=get_arguments("exhibits"),
     message:
@@ -18,6 +20,8 @@ rule publish_exhibits:
         [ancient(str(artifact.done)) for artifact in [*PLAN.figures.values(), *PLAN.tables.values()]],
     output:
         PUBLISHED,
+    log:
+        "results/logs/publish.log",
     message:
         "Publishing figures and tables to results/"
     run:

@@ -5,6 +5,8 @@ rule pretrain_base:
         "results/base/{name}/provenance.json",
     log:
         "results/logs/base/{name}.log",
+    conda:
+        "../../envs/train.yaml"
     params:
         arguments=get_arguments("base"),
     message:
@@ -20,6 +22,8 @@ rule train_sft:
         "results/sft/{name}/provenance.json",
     log:
         "results/logs/sft/{name}.log",
+    conda:
+        "../../envs/train.yaml"
     params:
         arguments=get_arguments("sft"),
     message:
@@ -35,10 +39,12 @@ rule train_grpo:
         "results/rl/{name}/provenance.json",
     log:
         "results/logs/rl/{name}.log",
-    params:
-        arguments=get_arguments("rl"),
     # The longest jobs go first, so that both ends of the graph finish together.
     priority: 10
+    conda:
+        "../../envs/train.yaml"
+    params:
+        arguments=get_arguments("rl"),
     message:
         "Training {wildcards.name} with GRPO"
     shell:

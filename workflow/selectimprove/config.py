@@ -6,7 +6,7 @@ them is checked in `selectimprove.params`, and the JSON schema in ``workflow/sch
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from selectimprove.field import is_prime
 
@@ -25,9 +25,10 @@ def _prime(order: int) -> int:
     return order
 
 
-def _step_range(steps: tuple[int, int]) -> tuple[int, int]:
-    if not 1 <= steps[0] <= steps[1]:
-        raise ValueError(f"[{steps[0]}, {steps[1]}] is no range of steps; use [fewest, most] with 1 <= fewest <= most")
+def _step_range(steps):
+    whole = isinstance(steps, list | tuple) and len(steps) == 2 and all(isinstance(n, int) for n in steps)
+    if not whole or not 1 <= steps[0] <= steps[1]:
+        raise ValueError(f"{steps} is no range of steps; use [fewest, most] with 1 <= fewest <= most")
     return steps
 
 
@@ -38,7 +39,7 @@ def _shares(shares: dict[str, float]) -> dict[str, float]:
 
 
 Order = Annotated[int, AfterValidator(_prime)]
-StepRange = Annotated[tuple[int, int], AfterValidator(_step_range)]
+StepRange = Annotated[tuple[int, int], BeforeValidator(_step_range)]
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]

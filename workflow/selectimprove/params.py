@@ -77,40 +77,54 @@ def load_params(path: Path, overrides: dict | None = None) -> Params:
     try:
         params = Params.model_validate(values)
     except ValidationError as error:
-        raise ParamsError("\n".join(f"{source}: {_describe(mistake)}" for mistake in error.errors())) from None
+        raise ParamsError("\n".join(f"{source}: {line}" for line in _describe_all(error.errors()))) from None
     mistakes = [f"{source}: {mistake}" for mistake in _contradictions(params)]
     if mistakes:
         raise ParamsError("\n".join(mistakes))
     return params
 
 
-def _describe(mistake: dict) -> str:
-    key = ".".join(str(part) for part in mistake["loc"] if part != "[key]")
-    if mistake["type"] == "extra_forbidden":
-        return f"{key}: unknown key{_suggestion(mistake['loc'])}"
-    message = mistake["msg"].removeprefix("Value error, ")
-    given = "" if mistake["type"] in ("missing", "value_error") else f", not {mistake['input']!r}"
-    return f"{key}: {message[0].lower()}{message[1:]}{given}"
+def _describe_all(mistakes: list[dict]) -> list[str]:
+    lines, explained = [], set()
+    for mistake in mistakes:
+        if mistake["type"] == "extra_forbidden":
+            known = _keys_beside(mistake["loc"])
+            close = difflib.get_close_matches(str(mistake["loc"][-1]), known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
+            lines.append(f"{_key(mistake)}: unknown key; {hint}")
+            explained.update((*mistake["loc"][:-1], name) for name in close)
+    for mistake in mistakes:
+        # A misspelt key is also a missing one; once is enough.
+        if mistake["type"] == "extra_forbidden" or (mistake["type"] == "missing" and mistake["loc"] in explained):
+            continue
+        message = mistake["msg"].removeprefix("Value error, ")
+        given = "" if mistake["type"] in ("missing", "value_error") else f", not {mistake['input']!r}"
+        lines.append(f"{_key(mistake)}: {message[0].lower()}{message[1:]}{given}")
+    return lines
 
 
-def _suggestion(location: tuple) -> str:
-    names = list(Params.model_fields)
+def _key(mistake: dict) -> str:
+    return ".".join(str(part) for part in mistake["loc"] if part != "[key]")
+
+
+def _keys_beside(location: tuple) -> list[str]:
+    """List the keys that are known where a key was found."""
     annotation = Params
     for part in location[:-1]:
         field = getattr(annotation, "model_fields", {}).get(part)
         inner = field.annotation if field else annotation
         # Below a mapping such as `experiments`, any name leads to the mapping's value type.
-        annotation = inner.__args__[1] if getattr(inner, "__origin__", None) is dict else inner
-    names = list(getattr(annotation, "model_fields", {})) or names
-    close = difflib.get_close_matches(str(location[-1]), names, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; known here: {', '.join(names)}"
+        annotation = inner.__args__[1] if getattr(inner, "__origin__", None) is dict and field is None else inner
+    return list(getattr(annotation, "model_fields", Params.model_fields))
 
 
 def _unknown(key: str, name: str, known) -> list[str]:
     if name in known:
         return []
     close = difflib.get_close_matches(name, list(known), n=1)
-    return [f"{key}: '{name}' is unknown; " + (f"did you mean '{close[0]}'?" if close else f"use one of {', '.join(known)}")]
+    return [
+        f"{key}: '{name}' is unknown; " + (f"did you mean '{close[0]}'?" if close else f"use one of {', '.join(known)}")
+    ]
 
 
 def _contradictions(params: Params) -> list[str]:
@@ -124,13 +138,19 @@ def _contradictions(params: Params) -> list[str]:
         for name, exhibit in exhibits.items():
             mistakes += _unknown(f"{kind}.{name}.experiment", exhibit.experiment, params.experiments)
             if not (NOTEBOOKS / f"{name}.ipynb").is_file():
-                mistakes.append(f"{kind}.{name}: there is no workflow/notebooks/{name}.ipynb; add it or remove the entry")
+                mistakes.append(
+                    f"{kind}.{name}: there is no workflow/notebooks/{name}.ipynb; add it or remove the entry"
+                )
     if "sft" in params.rl_problems:
         mistakes.append("rl_problems.sft: 'sft' names the models before RL; choose another name")
     if params.model.hidden_size % params.model.n_heads:
-        mistakes.append(f"model.n_heads: {params.model.n_heads} heads do not divide hidden_size {params.model.hidden_size}")
+        mistakes.append(
+            f"model.n_heads: {params.model.n_heads} heads do not divide hidden_size {params.model.hidden_size}"
+        )
     if params.rl.prompts_per_step > params.rl.n_prompts:
-        mistakes.append(f"rl.prompts_per_step: {params.rl.prompts_per_step} is more than n_prompts {params.rl.n_prompts}")
+        mistakes.append(
+            f"rl.prompts_per_step: {params.rl.prompts_per_step} is more than n_prompts {params.rl.n_prompts}"
+        )
     return mistakes + _lengths(params) + _capacities(params)
 
 
@@ -154,7 +174,8 @@ def _capacities(params: Params) -> list[str]:
     ]
     asked += [("rl.n_prompts", "rl", params.rl.n_prompts, p.steps) for p in params.rl_problems.values()]
     asked += [
-        ("evaluation.n_problems", "test", params.evaluation.n_problems, steps) for steps in params.evaluation.step_ranges
+        ("evaluation.n_problems", "test", params.evaluation.n_problems, steps)
+        for steps in params.evaluation.step_ranges
     ]
     orders = {params.task.field_order} | {e.field_order for e in params.experiments.values() if e.field_order}
     mistakes = []

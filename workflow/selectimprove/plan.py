@@ -138,9 +138,7 @@ class Plan:
 
     def _rl(self, task: Task, mix: str, training: str, seed: int) -> Artifact:
         distribution, rl = self.params.rl_problems[training], self.params.rl
-        problems = self._problems(
-            task, "rl", rl.n_prompts, distribution.steps, distribution.evaluation_share, seed
-        )
+        problems = self._problems(task, "rl", rl.n_prompts, distribution.steps, distribution.evaluation_share, seed)
         inputs = {"sft": self._sft(task, mix, seed), "problems": problems}
         slug = f"{mix}-gf{task.field_order}-{training}-s{seed}"
         return self._add("rl", slug, RlStage(seed=seed, rl=rl), inputs)
@@ -157,9 +155,7 @@ class Plan:
             f"{steps[0]}-{steps[1]}": self._problems(task, "test", evaluation.n_problems, steps, 0.5, run.seed)
             for steps in evaluation.step_ranges
         }
-        config = EvaluationStage(
-            seed=run.seed, temperature=evaluation.temperature, n_samples=evaluation.n_samples
-        )
+        config = EvaluationStage(seed=run.seed, temperature=evaluation.temperature, n_samples=evaluation.n_samples)
         slug = f"{run.sft}-gf{task.field_order}-{run.training}-s{run.seed}"
         generations = self._add("evaluation", slug, config, {"policy": policy} | problem_sets)
         inputs = {"evaluation": generations} | problem_sets

@@ -126,7 +126,9 @@ def _draw_chains(field: FiniteField, n_steps: int, rng: random.Random) -> Iterat
     elements = range(field.order)
     choices = [(operation, e) for operation in "+*" for e in elements if (operation, e) != ("*", field.zero)]
     if count_chains(field.order, n_steps) <= ENUMERABLE:
-        chains = [(start, *zip(*steps, strict=True)) for start in elements for steps in product(choices, repeat=n_steps)]
+        chains = [
+            (start, *zip(*steps, strict=True)) for start in elements for steps in product(choices, repeat=n_steps)
+        ]
         rng.shuffle(chains)
         yield from chains
     while count_chains(field.order, n_steps) > ENUMERABLE:

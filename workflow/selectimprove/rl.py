@@ -38,7 +38,9 @@ class Rollouts(TrainerCallback):
         if resumed_from:
             self.rows = pd.read_parquet(Path(resumed_from) / "rollouts.parquet").to_dict("records")
 
-    def __call__(self, completions: list[str], problem_id: list[int], answer: list[int], trainer_state, **_) -> list[float]:
+    def __call__(
+        self, completions: list[str], problem_id: list[int], answer: list[int], trainer_state, **_
+    ) -> list[float]:
         rewards = [outcome_reward(c, a) for c, a in zip(completions, answer, strict=True)]
         self.rows += [
             {"step": trainer_state.global_step + 1, "problem_id": p, "completion": c, "reward": r}
@@ -50,7 +52,9 @@ class Rollouts(TrainerCallback):
         return pd.DataFrame(self.rows)
 
     def on_save(self, args, state, control, **_):
-        self.table().to_parquet(Path(args.output_dir) / f"checkpoint-{state.global_step}" / "rollouts.parquet", index=False)
+        self.table().to_parquet(
+            Path(args.output_dir) / f"checkpoint-{state.global_step}" / "rollouts.parquet", index=False
+        )
 
 
 def keep_checkpoints(trainer_folder: Path, folder: Path) -> None:

@@ -74,7 +74,13 @@ def label_ends(axes, labels: list[tuple[float, float, str, str]], gap: float) ->
     for x, y, text, colour in sorted(labels, key=lambda label: label[1]):
         below = max(y, below + gap)
         axes.annotate(
-            text, (x, below), xytext=(4, 0), textcoords="offset points", color=colour, va="center", annotation_clip=False
+            text,
+            (x, below),
+            xytext=(4, 0),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+            annotation_clip=False,
         )
 
 

@@ -1,0 +1,29 @@
+# Two commands: `make figures` and `make test`. Both set up a virtual environment of their own first, from the lock files.
+PYTHON ?= python3
+VENV ?= .venv
+CORES ?= all
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+.PHONY: figures test setup lock schema
+
+figures: $(VENV)/train.done
+	snakemake --cores $(CORES) figures
+
+test: $(VENV)/dev.done
+	python -m pytest
+
+setup: $(VENV)/train.done
+
+# A stamp a role, so that a changed lock file installs again and an unchanged one costs nothing.
+$(VENV)/%.done: envs/%.txt pyproject.toml
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --requirement $<
+	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+# Pin again what pyproject.toml asks for, at the newest versions that fit together.
+lock:
+	$(PYTHON) envs/lock.py
+
+schema:
+	python -m selectimprove.schema

@@ -1,0 +1,93 @@
+"""Fixtures: fresh repositories to try user stories in, one of them with the whole DAG run at smoke scale."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = os.environ | {
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "GIT_AUTHOR_NAME": "test",
+    "GIT_AUTHOR_EMAIL": "test@example.org",
+    "GIT_COMMITTER_NAME": "test",
+    "GIT_COMMITTER_EMAIL": "test@example.org",
+}
+
+
+class Checkout:
+    """A repository of its own, and commands in it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def run(self, command: str, check: bool = True) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=self.folder,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            executable="/bin/bash",
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+        return done
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text, f"{file} has no {old!r}"
+        path.write_text(text.replace(old, new, 1))
+
+    def planned(self, target: str = "figures") -> dict[str, int]:
+        """Return how many jobs of each rule a run would have, the target itself left out."""
+        lines = self.run(f"snakemake --dry-run {target}").stdout.splitlines()
+        if any(line.startswith("Nothing to be done") for line in lines):
+            return {}
+        table = lines[lines.index("Job stats:") + 3 :]
+        counts = (line.split() for line in table[: table.index("")])
+        return {rule: int(count) for rule, count in counts if rule not in ("total", target)}
+
+    def copy(self, folder: Path) -> "Checkout":
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Checkout(folder)
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory) -> Checkout:
+    """The working tree's files in a new repository, set to smoke scale; nothing has run."""
+    folder = tmp_path_factory.mktemp("fresh") / "repository"
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    for file in files:
+        if (ROOT / file).is_file():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / file, folder / file)
+    checkout = Checkout(folder)
+    checkout.edit("params.yaml", "scale: laptop", "scale: smoke")
+    checkout.run("git init --quiet --initial-branch main && git add --all && git commit --quiet --message start")
+    return checkout
+
+
+@pytest.fixture(scope="session")
+def smoke(fresh, tmp_path_factory) -> Checkout:
+    """A repository where `snakemake --cores all figures` has run at smoke scale. Change copies of it only."""
+    checkout = fresh.copy(tmp_path_factory.mktemp("smoke") / "repository")
+    checkout.run("snakemake --cores all figures")
+    return checkout
+
+
+@pytest.fixture
+def changed(smoke, tmp_path) -> Checkout:
+    """A copy of `smoke` to change."""
+    return smoke.copy(tmp_path / "repository")

@@ -1,0 +1,74 @@
+"""A user's mistakes: one clear line with file and key, before any job starts."""
+
+import pytest
+
+MISTAKES = {
+    "an order that is not prime": (
+        ("field_order: 11", "field_order: 12"),
+        ["task.field_order: 12 is not prime; use a prime such as 11 or 13"],
+    ),
+    "a reversed step range": (
+        ("rl_6_9: {steps: [6, 9]", "rl_6_9: {steps: [9, 6]"),
+        ["rl_problems.rl_6_9.steps: [9, 6] is no range of steps"],
+    ),
+    "an empty step range": (
+        ("rl_2_5: {steps: [2, 5]", "rl_2_5: {steps: []"),
+        ["rl_problems.rl_2_5.steps: [] is no range of steps; use [fewest, most]"],
+    ),
+    "more problems than exist": (
+        ("step_ranges: [[2, 5], [6, 9]]", "step_ranges: [[1, 1], [6, 9]]\n  n_problems: 100000"),
+        ["n_problems", "exist in split 'test' of GF(11)"],
+    ),
+    "an unknown run in a figure": (
+        ("  figure2:\n    experiment: main", "  figure2:\n    experiment: mian"),
+        ["figures.figure2.experiment: 'mian' is unknown; did you mean 'main'?"],
+    ),
+    "an unknown mix in an experiment": (
+        ("sft_mixes: [B, F, FB]", "sft_mixes: [B, F, FBB]"),
+        ["experiments.main.sft_mixes: 'FBB' is unknown; did you mean 'FB'?"],
+    ),
+    "a missing notebook": (
+        ("  mechanisms:\n    experiment", "  mechanism:\n    experiment"),
+        ["figures.mechanism: there is no workflow/notebooks/mechanism.ipynb"],
+    ),
+    "a misspelt key": (
+        ("  group_size: 8", "  group_sise: 8"),
+        ["rl.group_sise: unknown key; did you mean 'group_size'?"],
+    ),
+    "an unknown scale": (("scale: smoke", "scale: cluster"), ["scale: 'cluster' is unknown; use one of laptop, smoke"]),
+    "a word for a number": (("n_steps: 2500", "n_steps: many"), ["base.n_steps: input should be a valid integer"]),
+    "shares that do not add up": (
+        ("rl: 0.25, test: 0.25", "rl: 0.25, test: 0.5"),
+        ["task.split_shares: the shares add up to 1.25"],
+    ),
+    "no YAML": (("seeds: [101]", "seeds: [101"), ["params.yaml: line", "not YAML"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_in_one_line(fresh, tmp_path, mistake):
+    (old, new), expected = MISTAKES[mistake]
+    checkout = fresh.copy(tmp_path / "repository")
+    # The overlay of the scale must not hide the value under test.
+    (checkout.folder / "workflow/scales/smoke.yaml").write_text("{}\n")
+    checkout.edit("params.yaml", old, new)
+    if mistake == "more problems than exist":
+        checkout.edit("params.yaml", "  n_problems: 1024", "")
+    done = checkout.run("snakemake --cores 1 figures", check=False)
+    assert done.returncode != 0
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("params.yaml")
+    assert all(part in lines[0] for part in expected), lines[0]
+    assert not (checkout.folder / "results/problems").exists()
+
+
+def test_all_mistakes_are_named_at_once(fresh, tmp_path):
+    checkout = fresh.copy(tmp_path / "repository")
+    checkout.edit("params.yaml", "field_order: 11", "field_order: 10")
+    checkout.edit("params.yaml", "  beta: 0.05", "  betta: 0.05")
+    done = checkout.run("snakemake --cores 1 figures", check=False)
+    assert done.returncode != 0
+    lines = done.stderr.splitlines()
+    assert [sum(key in line for line in lines) for key in ("task.field_order", "rl.betta")] == [1, 1]
+    assert len(lines) == 2

@@ -1,0 +1,181 @@
+"""The user stories, on the real DAG at smoke scale."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ENVIRONMENT
+
+FIGURES = ["figure2", "figure3", "figure4", "mechanisms"]
+
+
+def artifacts(folder: Path) -> dict[str, dict]:
+    """Read the provenance of every artifact, by stage and name."""
+    paths = sorted((folder / "results").glob("*/*/provenance.json"))
+    return {f"{path.parts[-3]}/{path.parts[-2]}": json.loads(path.read_text()) for path in paths}
+
+
+def test_every_figure_and_table_is_published(smoke):
+    for name in FIGURES:
+        for suffix in ("png", "pdf", "svg", "csv", "md"):
+            assert (smoke.folder / f"results/figures/{name}.{suffix}").stat().st_size > 40, (name, suffix)
+        assert "SMOKE TEST" in (smoke.folder / f"results/figures/{name}.svg").read_text()
+
+
+def test_table_1_has_every_cell_with_its_interval(smoke):
+    table = pd.read_csv(smoke.folder / "results/tables/table1.csv")
+    columns = ["sft", "training", "problem_type", "pass_at_1", "ci_low", "ci_high", "n_problems", "n_samples", "paper"]
+    assert table.columns[: len(columns)].tolist() == columns
+    cells = set(table[["sft", "training", "problem_type"]].itertuples(index=False, name=None))
+    assert len(cells) == len(table) == 27
+    assert cells == {
+        (sft, training, problem_type)
+        for sft in ("F", "B", "FB")
+        for training in ("sft", "rl_2_5", "rl_6_9")
+        for problem_type in ("all", "evaluation", "inversion")
+    }
+    assert (table["ci_low"] <= table["pass_at_1"]).all()
+    assert (table["pass_at_1"] <= table["ci_high"]).all()
+    assert table["paper"].between(0, 1).all()
+
+
+def test_table_1_is_what_the_generations_say(smoke):
+    table = pd.read_csv(smoke.folder / "results/tables/table1.csv").set_index(["sft", "training", "problem_type"])
+    for path in (smoke.folder / "results/evaluation").glob("*/generations.parquet"):
+        inputs = json.loads((path.parent / "provenance.json").read_text())["inputs"]
+        problems = pd.read_parquet(smoke.folder / "results/problems" / inputs["6-9"] / "problems.parquet")
+        generations = pd.read_parquet(path).query("problem_set == '6-9'")
+        generations = generations[generations["rl_step"] == generations["rl_step"].max()]
+        rows = generations.merge(problems, on="problem_id")
+        passed = rows["completion"].str.strip().str.endswith("answer e" + rows["answer"].astype(str))
+        passed &= [c.split()[-1] == f"e{a}" for c, a in zip(rows["completion"], rows["answer"], strict=True)]
+        sft, training = re.match(r"(\w+)-gf11-(\w+)-s\d+-", path.parent.name).groups()
+        for problem_type, share in passed.groupby(rows["problem_type"]).mean().items():
+            assert table.loc[(sft, training, problem_type), "pass_at_1"] == pytest.approx(share, abs=1e-6)
+
+
+def test_a_second_run_does_nothing(smoke):
+    assert smoke.planned() == {}
+
+
+def test_every_artifact_says_what_it_used_and_how_it_came_about(smoke):
+    for name, provenance in artifacts(smoke.folder).items():
+        folder = smoke.folder / "results" / name
+        assert json.loads((folder / "config.json").read_text()), name
+        assert provenance["commit"], name
+        assert provenance["seconds"] >= 0, name
+        assert provenance["versions"]["python"], name
+        assert set(provenance["files"]) == {
+            str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
+        } - {"provenance.json"}, name
+        assert not {path.suffix for path in folder.rglob("*")} & {".bin", ".pt", ".pth", ".pkl"}, name
+
+
+def test_a_plotting_parameter_redraws_one_figure_and_going_back_is_instant(changed):
+    before = (changed.folder / "results/figures/figure4.png").read_bytes()
+    changed.edit("params.yaml", "window: 10", "window: 2")
+    assert changed.planned() == {"draw_exhibit": 1, "publish_exhibits": 1}
+    changed.run("snakemake --cores all figures")
+    assert (changed.folder / "results/figures/figure4.png").read_bytes() != before
+    changed.edit("params.yaml", "window: 2", "window: 10")
+    assert changed.planned() == {"publish_exhibits": 1}
+    changed.run("snakemake --cores all figures")
+    assert (changed.folder / "results/figures/figure4.png").read_bytes() == before
+    assert changed.planned() == {}
+
+
+def test_a_comment_in_a_stage_reruns_nothing(changed):
+    changed.edit("workflow/selectimprove/rl.py", "def train_grpo", "# A remark.\ndef  train_grpo")
+    assert changed.planned() == {}
+
+
+def test_code_reruns_its_stage_and_what_follows(changed):
+    changed.edit("workflow/selectimprove/rl.py", "weight_decay=0.0", "weight_decay=0.01")
+    planned = changed.planned()
+    assert planned["train_grpo"] == 6
+    assert planned["evaluate_model"] == 6
+    assert not {"pretrain_base", "train_sft", "generate_problems"} & set(planned)
+
+
+def test_changing_the_labels_does_not_train_again(changed):
+    changed.edit("workflow/selectimprove/labeling.py", "2 * _common", "3 * _common")
+    planned = changed.planned()
+    assert planned["label_strategies"] == 9
+    assert not {"train_grpo", "evaluate_model"} & set(planned)
+
+
+def test_a_seed_reruns_everything(changed, fresh):
+    changed.edit("params.yaml", "seeds: [101]", "seeds: [7]")
+    assert changed.planned() == fresh.planned()
+
+
+def test_two_runs_are_bit_equal(smoke, fresh, tmp_path):
+    again = fresh.copy(tmp_path / "repository")
+    again.run("snakemake --cores all figures")
+    first, second = artifacts(smoke.folder), artifacts(again.folder)
+    assert first.keys() == second.keys()
+    for name in first:
+        # The executed copy of a notebook records when each cell ran.
+        files = [{f: h for f, h in run[name]["files"].items() if f != "notebook.ipynb"} for run in (first, second)]
+        assert files[0] == files[1], name
+
+
+def test_dvc_shares_results_and_shows_them(smoke, fresh, tmp_path):
+    origin = smoke.copy(tmp_path / "origin")
+    origin.run(f"dvc remote add --default shared {tmp_path / 'remote'}")
+    origin.run("dvc repro && dvc push && git add --all && git commit --quiet --message results")
+    assert "table1" in origin.run("dvc metrics show").stdout
+    assert "plots" in origin.run("dvc plots show --out plots_page").stdout
+    origin.run("rm -r plots_page")
+
+    subprocess.run(["git", "clone", "--quiet", origin.folder, tmp_path / "clone"], check=True)
+    clone = type(smoke)(tmp_path / "clone")
+    clone.run("dvc pull")
+    assert clone.planned() == {}
+    clone.edit("params.yaml", "seeds: [101]", "seeds: [7]")
+    difference = json.loads(clone.run("dvc params diff --json").stdout)["params.yaml"]
+    assert difference["seeds"]["new"] in ("[7]", [7])
+    assert clone.planned() == fresh.planned()
+
+
+def test_a_killed_training_resumes_and_ends_the_same(smoke, tmp_path):
+    name = next(name for name in artifacts(smoke.folder) if name.startswith("rl/FB"))
+    done = smoke.folder / "results" / name
+    provenance = json.loads((done / "provenance.json").read_text())
+    config = json.loads((done / "config.json").read_text())
+    inputs = [
+        f"--input={role}={smoke.folder}/results/{'sft' if role == 'sft' else 'problems'}/{source}"
+        for role, source in provenance["inputs"].items()
+    ]
+    output = tmp_path / "again"
+    command = [
+        sys.executable,
+        "-m",
+        "selectimprove.rl",
+        "--config",
+        json.dumps(config),
+        *inputs,
+        "--output",
+        str(output),
+    ]
+    environment = ENVIRONMENT | {"PYTHONPATH": str(smoke.folder / "workflow"), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first_checkpoint = tmp_path / "again.partial/trainer/checkpoint-2/rollouts.parquet"
+    while not first_checkpoint.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not output.exists()
+
+    resumed = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    again = json.loads((output / "provenance.json").read_text())["files"]
+    assert {f: h for f, h in again.items() if "checkpoint" in f or f == "rollouts.parquet"} == {
+        f: h for f, h in provenance["files"].items() if "checkpoint" in f or f == "rollouts.parquet"
+    }
