@@ -53,8 +53,8 @@ def test_table_1_is_what_the_generations_say(smoke):
         generations = pd.read_parquet(path).query("problem_set == '6-9'")
         generations = generations[generations["rl_step"] == generations["rl_step"].max()]
         rows = generations.merge(problems, on="problem_id")
-        passed = rows["completion"].str.strip().str.endswith("answer e" + rows["answer"].astype(str))
-        passed &= [c.split()[-1] == f"e{a}" for c, a in zip(rows["completion"], rows["answer"], strict=True)]
+        answers = zip(rows["completion"], rows["answer"], strict=True)
+        passed = pd.Series([completion.split()[-2:] == ["answer", f"e{answer}"] for completion, answer in answers])
         sft, training = re.match(r"(\w+)-gf11-(\w+)-s\d+-", path.parent.name).groups()
         for problem_type, share in passed.groupby(rows["problem_type"]).mean().items():
             assert table.loc[(sft, training, problem_type), "pass_at_1"] == pytest.approx(share, abs=1e-6)

@@ -1,0 +1,50 @@
+"""Every command of the README, run; and its table, which must be the published one."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.split("  #")[0].strip() for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()
+]
+
+
+@pytest.fixture
+def environment(tmp_path) -> Path:
+    """A stand-in for .venv that has everything installed already: this one."""
+    folder = tmp_path / "venv"
+    folder.mkdir()
+    (folder / "bin").symlink_to(Path(sys.executable).parent)
+    for role in ("train", "dev"):
+        (folder / f"{role}.done").touch()
+    return folder
+
+
+def test_the_readme_has_the_two_commands():
+    assert COMMANDS[:2] == ["make figures", "make test"]
+
+
+def test_the_commands_run_in_order(changed, environment):
+    (changed.folder / ".venv").symlink_to(environment)
+    for command in COMMANDS:
+        if command == "make test":
+            # The tests are running: collecting them once more is enough.
+            command = "PYTEST_ADDOPTS='--collect-only --quiet' make test"
+        changed.run(command.replace("/tmp/selectimprove-remote", f"{environment.parent}/remote"))
+    assert changed.planned() == {}
+
+
+def test_the_table_is_the_published_one():
+    published = (ROOT / "results/tables/table1.md").read_text().split("\n\n", 1)[1].strip()
+    shown = re.search(r"<!-- table1 -->\n(.*?)\n<!-- /table1 -->", README, re.S)[1].strip()
+    assert shown == published
+
+
+def test_every_picture_and_link_is_there():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if "://" not in target:
+            assert (ROOT / target).exists(), target
