@@ -9,7 +9,9 @@ from conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = [
-    line.split("  #")[0].strip() for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()
+    line.split("  #")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, re.S)
+    for line in block.splitlines()
 ]
 
 

@@ -1,11 +1,11 @@
 """The base model of the laptop scale: a tiny Qwen2 trained from scratch on skills that are not strategies.
 
 It stands in for what Qwen2.5 knows before post-training. Its documents are drills of single operations and chains whose
-prompt ends with the direction to run in::
+prompt begins with the direction to run in::
 
     e3 +e5 e8  e2 *e7 e1 …
-    start e3 s7 +e5 s8 *e2 end ? find-end forward | e3 s7 +e5 e8 s8 *e2 e4 answer e4
-    start e3 s7 +e5 s8 *e2 end ? find-end backward | guess e6 s8 /e2 e9 s7 -e5 e1 answer e6
+    forward start e3 s7 +e5 s8 *e2 end ? find-end | forward e3 s7 +e5 e8 s8 *e2 e4 answer e4
+    backward start e3 s7 +e5 s8 *e2 end ? find-end | backward guess e6 s8 /e2 e9 s7 -e5 e1 answer e6
 
 So it knows arithmetic, following a chain in either direction, guessing what is hidden and answering, all on command: it has
 never seen a problem without the direction, and its guesses are random. Choosing a strategy is left to SFT and RL.
@@ -150,8 +150,8 @@ class BaseDocuments(Dataset):
         guess = rng.randrange(order)
         first_value, answer = (guess, guess) if guesses else (problem.given, problem.answer)
         trace = trace_text(self.field, problem, direction, first_value)
-        response = f"{'guess ' if guesses else ''}{trace} answer e{answer}"
-        return self._ids(f"{problem.prompt} {direction}"), [*self._ids(response), self.end]
+        response = f"{direction} {'guess ' if guesses else ''}{trace} answer e{answer}"
+        return self._ids(problem.prompt), [*self._ids(response), self.end]
 
 
 def pretrain_base(config: BaseStage, inputs: dict[str, Path], folder: Path) -> None:
