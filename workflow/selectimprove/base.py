@@ -1,14 +1,14 @@
 """The base model of the laptop scale: a tiny Qwen2 trained from scratch on skills that are not strategies.
 
-It stands in for what Qwen2.5 knows before post-training. Its documents are drills of single operations and chains whose
-prompt begins with the direction to run in::
+It stands in for what Qwen2.5 knows before post-training. Its documents are drills of single operations, and problems that are
+worked in a direction drawn at random, without regard to which end is asked for::
 
     e3 +e5 e8  e2 *e7 e1 …
-    forward start e3 s7 +e5 s8 *e2 end ? find-end | forward e3 s7 +e5 e8 s8 *e2 e4 answer e4
-    backward start e3 s7 +e5 s8 *e2 end ? find-end | backward guess e6 s8 /e2 e9 s7 -e5 e1 answer e6
+    start e3 s7 +e5 s8 *e2 end ? find-end | forward e3 s7 +e5 e8 s8 *e2 e4 answer e4
+    start e3 s7 +e5 s8 *e2 end ? find-end | backward guess e6 s8 /e2 e9 s7 -e5 e1 answer e6
 
-So it knows arithmetic, following a chain in either direction, guessing what is hidden and answering, all on command: it has
-never seen a problem without the direction, and its guesses are random. Choosing a strategy is left to SFT and RL.
+So it can do arithmetic, follow a chain either way, guess what is hidden, and answer. What suits a problem it cannot know: in its
+documents the direction is independent of the problem's type, and guesses are random. Long chains are mostly run forward.
 """
 
 import random
@@ -135,11 +135,9 @@ class BaseDocuments(Dataset):
                 n_steps += 1
         operations, operands = zip(*(self._operation(rng, "+*") for _ in range(n_steps)), strict=True)
         start = rng.randrange(order)
-        guesses = rng.random() < base.guess_share
-        # A direction starts from a guess where the problem's type does not suit it.
-        problem_type = next(t for t in PROBLEM_TYPES if (SUITED[t] == direction) != guesses)
+        # Drawn without regard to the direction: which of the two suits which is not in the documents.
         problem = Problem(
-            problem_type,
+            rng.choice(PROBLEM_TYPES),
             operations,
             operands,
             start,
@@ -147,6 +145,7 @@ class BaseDocuments(Dataset):
             rng.randrange(self.task.ring_size),
             self.task.ring_size,
         )
+        guesses = SUITED[problem.problem_type] != direction
         guess = rng.randrange(order)
         first_value, answer = (guess, guess) if guesses else (problem.given, problem.answer)
         trace = trace_text(self.field, problem, direction, first_value)

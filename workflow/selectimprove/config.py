@@ -73,7 +73,6 @@ class Base(Strict):
     warmup_steps: Natural
     drill_share: Share
     backward_share: Share
-    guess_share: Share
     max_chain_steps: Positive
     backward_continue: Share
 
