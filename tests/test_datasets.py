@@ -2,6 +2,7 @@ from collections import Counter
 
 import pandas as pd
 import pytest
+
 from selectimprove.config import ProblemsStage
 from selectimprove.datasets import generate_problems, problem_rows, read_problems
 from selectimprove.demonstrations import assign_strategies

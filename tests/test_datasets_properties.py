@@ -4,6 +4,7 @@ from collections import Counter
 
 import pandas as pd
 import pytest
+
 from selectimprove.config import DemonstrationsStage, ParamsError, ProblemsStage
 from selectimprove.datasets import field_of, generate_problems, problem_rows, read_problems
 from selectimprove.demonstrations import assign_strategies, write_demonstrations

@@ -1,6 +1,7 @@
 from itertools import product
 
 import pytest
+
 from selectimprove.field import INVERSE, FiniteField
 
 ORDERS = [2, 3, 11, 13]

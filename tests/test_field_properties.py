@@ -3,6 +3,7 @@
 from itertools import product
 
 import pytest
+
 from selectimprove.field import INVERSE, FiniteField, is_prime
 
 ORDERS = (2, 3, 11, 13)

@@ -5,6 +5,7 @@ from itertools import chain
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from selectimprove.field import FiniteField
 from selectimprove.labeling import FIRST_ERRORS, LABELS, Label, label_generation
 from selectimprove.problems import PROBLEM_TYPES, Problem, run_chain
@@ -132,13 +133,24 @@ def test_another_operation_or_operand_behind_the_right_label_is_an_operation_err
 
 
 @few
-@given(responses(), st.data())
+@given(responses(min_steps=2), st.data())
 def test_a_step_too_many_is_extra(given, data):
     field, problem, strategy, head, triples, tail = given
     extra = [data.draw(st.sampled_from(words)) for words in (["s0", "s7"], ["+e0", "-e1", "/e0", "*e1"], ["e0", "e1"])]
     found = label(field, problem, head, [*triples, extra], tail)
     assert (found.strategy, found.first_error, found.first_error_step) == (strategy, "extra", len(triples))
     assert found.correct
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_whole_trace_keeps_its_strategy_when_the_chain_is_then_run_back_as_a_check(strategy):
+    field = FIELDS[11]
+    problem = Problem("inversion", ("+", "*"), (5, 2), 3, run_chain(field, 3, "+*", (5, 2)), 7, 20)
+    there, back = (trace_text(field, problem, *run) for run in (("forward", problem.start), ("backward", problem.end)))
+    first, second = (there, back) if strategy == "forward" else (back, there)
+    text = f"{first} {second.split(maxsplit=1)[1]} answer e{problem.answer}"
+    found = label_generation(field, problem, text)
+    assert (found.strategy, found.first_error, found.first_error_step) == (strategy, "extra", 2)
 
 
 @few

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from selectimprove.mechanisms import split_change
 
 few = settings(max_examples=100, deadline=None)

@@ -4,6 +4,7 @@ from itertools import product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from selectimprove.field import FiniteField
 from selectimprove.problems import PROBLEM_TYPES, Problem, cell_counts, count_chains, draw_problems, run_chain, split_of
 

@@ -6,6 +6,7 @@ from itertools import pairwise, product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from selectimprove import problems as problems_module
 from selectimprove.field import FiniteField
 from selectimprove.problems import ENUMERABLE, count_chains, draw_problems, run_chain, split_of

@@ -3,6 +3,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from scipy import stats
+
 from selectimprove.stats import bootstrap_weights, pass_at_k, percentile_interval, proportion_interval, seed_interval
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+
 from selectimprove.stats import bootstrap_weights, pass_at_k, percentile_interval, proportion_interval, seed_interval
 
 

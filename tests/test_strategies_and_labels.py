@@ -3,6 +3,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from selectimprove.field import FiniteField
 from selectimprove.labeling import FIRST_ERRORS, LABELS, label_generation
 from selectimprove.problems import Problem, run_chain

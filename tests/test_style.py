@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from conftest import ENVIRONMENT, ROOT
 from selectimprove.schema import SCHEMA, schema_text
 

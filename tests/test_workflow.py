@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from conftest import ENVIRONMENT
 
 FIGURES = ["figure2", "figure3", "figure4", "mechanisms"]

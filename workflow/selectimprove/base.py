@@ -24,7 +24,7 @@ from selectimprove.field import FiniteField
 from selectimprove.problems import PROBLEM_TYPES, Problem, run_chain
 from selectimprove.stage import run_stage
 from selectimprove.strategies import SUITED, trace_text
-from selectimprove.training import latest_checkpoint, prepare_torch, save_model, write_training_log
+from selectimprove.training import latest_checkpoint, prepare_torch, save_model, trainer_arguments, write_training_log
 
 WORDS = ["end", "?", "find-start", "find-end", "forward", "backward", "guess", "answer"]
 
@@ -159,22 +159,12 @@ def pretrain_base(config: BaseStage, inputs: dict[str, Path], folder: Path) -> N
     tokenizer = build_tokenizer(config.task.field_order, config.task.ring_size)
     model = build_model(config.model, tokenizer)
     arguments = TrainingArguments(
-        output_dir=str(folder / "trainer"),
+        **trainer_arguments(folder, config.seed, config.base.learning_rate, config.base.warmup_steps),
         max_steps=config.base.n_steps,
         per_device_train_batch_size=1,
-        learning_rate=config.base.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=config.base.warmup_steps,
-        weight_decay=0.0,
-        adam_beta2=0.98,
-        max_grad_norm=1.0,
-        seed=config.seed,
-        use_cpu=not torch.cuda.is_available(),
         save_steps=500,
         save_total_limit=1,
         logging_steps=100,
-        report_to="none",
-        disable_tqdm=True,
     )
     trainer = Trainer(
         model=model,

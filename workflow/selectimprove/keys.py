@@ -19,14 +19,21 @@ FRAME = {"__init__", "config", "keys", "params", "plan", "provenance", "publish"
 
 
 class _WithoutDocstrings(ast.NodeTransformer):
-    def _strip(self, node):
-        self.generic_visit(node)
-        first = node.body[0] if node.body else None
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            node.body = node.body[1:] or [ast.Pass()]
+    def generic_visit(self, node):
+        super().generic_visit(node)
+        # A string that stands alone documents what is above it; it does nothing. No body may be left empty.
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [statement for statement in body if not _is_documentation(statement)] or [ast.Pass()]
         return node
 
-    visit_Module = visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = _strip
+
+def _is_documentation(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 def canonical_source(source: str) -> str:

@@ -14,7 +14,6 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
-import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
@@ -23,7 +22,7 @@ from selectimprove.config import RlStage
 from selectimprove.reward import outcome_reward
 from selectimprove.sampling import rollout_arguments
 from selectimprove.stage import run_stage
-from selectimprove.training import latest_checkpoint, prepare_torch, write_training_log
+from selectimprove.training import latest_checkpoint, prepare_torch, trainer_arguments, write_training_log
 
 WEIGHTS_AND_TOKENIZER = ("*.safetensors", "config.json", "generation_config.json", "tokenizer*.json")
 
@@ -76,7 +75,7 @@ def train_grpo(config: RlStage, inputs: dict[str, Path], folder: Path) -> None:
     problems = pd.read_parquet(inputs["problems"] / "problems.parquet")
     batch_size = rl.prompts_per_step * rl.group_size
     arguments = GRPOConfig(
-        output_dir=str(folder / "trainer"),
+        **trainer_arguments(folder, config.seed, rl.learning_rate, rl.warmup_steps),
         max_steps=rl.n_steps,
         per_device_train_batch_size=batch_size,
         gradient_accumulation_steps=1,
@@ -88,21 +87,8 @@ def train_grpo(config: RlStage, inputs: dict[str, Path], folder: Path) -> None:
         loss_type="dapo",
         scale_rewards="group",
         mask_truncated_completions=False,
-        learning_rate=rl.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=rl.warmup_steps,
-        weight_decay=0.0,
-        adam_beta2=0.98,
-        max_grad_norm=1.0,
-        seed=config.seed,
-        data_seed=config.seed,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=torch.cuda.is_available(),
-        gradient_checkpointing=False,
         save_steps=rl.checkpoint_every,
         logging_steps=1,
-        report_to="none",
-        disable_tqdm=True,
         **rollout_arguments(rl.temperature, int(problems["n_steps"].max())),
     )
     resumed_from = latest_checkpoint(folder / "trainer")

@@ -7,14 +7,13 @@ training and, after each epoch, on the validation problems.
 from pathlib import Path
 
 import pandas as pd
-import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 from selectimprove.config import SftStage
 from selectimprove.stage import run_stage
-from selectimprove.training import latest_checkpoint, prepare_torch, save_model, write_training_log
+from selectimprove.training import latest_checkpoint, prepare_torch, save_model, trainer_arguments, write_training_log
 
 
 def train_sft(config: SftStage, inputs: dict[str, Path], folder: Path) -> None:
@@ -27,29 +26,16 @@ def train_sft(config: SftStage, inputs: dict[str, Path], folder: Path) -> None:
         for role in ("train", "validation")
     )
     arguments = SFTConfig(
-        output_dir=str(folder / "trainer"),
+        **trainer_arguments(folder, config.seed, config.learning_rate, config.warmup_steps),
         completion_only_loss=True,
         packing=False,
         num_train_epochs=config.n_epochs,
         per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=256,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=config.warmup_steps,
-        weight_decay=0.0,
-        adam_beta2=0.98,
-        max_grad_norm=1.0,
-        seed=config.seed,
-        data_seed=config.seed,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=torch.cuda.is_available(),
-        gradient_checkpointing=False,
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=1,
         logging_steps=16,
-        report_to="none",
-        disable_tqdm=True,
     )
     trainer = SFTTrainer(
         model=model, args=arguments, train_dataset=train, eval_dataset=validation, processing_class=tokenizer

@@ -24,6 +24,27 @@ def prepare_torch(seed: int) -> None:
     transformers.set_seed(seed)
 
 
+def trainer_arguments(folder: Path, seed: int, learning_rate: float, warmup_steps: int) -> dict:
+    """Return the `TrainingArguments` that all stages share: AdamW, linear warm-up and decay, no weight decay."""
+    on_gpu = torch.cuda.is_available()
+    return {
+        "output_dir": str(folder / "trainer"),
+        "learning_rate": learning_rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": warmup_steps,
+        "weight_decay": 0.0,
+        "adam_beta2": 0.98,
+        "max_grad_norm": 1.0,
+        "seed": seed,
+        "data_seed": seed,
+        "use_cpu": not on_gpu,
+        "bf16": on_gpu,
+        "gradient_checkpointing": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
 def latest_checkpoint(folder: Path) -> str | None:
     """Return the newest trainer checkpoint that a killed run left in `folder`, if any."""
     return get_last_checkpoint(folder) if folder.is_dir() else None
