@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selectimprove import problems as problems_module
 from selectimprove.field import FiniteField
 from selectimprove.problems import ENUMERABLE, count_chains, draw_problems, run_chain, split_of
 
@@ -93,17 +92,3 @@ def test_chains_too_many_to_list_are_drawn_too(steps):
     for problem in drawn:
         assert ("*", GF11.zero) not in zip(problem.operations, problem.operands, strict=True)
         assert problem.end == run_chain(GF11, problem.start, problem.operations, problem.operands)
-
-
-def test_a_split_that_owns_nothing_is_refused_however_many_chains_there_are(monkeypatch):
-    looked_at = 0
-
-    def impatient_split_of(*arguments):
-        nonlocal looked_at
-        looked_at += 1
-        assert looked_at < 5000, "still drawing"
-        return split_of(*arguments)
-
-    monkeypatch.setattr(problems_module, "split_of", impatient_split_of)
-    with pytest.raises(ValueError, match="holds only 0"):
-        draw(4, (6, 6), split="rl", shares={"sft_train": 0.5, "rl": 0.0, "test": 0.5})

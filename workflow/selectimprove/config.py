@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from selectimprove.field import is_prime
 
+SPLITS = ("sft_train", "sft_validation", "rl", "test")
+
 
 class ParamsError(ValueError):
     """A user's mistake, said in one line."""
@@ -35,7 +37,8 @@ def _step_range(steps):
 def _shares(shares: dict[str, float]) -> dict[str, float]:
     if abs(sum(shares.values()) - 1) > 1e-9:
         raise ValueError(f"the shares add up to {sum(shares.values()):g}, not to 1")
-    return shares
+    # A chain's split depends on the order, which keys do not see: there is only one.
+    return {split: shares[split] for split in SPLITS}
 
 
 Order = Annotated[int, AfterValidator(_prime)]
@@ -51,7 +54,7 @@ class Task(Strict):
     relabel_seed: Natural
     ring_size: Positive
     split_shares: Annotated[
-        dict[Literal["sft_train", "sft_validation", "rl", "test"], Share],
+        dict[Literal[SPLITS], Share],
         Field(min_length=4),
         AfterValidator(_shares),
     ]

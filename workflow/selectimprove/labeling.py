@@ -1,8 +1,8 @@
 """Strategy labels: what a generation did, judged from its trace and not from a word in it.
 
-A trace is a first value and triples (step label, operation with operand, result). It is *forward* if most of the problem's
-steps occur in it in order with their own operations, *backward* if most occur in reverse order with inverse operations,
-else *other*; since inverse operations are written with other signs, it cannot be both. Everything after the strategy
+A trace is a first value and triples (step label, operation with operand, result). It is *forward* if its first
+steps, as many as the problem has, hold most of the problem's in order with their own operations, *backward* if they hold most in
+reverse order with inverse operations, else *other*; since inverse operations have other signs, it cannot be both. Everything after the strategy
 is checked against the steps that it should take: which are in order, which are arithmetically right, and what first goes
 wrong.
 """
@@ -20,7 +20,7 @@ LABELS = (*STRATEGIES, "other")
 FIRST_ERRORS = ("none", "format", "start", "order", "operation", "arithmetic", "missing", "extra", "guess", "answer")
 """Kinds of first error, in the order in which a response can meet them.
 
-``format``: no first value, a word that is no triple, or no answer; ``start``: not begun from the given value;
+``format``: no first value, a word that is no triple, no answer, or no strategy; ``start``: not begun from the given value;
 ``order``: not the next step; ``operation``: the next step's label with another operation or operand; ``arithmetic``: a
 wrong result; ``missing``, ``extra``: the trace ends early or goes on; ``guess``: an unsuited trace without an error whose
 guess was wrong; ``answer``: a trace without an error, but another answer than it found.
@@ -135,8 +135,8 @@ def _common_subsequence(left: list, right: list) -> int:
 
 
 def strategy_of(problem: Problem, trace: Trace) -> str:
-    """Name the strategy of which the trace holds more than half of the steps, in order."""
-    taken = [step[:3] for step in trace.steps]
+    """Name the strategy of which the trace's first steps, as many as the problem has, hold more than half in order."""
+    taken = [step[:3] for step in trace.steps[: problem.n_steps]]
     for strategy in STRATEGIES:
         if 2 * _common_subsequence(taken, steps_of(problem, strategy)) > problem.n_steps:
             return strategy

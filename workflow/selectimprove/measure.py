@@ -58,7 +58,7 @@ def measure_pass_rates(generations: pd.DataFrame, statistics: Statistics) -> pd.
         keys = cell + ["seed"] * (not pooled) + ["problem_type"] * by_type + ["n_steps"] * by_steps
         for values, group in counts.groupby(keys):
             n, c = group["n"].to_numpy(), group["c"].to_numpy()
-            low, high = proportion_interval(c / n, statistics.confidence)
+            low, high = proportion_interval(c / n, statistics.confidence, int(n.sum()))
             rows.append(
                 {"seed": POOLED, "problem_type": "all", "n_steps": "all"}
                 | dict(zip(keys, values, strict=True))

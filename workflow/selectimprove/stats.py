@@ -68,7 +68,7 @@ def percentile_interval(draws: np.ndarray, confidence: float) -> tuple[float, fl
     return float(low), float(high)
 
 
-def proportion_interval(passed: np.ndarray, confidence: float) -> tuple[float, float]:
+def proportion_interval(passed: np.ndarray, confidence: float, n_generations: int | None = None) -> tuple[float, float]:
     """Return an interval for a mean pass rate, over problems, that is honest at 0 and 1.
 
     Wilson's interval on the effective number of independent generations, which the clustering by problem makes smaller than
@@ -80,12 +80,19 @@ def proportion_interval(passed: np.ndarray, confidence: float) -> tuple[float, f
         Pass rate of each problem.
     confidence : float
         Between 0 and 1.
+    n_generations : int, optional
+        Generations in all, which the effective number never exceeds.
     """
     n_problems, mean = len(passed), float(np.mean(passed))
     between = float(np.var(passed, ddof=1)) / n_problems if n_problems > 1 else 0.0
-    effective = mean * (1 - mean) / between if between > 0 else n_problems
-    interval = stats.binomtest(round(mean * effective), max(round(effective), 1)).proportion_ci(confidence, "wilson")
-    return float(min(interval.low, mean)), float(max(interval.high, mean))
+    # Equal rates have a variance of zero, but for rounding.
+    effective = mean * (1 - mean) / between if between > 1e-12 else n_problems
+    if n_generations is not None:
+        effective = min(effective, n_generations)
+    z = stats.norm.ppf((1 + confidence) / 2)
+    centre = (mean + z**2 / (2 * effective)) / (1 + z**2 / effective)
+    half = z / (1 + z**2 / effective) * np.sqrt(mean * (1 - mean) / effective + (z / (2 * effective)) ** 2)
+    return float(max(0.0, min(centre - half, mean))), float(min(1.0, max(centre + half, mean)))
 
 
 def seed_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
