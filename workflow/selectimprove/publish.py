@@ -1,7 +1,8 @@
 """Publishing: stable copies of figures and tables for people, at ``results/figures`` and ``results/tables``.
 
-They are copied together, once all of them are made. The manifest's name carries the key of the whole set, so Snakemake sees by
-its absence that the copies are of other params, whatever their times; its content says from which artifact each file comes.
+They are copied together, once all of them are made, with a manifest that says from which artifact each file comes. The copies and
+``results/figures/manifest.json`` are in git. A second copy of the manifest, under a name that carries the key of the whole set, goes with
+the artifacts instead: where it is missing, the published files are of other params, or came with the repository, and are made anew.
 """
 
 import json
@@ -29,15 +30,16 @@ def _copies(plan: Plan) -> dict[Path, Path]:
     return copies
 
 
-def manifest(plan: Plan) -> Path:
-    """Return the path of the manifest of this plan's figures and tables."""
+def keyed_manifest(plan: Plan) -> Path:
+    """Return the path of the manifest that is there only where these figures and tables were published."""
     names = [artifact.name for artifact in (*plan.figures.values(), *plan.tables.values())]
-    return RESULTS / "figures" / f"manifest-{digest([*names, 'metrics'])}.json"
+    return RESULTS / "published" / f"manifest-{digest(names)}.json"
 
 
 def published_files(plan: Plan) -> list[str]:
     """List everything that `publish` writes."""
-    return [str(path) for path in (manifest(plan), RESULTS / "metrics.json", *_copies(plan))]
+    manifests = (keyed_manifest(plan), RESULTS / "figures" / "manifest.json")
+    return [str(path) for path in (*manifests, RESULTS / "metrics.json", *_copies(plan))]
 
 
 def _chain(artifact: Artifact, chain: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -70,10 +72,6 @@ def publish(plan: Plan) -> None:
             metrics[name] = json.loads(path.read_text())
     _replace(RESULTS / "metrics.json", lambda path: path.write_text(json.dumps(metrics, indent=2) + "\n"))
 
-    current = manifest(plan)
-    for old in current.parent.glob("manifest-*.json"):
-        if old != current:
-            old.unlink()
     chain: dict[str, list[str]] = {}
     for artifact in (*plan.figures.values(), *plan.tables.values()):
         _chain(artifact, chain)
@@ -85,4 +83,9 @@ def publish(plan: Plan) -> None:
         },
         "made_from": chain,
     }
-    _replace(current, lambda path: path.write_text(json.dumps(content, indent=2) + "\n"))
+    current = keyed_manifest(plan)
+    current.parent.mkdir(parents=True, exist_ok=True)
+    for old in current.parent.glob("manifest-*.json"):
+        old.unlink()
+    for path in (RESULTS / "figures" / "manifest.json", current):
+        _replace(path, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
