@@ -44,14 +44,14 @@ class Checkout:
         assert old in text, f"{file} has no {old!r}"
         path.write_text(text.replace(old, new, 1))
 
-    def planned(self, target: str = "figures") -> dict[str, int]:
-        """Return how many jobs of each rule a run would have, the target itself left out."""
-        lines = self.run(f"snakemake --dry-run {target}").stdout.splitlines()
+    def planned(self, options: str = "") -> dict[str, int]:
+        """Return how many jobs of each rule `snakemake figures` would run."""
+        lines = self.run(f"snakemake --dry-run figures {options}").stdout.splitlines()
         if any(line.startswith("Nothing to be done") for line in lines):
             return {}
         table = lines[lines.index("Job stats:") + 3 :]
         counts = (line.split() for line in table[: table.index("")])
-        return {rule: int(count) for rule, count in counts if rule not in ("total", target)}
+        return {rule: int(count) for rule, count in counts if rule not in ("total", "figures")}
 
     def copy(self, folder: Path) -> "Checkout":
         shutil.copytree(self.folder, folder, symlinks=True)

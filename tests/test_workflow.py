@@ -61,6 +61,12 @@ def test_table_1_is_what_the_generations_say(smoke):
             assert table.loc[(sft, training, problem_type), "pass_at_1"] == pytest.approx(share, abs=1e-6)
 
 
+def test_a_new_clone_runs_everything_though_results_are_published(fresh):
+    assert (fresh.folder / "results/figures/figure2.png").exists()
+    assert fresh.planned()["pretrain_base"] == 1
+    assert fresh.planned(options="--config scale=laptop")["train_grpo"] == 6
+
+
 def test_a_second_run_does_nothing(smoke):
     assert smoke.planned() == {}
 
@@ -97,7 +103,7 @@ def test_a_comment_in_a_stage_reruns_nothing(changed):
 
 
 def test_code_reruns_its_stage_and_what_follows(changed):
-    changed.edit("workflow/selectimprove/rl.py", "weight_decay=0.0", "weight_decay=0.01")
+    changed.edit("workflow/selectimprove/rl.py", 'scale_rewards="group"', 'scale_rewards="batch"')
     planned = changed.planned()
     assert planned["train_grpo"] == 6
     assert planned["evaluate_model"] == 6
