@@ -16,3 +16,7 @@ rule figures:
     default_target: True
     input:
         PUBLISHED,
+
+
+onstart:
+    Progress(PLAN, get_parallel_jobs()).start()

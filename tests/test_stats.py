@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from selectimprove.stats import bootstrap_weights, pass_at_k, percentile_interval, proportion_interval, seed_interval
+from selectimprove.stats import bootstrap_weights, pass_at_k, percentile_interval, proportion_interval, student_interval
 
 
 @pytest.mark.parametrize("n", [1, 4, 7])
@@ -74,5 +74,5 @@ def test_intervals_cover_the_truth_as_often_as_they_say(mean):
 def test_seeds_have_students_interval_and_one_seed_has_none():
     values = np.array([0.91, 0.95, 0.90])
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert seed_interval(values, 0.95) == pytest.approx((expected.low, expected.high))
-    assert seed_interval(values[:1], 0.95) == (-np.inf, np.inf)
+    assert student_interval(values, 0.95) == pytest.approx((expected.low, expected.high))
+    assert student_interval(values[:1], 0.95) == (-np.inf, np.inf)

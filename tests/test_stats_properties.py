@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from selectimprove.stats import bootstrap_weights, pass_at_k, percentile_interval, proportion_interval, seed_interval
+from selectimprove.stats import bootstrap_weights, pass_at_k, percentile_interval, proportion_interval, student_interval
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_intervals_cover_the_truth_when_half_of_the_problems_are_all_or_nothing(
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=8, unique_by=lambda v: round(v, 3)), st.floats(0.5, 0.99))
 def test_seeds_have_students_interval(values, confidence):
     expected = stats.t.interval(confidence, len(values) - 1, np.mean(values), stats.sem(values))
-    assert seed_interval(values, confidence) == pytest.approx(expected)
+    assert student_interval(values, confidence) == pytest.approx(expected)

@@ -10,6 +10,7 @@ shell.prefix(f"export PYTHONPATH={shlex.quote(str(PACKAGE))}; ")
 
 from selectimprove import publish
 from selectimprove.config import ParamsError
+from selectimprove.costs import Progress
 from selectimprove.params import load_params
 from selectimprove.plan import MODULES, Plan
 
@@ -51,3 +52,9 @@ def get_arguments(stage):
         return shlex.join([*words, "--output", str(artifact.folder)])
 
     return arguments
+
+
+def get_parallel_jobs():
+    """Return how many jobs of one core run at once: cores here, or jobs on a cluster."""
+    settings = workflow.resource_settings
+    return settings.cores or settings.nodes or 1

@@ -4,7 +4,7 @@ Values live in ``params.yaml`` and the overlays in ``workflow/scales``; here are
 them is checked in `selectimprove.params`, and the JSON schema in ``workflow/schemas`` is generated from these types.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -120,16 +120,25 @@ class RlProblems(Strict):
     evaluation_share: Share
 
 
+Overrides = dict[Literal["task", "model", "base", "sft", "rl", "evaluation"], dict[str, Any]]
+"""Params laid over those of the file, by section; checked as those are."""
+
+
 class Experiment(Strict):
-    field_order: Order | None = None
+    """A set of models: every mix after SFT and after RL on every distribution, in every variant, for every seed."""
+
     sft_mixes: Annotated[list[str], Field(min_length=1)]
     rl_problems: list[str]
+    seeds: Annotated[list[int], Field(min_length=1)] | None = None
+    overrides: Overrides = {}
+    variants: Annotated[dict[str, Overrides], Field(min_length=1)] = {"default": {}}
 
 
 class Exhibit(Strict):
     """A figure or a table: what it shows and how."""
 
     experiment: str
+    draw: bool = True
     caption: Annotated[str, Field(min_length=1)]
     plot: dict[str, int | float | str | list[float] | list[int]] = {}
 
@@ -205,15 +214,25 @@ class LabelStage(Strict):
 class Run(Strict):
     """One model of an experiment; ``training`` is ``sft`` or a key of ``rl_problems``."""
 
+    variant: str
     sft: str
     training: str
     seed: int
 
 
+class VariantSettings(Strict):
+    """What the variants of an experiment may differ in, for its exhibits to tell."""
+
+    task: Task
+    sft: Sft
+    rl: Rl
+
+
 class MeasureStage(Strict):
-    field_order: Order
     runs: list[Run]
-    step_ranges: list[StepRange]
+    variants: dict[str, VariantSettings]
+    sft_mixes: dict[str, Share]
+    rl_problems: dict[str, RlProblems]
     statistics: Statistics
 
 

@@ -1,6 +1,6 @@
 """Measures: everything that the exhibits of an experiment show, computed from labels.
 
-Writes, with `sft`, `training` and `seed` naming the model, and ``pooled`` for all seeds together:
+Writes, with `variant`, `sft`, `training` and `seed` naming the model, and ``pooled`` for all seeds together:
 
 ``pass_rates.parquet``
     pass@1 and pass@k by checkpoint, step range, problem type and number of steps, each also ``all`` together.
@@ -10,6 +10,8 @@ Writes, with `sft`, `training` and `seed` naming the model, and ``pooled`` for a
     The change in pass@1 since SFT by checkpoint, step range and problem type, split into selection and improvement.
 ``rewards.parquet``
     Mean reward, shares of the strategies and length of the rollouts by RL step, problem type and number of steps.
+``training.parquet``
+    What the trainers logged: cross-entropies of SFT; KL divergence, gradient norm and more of RL.
 
 Intervals are over problems: pooled ones too speak of these models on other problems, not of other seeds.
 """
@@ -28,17 +30,17 @@ from selectimprove.stage import run_stage
 from selectimprove.stats import bootstrap_weights, pass_at_k, percentile_interval, proportion_interval
 
 POOLED = "pooled"
-MODEL = ["sft", "training", "seed"]
+MODEL = ["variant", "sft", "training", "seed"]
 
 
-def read_labels(runs: list[Run], inputs: dict[str, Path], table: str) -> pd.DataFrame:
-    """Read one table of labels of all runs that have it, the model in front."""
+def read_runs(runs: list[Run], inputs: dict[str, Path], role: str, table: str) -> pd.DataFrame:
+    """Read one table of all runs that have it, each row naming its model."""
     tables = []
     for run in runs:
-        path = inputs[f"{run.sft}/{run.training}/{run.seed}"] / f"{table}.parquet"
+        path = inputs[f"{role}/{run.variant}/{run.sft}/{run.training}/{run.seed}"] / f"{table}.parquet"
         if path.exists():
-            labels = pd.read_parquet(path)
-            tables.append(labels.assign(sft=run.sft, training=run.training, seed=str(run.seed)))
+            model = run.model_dump() | {"seed": str(run.seed)}
+            tables.append(pd.read_parquet(path).assign(**model))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
@@ -53,7 +55,7 @@ def measure_pass_rates(generations: pd.DataFrame, statistics: Statistics) -> pd.
     """Estimate pass@1 and pass@k, k being the number of samples, in every cell and margin."""
     counts = per_problem(generations)
     rows = []
-    cell = ["sft", "training", "rl_step", "step_range"]
+    cell = ["variant", "sft", "training", "rl_step", "step_range"]
     for pooled, by_type, by_steps in product((False, True), repeat=3):
         keys = cell + ["seed"] * (not pooled) + ["problem_type"] * by_type + ["n_steps"] * by_steps
         for values, group in counts.groupby(keys):
@@ -89,19 +91,29 @@ def strategy_counts(generations: pd.DataFrame) -> pd.DataFrame:
     return counts.reindex(columns=columns, fill_value=0)
 
 
-def measure_strategies(counts: pd.DataFrame) -> pd.DataFrame:
-    """Estimate the share and the pass rate of each strategy in each cell."""
-    totals = counts.groupby([*MODEL, "rl_step", "problem_set", "problem_type"]).sum()
-    used, passed = totals["used"], totals["passed"]
-    table = pd.DataFrame(
-        {
-            "share": used.div(used.sum(axis="columns"), axis="index").stack(),
-            "pass_rate": (passed / used.where(used > 0)).stack(),
-            "n_samples": used.stack(),
-        }
-    )
-    names = [*MODEL, "rl_step", "step_range", "problem_type", "strategy"]
-    return table.rename_axis(names).reset_index()
+def measure_strategies(counts: pd.DataFrame, statistics: Statistics) -> pd.DataFrame:
+    """Estimate the share, with its interval over problems, and the pass rate of each strategy in each cell."""
+    rows = []
+    cell = [*MODEL, "rl_step", "problem_set", "problem_type"]
+    for keys in (cell, [name for name in cell if name != "seed"]):
+        for (values, group), strategy in product(counts.groupby(keys), LABELS):
+            n_samples = group["used"].sum(axis="columns")
+            used, passed = group["used", strategy], group["passed", strategy]
+            low, high = proportion_interval((used / n_samples).to_numpy(), statistics.confidence, int(n_samples.sum()))
+            rows.append(
+                {"seed": POOLED}
+                | dict(zip(keys, values, strict=True))
+                | {
+                    "strategy": strategy,
+                    "share": used.sum() / n_samples.sum(),
+                    "share_low": low,
+                    "share_high": high,
+                    "pass_rate": passed.sum() / used.sum() if used.sum() else float("nan"),
+                    "n_samples": int(used.sum()),
+                    "n_problems": len(group),
+                }
+            )
+    return pd.DataFrame(rows).rename(columns={"problem_set": "step_range"})
 
 
 def measure_mechanisms(counts: pd.DataFrame, statistics: Statistics) -> pd.DataFrame:
@@ -111,7 +123,8 @@ def measure_mechanisms(counts: pd.DataFrame, statistics: Statistics) -> pd.DataF
     mean of the seeds, of which each is split by itself.
     """
     parts = {}
-    for (sft, seed, step_range, problem_type), cell in counts.groupby(["sft", "seed", "problem_set", "problem_type"]):
+    same_start = ["variant", "sft", "seed", "problem_set", "problem_type"]
+    for (variant, sft, seed, step_range, problem_type), cell in counts.groupby(same_start):
         before = _by_problem(cell.xs("sft", level="training"))
         strata = before.index.get_level_values("n_steps").to_numpy()
         weights = bootstrap_weights(strata, statistics.n_bootstrap, seed=0)
@@ -120,21 +133,14 @@ def measure_mechanisms(counts: pd.DataFrame, statistics: Statistics) -> pd.DataF
         for (training, rl_step), group in after.groupby(["training", "rl_step"]):
             group = _by_problem(group).reindex(before.index)
             sides = [weights @ side[count].to_numpy() for side in (before, group) for count in ("used", "passed")]
-            parts[sft, training, seed, rl_step, step_range, problem_type] = np.stack(split_change(*sides))
+            model = (variant, sft, training, rl_step, step_range)
+            parts.setdefault(model, {})[seed, problem_type] = np.stack(split_change(*sides))
     rows = []
-    for (sft, training, rl_step, step_range), seed, problem_type in _cells(parts):
-        chosen = [
-            part
-            for (*model, s, r, g, t), part in parts.items()
-            if (*model, r, g) == (sft, training, rl_step, step_range)
-            and seed in (s, POOLED)
-            and problem_type in (t, "all")
-        ]
+    for (model, cells), seed, problem_type in _margins(parts):
+        chosen = [part for (s, t), part in cells.items() if seed in (s, POOLED) and problem_type in (t, "all")]
         selection, improvement = np.mean(chosen, axis=0)
-        row = {
-            "sft": sft, "training": training, "seed": seed, "rl_step": rl_step,
-            "step_range": step_range, "problem_type": problem_type,
-        }  # fmt: skip
+        row = dict(zip(("variant", "sft", "training", "rl_step", "step_range"), model, strict=True))
+        row |= {"seed": seed, "problem_type": problem_type}
         for name, draws in (
             ("change", selection + improvement), ("selection", selection), ("improvement", improvement)
         ):  # fmt: skip
@@ -148,10 +154,9 @@ def _by_problem(counts: pd.DataFrame) -> pd.DataFrame:
     return counts.droplevel([name for name in counts.index.names if name not in ("n_steps", "problem_id")])
 
 
-def _cells(parts: dict):
-    models = sorted({(sft, training, rl_step, step_range) for sft, training, _, rl_step, step_range, _ in parts})
-    seeds = sorted({key[2] for key in parts})
-    return product(models, [*seeds, POOLED], [*PROBLEM_TYPES, "all"])
+def _margins(parts: dict):
+    seeds = sorted({seed for cells in parts.values() for seed, _ in cells})
+    return product(sorted(parts.items(), key=lambda item: item[0]), [*seeds, POOLED], [*PROBLEM_TYPES, "all"])
 
 
 def measure_rewards(rollouts: pd.DataFrame) -> pd.DataFrame:
@@ -169,14 +174,15 @@ def measure_rewards(rollouts: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure_experiment(config: MeasureStage, inputs: dict[str, Path], folder: Path) -> None:
-    """Measure the runs of an experiment, whose labels are the inputs."""
-    generations = read_labels(config.runs, inputs, "generations")
+    """Measure the runs of an experiment, whose labels and trained models are the inputs."""
+    generations = read_runs(config.runs, inputs, "labels", "generations")
     counts = strategy_counts(generations)
     tables = {
         "pass_rates": measure_pass_rates(generations, config.statistics),
-        "strategies": measure_strategies(counts),
+        "strategies": measure_strategies(counts, config.statistics),
         "mechanisms": measure_mechanisms(counts, config.statistics),
-        "rewards": measure_rewards(read_labels(config.runs, inputs, "rollouts")),
+        "rewards": measure_rewards(read_runs(config.runs, inputs, "labels", "rollouts")),
+        "training": read_runs(config.runs, inputs, "policy", "training"),
     }
     for name, table in tables.items():
         table.to_parquet(folder / f"{name}.parquet", index=False)

@@ -18,3 +18,18 @@ TABLE_1 = {
     for problem_type, value in zip(("all", "inversion", "evaluation"), values, strict=True)
 }
 """pass@1 in percent on 6–9 steps in GF(11), by (SFT mix, training, problem type)."""
+
+SFT_LEARNING_RATE = {
+    ("B", 1e-4): 0.0856, ("B", 2e-4): 0.0859, ("B", 5e-4): 0.0863,
+    ("F", 1e-4): 0.0857, ("F", 2e-4): 0.0858, ("F", 5e-4): 0.0862,
+    ("FB", 1e-4): 0.0879, ("FB", 2e-4): 0.0879, ("FB", 5e-4): 0.0884,
+}  # fmt: skip
+"""Validation cross-entropy after SFT, by (SFT mix, learning rate), from the appendix."""
+
+RL_SETTINGS = {
+    (8, 0.05): {"B": 53, "F": 60, "FB": 97},
+    (8, 0.1): {"B": 53, "F": 58, "FB": 96},
+    (16, 0.05): {"B": 58, "F": 51, "FB": 98},
+    (16, 0.1): {"B": 53, "F": 52, "FB": 97},
+}
+"""Final pass@1 in percent at learning rate 1e-5, by (group size, beta), from the appendix. Five times that rate: uneven."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from selectimprove.config import Params, ParamsError
+from selectimprove.config import Params, ParamsError, RlProblems
 from selectimprove.problems import count_chains
 
 SCALES = Path(__file__).parents[1] / "scales"
@@ -127,7 +127,38 @@ def _unknown(key: str, name: str, known) -> list[str]:
     ]
 
 
+def resolve_params(params: Params, experiment: str, variant: str | None = None) -> Params:
+    """Lay an experiment's overrides, and those of one of its variants, over the params.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If the result is not valid.
+    """
+    entry = params.experiments[experiment]
+    overrides = merge(entry.overrides, entry.variants[variant] if variant else {})
+    return Params.model_validate(merge(params.model_dump(), overrides)) if overrides else params
+
+
 def _contradictions(params: Params) -> list[str]:
+    mistakes = _names(params)
+    if mistakes:
+        return mistakes
+    mistakes = _values(params, list(params.rl_problems))
+    for name, experiment in params.experiments.items():
+        for variant, overrides in experiment.variants.items():
+            place = f"experiments.{name}.{f'variants.{variant}' if overrides else 'overrides'}"
+            try:
+                resolved = resolve_params(params, name, variant)
+            except ValidationError as error:
+                mistakes += [f"{place}.{line}" for line in _describe_all(error.errors())]
+                continue
+            found = _values(resolved, experiment.rl_problems)
+            mistakes += [f"{place}: {line}" for line in found if line not in mistakes]
+    return mistakes
+
+
+def _names(params: Params) -> list[str]:
     mistakes = []
     for name, experiment in params.experiments.items():
         for mix in experiment.sft_mixes:
@@ -143,6 +174,12 @@ def _contradictions(params: Params) -> list[str]:
                 )
     if "sft" in params.rl_problems:
         mistakes.append("rl_problems.sft: 'sft' names the models before RL; choose another name")
+    return mistakes
+
+
+def _values(params: Params, rl_problems: list[str]) -> list[str]:
+    """Find values that contradict one another, on the RL problems named."""
+    mistakes = []
     if params.model.hidden_size % params.model.n_heads:
         mistakes.append(
             f"model.n_heads: {params.model.n_heads} heads do not divide hidden_size {params.model.hidden_size}"
@@ -151,41 +188,41 @@ def _contradictions(params: Params) -> list[str]:
         mistakes.append(
             f"rl.prompts_per_step: {params.rl.prompts_per_step} is more than n_prompts {params.rl.n_prompts}"
         )
-    return mistakes + _lengths(params) + _capacities(params)
+    asked = {name: params.rl_problems[name] for name in rl_problems}
+    return mistakes + _lengths(params, asked) + _capacities(params, asked)
 
 
-def _lengths(params: Params) -> list[str]:
+def _lengths(params: Params, rl_problems: dict[str, RlProblems]) -> list[str]:
     most = {
         "base.max_chain_steps": params.base.max_chain_steps,
         "sft.steps": params.sft.steps[1],
         "evaluation.step_ranges": max(steps[1] for steps in params.evaluation.step_ranges),
-    } | {f"rl_problems.{name}.steps": problems.steps[1] for name, problems in params.rl_problems.items()}
+    } | {f"rl_problems.{name}.steps": problems.steps[1] for name, problems in rl_problems.items()}
     ring = params.task.ring_size
     return [
         f"{key}: {n} steps need as many labels, but task.ring_size is {ring}" for key, n in most.items() if n > ring
     ]
 
 
-def _capacities(params: Params) -> list[str]:
+def _capacities(params: Params, rl_problems: dict[str, RlProblems]) -> list[str]:
     """Compare what is asked of each split with what it holds, for the number of steps with the fewest chains."""
     asked = [
         ("sft.n_train", "sft_train", params.sft.n_train, params.sft.steps),
         ("sft.n_validation", "sft_validation", params.sft.n_validation, params.sft.steps),
     ]
-    asked += [("rl.n_prompts", "rl", params.rl.n_prompts, p.steps) for p in params.rl_problems.values()]
+    asked += [("rl.n_prompts", "rl", params.rl.n_prompts, problems.steps) for problems in rl_problems.values()]
     asked += [
         ("evaluation.n_problems", "test", params.evaluation.n_problems, steps)
         for steps in params.evaluation.step_ranges
     ]
-    orders = {params.task.field_order} | {e.field_order for e in params.experiments.values() if e.field_order}
+    order = params.task.field_order
     mistakes = []
-    for order in sorted(orders):
-        for key, split, n_problems, steps in asked:
-            wanted = -(-n_problems // (steps[1] - steps[0] + 1))
-            exist = int(count_chains(order, steps[0]) * params.task.split_shares[split])
-            if wanted > exist:
-                mistakes.append(
-                    f"{key}: asks for {wanted} problems of {steps[0]} steps, but about {exist} exist in split '{split}' "
-                    f"of GF({order}); ask for fewer, or for more steps"
-                )
+    for key, split, n_problems, steps in asked:
+        wanted = -(-n_problems // (steps[1] - steps[0] + 1))
+        exist = int(count_chains(order, steps[0]) * params.task.split_shares[split])
+        if wanted > exist:
+            mistakes.append(
+                f"{key}: asks for {wanted} problems of {steps[0]} steps, but about {exist} exist in split '{split}' "
+                f"of GF({order}); ask for fewer, or for more steps"
+            )
     return mistakes

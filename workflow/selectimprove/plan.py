@@ -1,7 +1,7 @@
 """The plan: which artifacts the params ask for, each with its config, inputs and key.
 
-Experiments are data. A figure or table names an experiment; an experiment is a set of runs; a run is a field, an SFT mix, a
-distribution of RL problems and a seed. Snakemake's rules look artifacts up here by stage and name, so a new experiment
+Experiments are data. A figure or table names an experiment; an experiment is a set of runs; a run is a variant of the params, an
+SFT mix, a distribution of RL problems and a seed. Snakemake's rules look artifacts up here by stage and name, so a new experiment
 or figure changes no rule::
 
     problems ──> demonstrations ──> sft ──> rl ──> evaluation ──> labels ──> measures ──> exhibits
@@ -27,9 +27,9 @@ from selectimprove.config import (
     Run,
     SftStage,
     Strict,
-    Task,
+    VariantSettings,
 )
-from selectimprove.params import NOTEBOOKS
+from selectimprove.params import NOTEBOOKS, resolve_params
 
 RESULTS = Path("results")
 MODULES = {
@@ -46,7 +46,7 @@ MODULES = {
 """The module of each stage, in the order in which data flow."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Artifact:
     """A folder of results: what it is for people (`slug`), and what it is a function of.
 
@@ -104,55 +104,57 @@ class Plan:
     def __init__(self, params: Params):
         self.params = params
         self.artifacts: dict[str, dict[str, Artifact]] = {stage: {} for stage in MODULES}
-        self.figures = {name: self._exhibit(name, exhibit) for name, exhibit in params.figures.items()}
-        self.tables = {name: self._exhibit(name, exhibit) for name, exhibit in params.tables.items()}
+        self.figures, self.tables = (
+            {name: self._exhibit(name, exhibit) for name, exhibit in exhibits.items() if exhibit.draw}
+            for exhibits in (params.figures, params.tables)
+        )
 
     def _add(self, stage: str, slug: str, config: Strict, inputs=None, modules=frozenset()) -> Artifact:
         artifact = Artifact(stage, slug, config, inputs or {}, modules)
         return self.artifacts[stage].setdefault(artifact.name, artifact)
 
-    def _task(self, order: int | None) -> Task:
-        task = self.params.task
-        return task.model_copy(update={"field_order": order or task.field_order})
-
-    def _problems(self, task: Task, split: str, n_problems: int, steps, evaluation_share: float, seed: int) -> Artifact:
+    def _problems(
+        self, params: Params, split: str, n_problems: int, steps, evaluation_share: float, seed: int
+    ) -> Artifact:
+        task = params.task
         config = ProblemsStage(
             seed=seed, task=task, split=split, n_problems=n_problems, steps=steps, evaluation_share=evaluation_share
         )
         return self._add("problems", f"{split}-gf{task.field_order}-{steps[0]}to{steps[1]}-s{seed}", config)
 
-    def _base(self, task: Task, seed: int) -> Artifact:
-        config = BaseStage(seed=seed, task=task, model=self.params.model, base=self.params.base)
-        return self._add("base", f"gf{task.field_order}-s{seed}", config)
+    def _base(self, params: Params, seed: int) -> Artifact:
+        config = BaseStage(seed=seed, task=params.task, model=params.model, base=params.base)
+        return self._add("base", f"gf{params.task.field_order}-s{seed}", config)
 
-    def _sft(self, task: Task, mix: str, seed: int) -> Artifact:
-        sft = self.params.sft
-        inputs = {"base": self._base(task, seed)}
+    def _sft(self, params: Params, mix: str, seed: int) -> Artifact:
+        task, sft = params.task, params.sft
+        inputs = {"base": self._base(params, seed)}
         for split, n_problems in (("train", sft.n_train), ("validation", sft.n_validation)):
-            problems = self._problems(task, f"sft_{split}", n_problems, sft.steps, sft.evaluation_share, seed)
-            config = DemonstrationsStage(seed=seed, task=task, forward_share=self.params.sft_mixes[mix])
+            problems = self._problems(params, f"sft_{split}", n_problems, sft.steps, sft.evaluation_share, seed)
+            config = DemonstrationsStage(seed=seed, task=task, forward_share=params.sft_mixes[mix])
             slug = f"{mix}-{split}-gf{task.field_order}-s{seed}"
             inputs[split] = self._add("demonstrations", slug, config, {"problems": problems})
         config = SftStage(seed=seed, **sft.model_dump(include=set(SftStage.model_fields)))
         return self._add("sft", f"{mix}-gf{task.field_order}-s{seed}", config, inputs)
 
-    def _rl(self, task: Task, mix: str, training: str, seed: int) -> Artifact:
-        distribution, rl = self.params.rl_problems[training], self.params.rl
-        problems = self._problems(task, "rl", rl.n_prompts, distribution.steps, distribution.evaluation_share, seed)
-        inputs = {"sft": self._sft(task, mix, seed), "problems": problems}
-        slug = f"{mix}-gf{task.field_order}-{training}-s{seed}"
+    def _rl(self, params: Params, mix: str, training: str, seed: int) -> Artifact:
+        distribution, rl = params.rl_problems[training], params.rl
+        problems = self._problems(params, "rl", rl.n_prompts, distribution.steps, distribution.evaluation_share, seed)
+        inputs = {"sft": self._sft(params, mix, seed), "problems": problems}
+        slug = f"{mix}-gf{params.task.field_order}-{training}-s{seed}"
         return self._add("rl", slug, RlStage(seed=seed, rl=rl), inputs)
 
-    def _labels(self, task: Task, run: Run) -> Artifact:
+    def _policy(self, params: Params, run: Run) -> Artifact:
+        if run.training == "sft":
+            return self._sft(params, run.sft, run.seed)
+        return self._rl(params, run.sft, run.training, run.seed)
+
+    def _labels(self, params: Params, run: Run) -> Artifact:
         """Labels of all generations of a run: its evaluations, and its rollouts if it was trained by RL."""
-        evaluation = self.params.evaluation
-        policy = (
-            self._sft(task, run.sft, run.seed)
-            if run.training == "sft"
-            else self._rl(task, run.sft, run.training, run.seed)
-        )
+        evaluation, task = params.evaluation, params.task
+        policy = self._policy(params, run)
         problem_sets = {
-            f"{steps[0]}-{steps[1]}": self._problems(task, "test", evaluation.n_problems, steps, 0.5, run.seed)
+            f"{steps[0]}-{steps[1]}": self._problems(params, "test", evaluation.n_problems, steps, 0.5, run.seed)
             for steps in evaluation.step_ranges
         }
         config = EvaluationStage(seed=run.seed, temperature=evaluation.temperature, n_samples=evaluation.n_samples)
@@ -165,20 +167,30 @@ class Plan:
 
     def _measures(self, name: str) -> Artifact:
         experiment = self.params.experiments[name]
-        task = self._task(experiment.field_order)
+        variants = {variant: resolve_params(self.params, name, variant) for variant in experiment.variants}
         runs = [
-            Run(sft=mix, training=training, seed=seed)
-            for seed, mix, training in product(
-                self.params.seeds, experiment.sft_mixes, ["sft", *experiment.rl_problems]
+            Run(variant=variant, sft=mix, training=training, seed=seed)
+            for seed, variant, mix, training in product(
+                experiment.seeds or self.params.seeds,
+                experiment.variants,
+                experiment.sft_mixes,
+                ["sft", *experiment.rl_problems],
             )
         ]
         config = MeasureStage(
-            field_order=task.field_order,
             runs=runs,
-            step_ranges=self.params.evaluation.step_ranges,
+            variants={
+                name: VariantSettings(task=params.task, sft=params.sft, rl=params.rl)
+                for name, params in variants.items()
+            },
+            sft_mixes={name: self.params.sft_mixes[name] for name in experiment.sft_mixes},
+            rl_problems={name: self.params.rl_problems[name] for name in experiment.rl_problems},
             statistics=self.params.statistics,
         )
-        inputs = {f"{run.sft}/{run.training}/{run.seed}": self._labels(task, run) for run in runs}
+        inputs = {}
+        for run in runs:
+            params, model = variants[run.variant], f"{run.variant}/{run.sft}/{run.training}/{run.seed}"
+            inputs |= {f"labels/{model}": self._labels(params, run), f"policy/{model}": self._policy(params, run)}
         return self._add("measures", name, config, inputs)
 
     def _exhibit(self, name, exhibit) -> Artifact:

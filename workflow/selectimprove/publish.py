@@ -5,10 +5,12 @@ They are copied together, once all of them are made, with a manifest that says f
 the artifacts instead: where it is missing, the published files are of other params, or came with the repository, and are made anew.
 """
 
+import csv
 import json
 import shutil
 from pathlib import Path
 
+from selectimprove.costs import COLUMNS, COSTS, collect_costs, read_costs
 from selectimprove.keys import digest
 from selectimprove.plan import RESULTS, Artifact, Plan
 from selectimprove.provenance import file_hash
@@ -56,8 +58,15 @@ def _replace(target: Path, write) -> None:
     temporary.replace(target)
 
 
+def _write_csv(path: Path, rows: list[dict]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def publish(plan: Plan) -> None:
-    """Copy all figures and tables, and write ``results/metrics.json`` and the manifest.
+    """Copy all figures and tables, and write ``results/metrics.json``, ``results/costs.csv`` and the manifest.
 
     The metrics are the pass@1 of the tables in the artifacts' ``metrics.json``, nested for ``dvc metrics``.
     """
@@ -71,6 +80,9 @@ def publish(plan: Plan) -> None:
         if path.exists():
             metrics[name] = json.loads(path.read_text())
     _replace(RESULTS / "metrics.json", lambda path: path.write_text(json.dumps(metrics, indent=2) + "\n"))
+
+    costs = collect_costs(plan, read_costs())
+    _replace(COSTS, lambda path: _write_csv(path, costs))
 
     chain: dict[str, list[str]] = {}
     for artifact in (*plan.figures.values(), *plan.tables.values()):

@@ -2,7 +2,7 @@
 
 Problems are the units of resampling: the generations for one problem are not independent. An interval over problems says
 how the same models would do on other problems. It says nothing of other seeds: for that, models are the units, and
-`seed_interval` is the only one that speaks of them.
+`student_interval` is the only one that speaks of them.
 """
 
 import numpy as np
@@ -95,8 +95,8 @@ def proportion_interval(passed: np.ndarray, confidence: float, n_generations: in
     return float(max(0.0, min(centre - half, mean))), float(min(1.0, max(centre + half, mean)))
 
 
-def seed_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Return Student's interval for the mean over seeds; infinite with one seed, whose spread is unknown."""
+def student_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Return Student's interval for the mean over seeds, or other replicates; infinite with one, whose spread is unknown."""
     values = np.asarray(values, dtype=float)
     if len(values) < 2:
         return -np.inf, np.inf

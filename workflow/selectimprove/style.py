@@ -4,6 +4,7 @@ Colours are Okabe and Ito's, which people with any colour vision can tell apart;
 PDF. `SCALE_NOTES` is what each figure says of the scale it was made at.
 """
 
+import re
 from pathlib import Path
 
 import matplotlib as mpl
@@ -52,6 +53,19 @@ def model_colour(sft: str, known: list[str]) -> str:
     """Return the colour of an SFT mix: its own, or for a mix of the user's the next that is free."""
     others = [mix for mix in known if mix not in SFT_COLOURS]
     return SFT_COLOURS.get(sft) or FALLBACK_COLOURS[others.index(sft) % len(FALLBACK_COLOURS)]
+
+
+def ordered_colours(n: int) -> list[str]:
+    """Return n colours from dark to light, for what has an order, such as shares or numbers of steps."""
+    return [mpl.colors.to_hex(mpl.colormaps["cividis"](position / max(n - 1, 1) * 0.8)) for position in range(n)]
+
+
+def training_name(training: str) -> str:
+    """Spell the name of a training for people: ``rl_6_9`` is RL(6–9)."""
+    match = re.fullmatch(r"rl_(\d+)_(\d+)(?:_(\w+))?", training)
+    if not match:
+        return "SFT" if training == "sft" else training
+    return f"RL({match[1]}–{match[2]})" + (f" {match[3]}" if match[3] else "")
 
 
 def band(axes, table: pd.DataFrame, x: str, y: str, low: str, high: str, colour: str, **line) -> None:
