@@ -31,6 +31,18 @@ MISTAKES = {
         ("  mechanisms:\n    experiment", "  mechanism:\n    experiment"),
         ["figures.mechanism: there is no workflow/notebooks/mechanism.ipynb"],
     ),
+    "an override that is no param": (
+        ("variants:\n      lr_1e-4: {sft: {learning_rate", "variants:\n      lr_1e-4: {sft: {lerning_rate"),
+        ["experiments.sft_learning_rate.variants.lr_1e-4.sft.lerning_rate: unknown key; did you mean 'learning_rate'?"],
+    ),
+    "an override with an order that is not prime": (
+        ("overrides: {task: {field_order: 13}}", "overrides: {task: {field_order: 15}}"),
+        ["experiments.gf13.overrides.task.field_order: 15 is not prime; use a prime such as 11 or 13"],
+    ),
+    "an override that asks for too much": (
+        ("step_ranges: [[2, 5], [6, 9], [10, 15]]", "step_ranges: [[2, 5], [6, 9], [10, 25]]"),
+        ["experiments.steps_6_15.overrides: evaluation.step_ranges: 25 steps need as many labels"],
+    ),
     "a misspelt key": (
         ("  group_size: 8", "  group_sise: 8"),
         ["rl.group_sise: unknown key; did you mean 'group_size'?"],

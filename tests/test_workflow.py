@@ -10,10 +10,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
-from conftest import ENVIRONMENT
+from conftest import ENVIRONMENT, ROOT
 
-FIGURES = ["figure2", "figure3", "figure4", "mechanisms"]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+PAPER = (
+    {"figure2", "figure3", "figure4", "amplification", "gf13", "steps_6_15"},
+    {
+        "table1",
+        "sft_learning_rate",
+        "rl_settings",
+    },
+)
 
 
 def artifacts(folder: Path) -> dict[str, dict]:
@@ -23,7 +32,12 @@ def artifacts(folder: Path) -> dict[str, dict]:
 
 
 def test_every_figure_and_table_is_published(smoke):
-    for name in FIGURES:
+    assert PAPER[0] <= PARAMS["figures"].keys()
+    assert PAPER[1] <= PARAMS["tables"].keys()
+    for name in PARAMS["tables"]:
+        assert len(pd.read_csv(smoke.folder / f"results/tables/{name}.csv")) > 2, name
+        assert (smoke.folder / f"results/tables/{name}.md").read_text().count("|") > 20, name
+    for name in PARAMS["figures"]:
         for suffix in ("png", "pdf", "svg", "csv", "md"):
             assert (smoke.folder / f"results/figures/{name}.{suffix}").stat().st_size > 40, (name, suffix)
         assert "SMOKE TEST" in (smoke.folder / f"results/figures/{name}.svg").read_text()
@@ -64,7 +78,7 @@ def test_table_1_is_what_the_generations_say(smoke):
 def test_a_new_clone_runs_everything_though_results_are_published(fresh):
     assert (fresh.folder / "results/figures/figure2.png").exists()
     assert fresh.planned()["pretrain_base"] == 1
-    assert fresh.planned(options="--config scale=laptop")["train_grpo"] == 6
+    assert fresh.planned(options="--config scale=laptop")["train_grpo"] == 6 + 2 + 3 + 1 + 6
 
 
 def test_a_second_run_does_nothing(smoke):
@@ -102,24 +116,66 @@ def test_a_comment_in_a_stage_reruns_nothing(changed):
     assert changed.planned() == {}
 
 
-def test_code_reruns_its_stage_and_what_follows(changed):
+def test_code_reruns_its_stage_and_what_follows(changed, fresh):
     changed.edit("workflow/selectimprove/rl.py", 'scale_rewards="group"', 'scale_rewards="batch"')
-    planned = changed.planned()
-    assert planned["train_grpo"] == 6
-    assert planned["evaluate_model"] == 6
+    planned, everything = changed.planned(), fresh.planned()
+    assert planned["train_grpo"] == everything["train_grpo"]
+    assert 0 < planned["evaluate_model"] < everything["evaluate_model"]
     assert not {"pretrain_base", "train_sft", "generate_problems"} & set(planned)
 
 
-def test_changing_the_labels_does_not_train_again(changed):
+def test_changing_the_labels_does_not_train_again(changed, fresh):
     changed.edit("workflow/selectimprove/labeling.py", "2 * _common", "3 * _common")
     planned = changed.planned()
-    assert planned["label_strategies"] == 9
+    assert planned["label_strategies"] == fresh.planned()["label_strategies"]
     assert not {"train_grpo", "evaluate_model"} & set(planned)
 
 
 def test_a_seed_reruns_everything(changed, fresh):
     changed.edit("params.yaml", "seeds: [201]", "seeds: [7]")
     assert changed.planned() == fresh.planned()
+
+
+def test_an_experiment_and_a_figure_are_added_without_a_rule(changed):
+    """A 60:40 mix and GF(17), with a figure each."""
+    before = changed.planned()
+    assert before == {}
+    params = yaml.safe_load((changed.folder / "params.yaml").read_text())
+    params["sft_mixes"]["F60"] = 0.6
+    params["experiments"] |= {
+        "sixty": {"sft_mixes": ["F60"], "rl_problems": ["rl_6_9"]},
+        "gf17": {"sft_mixes": ["FB"], "rl_problems": ["rl_6_9"], "overrides": {"task": {"field_order": 17}}},
+    }
+    for name in ("sixty", "gf17"):
+        params["figures"][name] = {"experiment": name, "caption": f"{name}.", "plot": {"width": 3.4, "height": 2.5}}
+        notebook = (changed.folder / "workflow/notebooks/figure2.ipynb").read_text()
+        (changed.folder / f"workflow/notebooks/{name}.ipynb").write_text(notebook)
+    (changed.folder / "params.yaml").write_text(yaml.safe_dump(params))
+    assert changed.planned()["train_grpo"] == 2
+    assert changed.planned()["pretrain_base"] == 1
+    changed.run("snakemake --cores all figures")
+    for name in ("sixty", "gf17"):
+        assert set(pd.read_csv(changed.folder / f"results/figures/{name}.csv")["sft"]) == {
+            "F60" if name == "sixty" else "FB"
+        }
+        assert (changed.folder / f"results/figures/{name}.png").stat().st_size > 1000
+
+
+def test_one_model_serves_all_experiments_that_share_it(fresh):
+    planned = fresh.planned()
+    alone = {name: {"draw": name == "figure2"} for name in PARAMS["figures"]}
+    others = {name: {"draw": False} for name in PARAMS["tables"]}
+    main = fresh.planned(f"--config 'figures={json.dumps(alone)}' 'tables={json.dumps(others)}'")
+    assert (main["train_grpo"], main["train_sft"], main["draw_exhibit"]) == (6, 3, 1)
+    assert planned["draw_exhibit"] == len(alone) + len(others)
+
+
+def test_times_are_recorded_and_foretold(smoke, changed):
+    costs = pd.read_csv(smoke.folder / "results/costs.csv").query("scale == 'smoke'")
+    assert set(costs["stage"] + "/" + costs["name"]) == set(artifacts(smoke.folder))
+    changed.edit("params.yaml", "window: 10", "window: 3")
+    said = changed.run("snakemake --cores 2 figures").stderr
+    assert re.search(r"0 of 1 artifacts made; about \d+ (s|min) left on 2 cores", said), said[-2000:]
 
 
 def test_two_runs_are_bit_equal(smoke, fresh, tmp_path):

@@ -20,6 +20,12 @@ except ParamsError as error:
     sys.exit(str(error))
 
 PUBLISHED = publish.published_files(PLAN)
+# What Snakemake's report shows, with name, category and caption.
+SHOWN = {
+    f"results/{kind}/{name}.{suffix}": (name, kind.capitalize(), artifact.folder / "caption.rst")
+    for kind, suffix, exhibits in (("figures", "png", PLAN.figures), ("tables", "csv", PLAN.tables))
+    for name, artifact in exhibits.items()
+}
 
 
 wildcard_constraints:

@@ -19,7 +19,11 @@ rule publish_exhibits:
     input:
         [ancient(str(artifact.done)) for artifact in [*PLAN.figures.values(), *PLAN.tables.values()]],
     output:
-        PUBLISHED,
+        [
+            report(path, caption=str(captions.resolve()), category=category, labels={"name": name})
+            for path, (name, category, captions) in SHOWN.items()
+        ],
+        [path for path in PUBLISHED if path not in SHOWN],
     log:
         "results/logs/publish.log",
     message:

@@ -35,6 +35,8 @@ def draw_exhibit(config: ExhibitStage, inputs: dict[str, Path], folder: Path) ->
         )
     except papermill.PapermillExecutionError as error:
         raise ParamsError(f"{config.name}.ipynb, cell {error.exec_count}: {error.ename}: {error.evalue}") from error
+    # Snakemake's report reads captions in this format; a sentence is the same in both.
+    (folder / "caption.rst").write_text(config.caption + "\n")
     body = folder / "body.md"
     table = f"\n{body.read_text()}" if body.exists() else ""
     (folder / f"{config.name}.md").write_text(f"{config.caption}\n{table}")

@@ -145,16 +145,22 @@ def _contradictions(params: Params) -> list[str]:
     if mistakes:
         return mistakes
     mistakes = _values(params, list(params.rl_problems))
+    everywhere = {line.partition(":")[0] for line in mistakes}
     for name, experiment in params.experiments.items():
-        for variant, overrides in experiment.variants.items():
-            place = f"experiments.{name}.{f'variants.{variant}' if overrides else 'overrides'}"
+        # What is wrong without an override is said once, not for each.
+        said = set(everywhere)
+        for variant in (None, *experiment.variants):
+            place = f"experiments.{name}.{f'variants.{variant}' if variant else 'overrides'}"
             try:
-                resolved = resolve_params(params, name, variant)
+                found = _values(resolve_params(params, name, variant), experiment.rl_problems)
             except ValidationError as error:
                 mistakes += [f"{place}.{line}" for line in _describe_all(error.errors())]
+                if variant is None:
+                    break
                 continue
-            found = _values(resolved, experiment.rl_problems)
-            mistakes += [f"{place}: {line}" for line in found if line not in mistakes]
+            new = [line for line in found if line.partition(":")[0] not in said]
+            mistakes += [f"{place}: {line}" for line in new]
+            said |= {line.partition(":")[0] for line in new}
     return mistakes
 
 
