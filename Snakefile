@@ -10,6 +10,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/exhibits.smk"
+include: "workflow/rules/audit.smk"
 
 
 rule figures:
@@ -18,5 +19,10 @@ rule figures:
         PUBLISHED,
 
 
+rule audit:
+    input:
+        publish.audited_files(PLAN),
+
+
 onstart:
-    Progress(PLAN, get_parallel_jobs()).start()
+    Progress(PLAN.params.scale, get_artifacts_to_make(), get_parallel_jobs()).start()

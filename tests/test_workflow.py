@@ -75,6 +75,22 @@ def test_table_1_is_what_the_generations_say(smoke):
             assert table.loc[(sft, training, problem_type), "pass_at_1"] == pytest.approx(share, abs=1e-6)
 
 
+def test_verdicts_come_from_the_generations_and_agree_with_the_table(smoke):
+    smoke.run("snakemake --cores all audit")
+    claims = pd.read_csv(smoke.folder / "results/audit/claims.csv").set_index("claim")
+    assert claims.columns[:7].tolist() == ["statement", "verdict", "effect", "ci_low", "ci_high", "n", "paper"]
+    assert set(claims["verdict"]) <= {"reproduced", "contradicted", "inconclusive", "not run"}
+    assert claims.loc["gf13", "verdict"] == "not run"
+    tests = pd.read_csv(smoke.folder / "results/audit/tests.csv").set_index("test")["effect"]
+    table = pd.read_csv(smoke.folder / "results/tables/table1.csv")
+    table = table.set_index(["sft", "training", "problem_type"])["pass_at_1"]
+    gain = table["FB", "rl_6_9", "all"] - table["B", "rl_6_9", "all"]
+    assert tests["pass_at_1 FB rl_6_9 6-9 − pass_at_1 B rl_6_9 6-9 above 0.2"] == pytest.approx(gain, abs=1e-5)
+    mechanisms = pd.read_csv(smoke.folder / "results/figures/mechanisms.csv")
+    row = mechanisms.query("sft == 'B' and training == 'rl_6_9' and problem_type == 'inversion'").iloc[0]
+    assert tests["improvement B rl_6_9 inversion 6-9 − 0 above 0.1"] == pytest.approx(row["improvement"], abs=1e-5)
+
+
 def test_a_new_clone_runs_everything_though_results_are_published(fresh):
     assert (fresh.folder / "results/figures/figure2.png").exists()
     assert fresh.planned()["pretrain_base"] == 1

@@ -64,3 +64,10 @@ def get_parallel_jobs():
     """Return how many jobs of one core run at once: cores here, or jobs on a cluster."""
     settings = workflow.resource_settings
     return settings.cores or settings.nodes or 1
+
+
+def get_artifacts_to_make():
+    """Return the artifacts that this run of Snakemake will make."""
+    outputs = {str(output) for job in workflow.dag.needrun_jobs() for output in job.output}
+    artifacts = [artifact for stage in PLAN.artifacts.values() for artifact in stage.values()]
+    return [artifact for artifact in artifacts if str(artifact.done) in outputs]

@@ -219,6 +219,10 @@ class Run(Strict):
     training: str
     seed: int
 
+    @property
+    def name(self) -> str:
+        return f"{self.variant}/{self.sft}/{self.training}/{self.seed}"
+
 
 class VariantSettings(Strict):
     """What the variants of an experiment may differ in, for its exhibits to tell."""
@@ -233,6 +237,17 @@ class MeasureStage(Strict):
     variants: dict[str, VariantSettings]
     sft_mixes: dict[str, Share]
     rl_problems: dict[str, RlProblems]
+    statistics: Statistics
+
+
+class AuditStage(Strict):
+    """All claims, those of them that are run, and by experiment the seeds and each variant's task."""
+
+    scale: str
+    claims: dict[str, dict]
+    run: list[str]
+    seeds: dict[str, list[int]]
+    tasks: dict[str, dict[str, Task]]
     statistics: Statistics
 
 

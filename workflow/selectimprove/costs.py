@@ -119,18 +119,18 @@ class Progress(threading.Thread):
 
     Parameters
     ----------
-    plan : Plan
+    scale : str
+    asked : list of Artifact
+        What this run has to make.
     cores : int
     interval : float
         Seconds between two lines.
     """
 
-    def __init__(self, plan: Plan, cores: int, interval: float = 60):
+    def __init__(self, scale: str, asked: list[Artifact], cores: int, interval: float = 60):
         super().__init__(daemon=True)
-        self.cores, self.interval = cores, interval
-        self.estimate = Estimate(plan.params.scale, read_costs())
-        every = [artifact for artifacts in plan.artifacts.values() for artifact in artifacts.values()]
-        self.asked = [artifact for artifact in every if not artifact.done.exists()]
+        self.asked, self.cores, self.interval = asked, cores, interval
+        self.estimate = Estimate(scale, read_costs())
         self.running_since: dict[Artifact, float] = {}
 
     def run(self) -> None:

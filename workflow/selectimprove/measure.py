@@ -16,6 +16,7 @@ Writes, with `variant`, `sft`, `training` and `seed` naming the model, and ``poo
 Intervals are over problems: pooled ones too speak of these models on other problems, not of other seeds.
 """
 
+import zlib
 from itertools import product
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def read_runs(runs: list[Run], inputs: dict[str, Path], role: str, table: str) -
     """Read one table of all runs that have it, each row naming its model."""
     tables = []
     for run in runs:
-        path = inputs[f"{role}/{run.variant}/{run.sft}/{run.training}/{run.seed}"] / f"{table}.parquet"
+        path = inputs[f"{role}/{run.name}"] / f"{table}.parquet"
         if path.exists():
             model = run.model_dump() | {"seed": str(run.seed)}
             tables.append(pd.read_parquet(path).assign(**model))
@@ -127,7 +128,9 @@ def measure_mechanisms(counts: pd.DataFrame, statistics: Statistics) -> pd.DataF
     for (variant, sft, seed, step_range, problem_type), cell in counts.groupby(same_start):
         before = _by_problem(cell.xs("sft", level="training"))
         strata = before.index.get_level_values("n_steps").to_numpy()
-        weights = bootstrap_weights(strata, statistics.n_bootstrap, seed=0)
+        # Problems of other types, ranges and seeds are resampled independently of these.
+        draws = zlib.crc32(f"{seed}/{step_range}/{problem_type}".encode())
+        weights = bootstrap_weights(strata, statistics.n_bootstrap, draws)
         weights = np.vstack([np.ones_like(strata), weights])
         after = cell[cell.index.get_level_values("training") != "sft"]
         for (training, rl_step), group in after.groupby(["training", "rl_step"]):

@@ -14,7 +14,9 @@ from itertools import product
 from pathlib import Path
 
 from selectimprove import keys
+from selectimprove.claims import Claim, can_run, read_claims
 from selectimprove.config import (
+    AuditStage,
     BaseStage,
     DemonstrationsStage,
     EvaluationStage,
@@ -42,6 +44,7 @@ MODULES = {
     "labels": "label",
     "measures": "measure",
     "exhibits": "exhibit",
+    "verdicts": "audit",
 }
 """The module of each stage, in the order in which data flow."""
 
@@ -108,6 +111,7 @@ class Plan:
             {name: self._exhibit(name, exhibit) for name, exhibit in exhibits.items() if exhibit.draw}
             for exhibits in (params.figures, params.tables)
         )
+        self.audit = self._audit()
 
     def _add(self, stage: str, slug: str, config: Strict, inputs=None, modules=frozenset()) -> Artifact:
         artifact = Artifact(stage, slug, config, inputs or {}, modules)
@@ -165,11 +169,12 @@ class Plan:
             inputs |= {"rl": policy, "rollouts": policy.inputs["problems"]}
         return self._add("labels", slug, LabelStage(task=task), inputs)
 
-    def _measures(self, name: str) -> Artifact:
+    def _runs(self, name: str) -> list[tuple[Run, Params]]:
+        """List the runs of an experiment, each with the params of its variant."""
         experiment = self.params.experiments[name]
         variants = {variant: resolve_params(self.params, name, variant) for variant in experiment.variants}
-        runs = [
-            Run(variant=variant, sft=mix, training=training, seed=seed)
+        return [
+            (Run(variant=variant, sft=mix, training=training, seed=seed), variants[variant])
             for seed, variant, mix, training in product(
                 experiment.seeds or self.params.seeds,
                 experiment.variants,
@@ -177,21 +182,52 @@ class Plan:
                 ["sft", *experiment.rl_problems],
             )
         ]
+
+    def _measures(self, name: str) -> Artifact:
+        experiment, runs = self.params.experiments[name], self._runs(name)
         config = MeasureStage(
-            runs=runs,
+            runs=[run for run, _ in runs],
             variants={
-                name: VariantSettings(task=params.task, sft=params.sft, rl=params.rl)
-                for name, params in variants.items()
+                run.variant: VariantSettings(task=params.task, sft=params.sft, rl=params.rl) for run, params in runs
             },
             sft_mixes={name: self.params.sft_mixes[name] for name in experiment.sft_mixes},
             rl_problems={name: self.params.rl_problems[name] for name in experiment.rl_problems},
             statistics=self.params.statistics,
         )
         inputs = {}
-        for run in runs:
-            params, model = variants[run.variant], f"{run.variant}/{run.sft}/{run.training}/{run.seed}"
-            inputs |= {f"labels/{model}": self._labels(params, run), f"policy/{model}": self._policy(params, run)}
+        for run, params in runs:
+            inputs |= {f"labels/{run.name}": self._labels(params, run), f"policy/{run.name}": self._policy(params, run)}
         return self._add("measures", name, config, inputs)
+
+    def _audit(self) -> Artifact:
+        """Test all claims on raw generations."""
+        claims = read_claims()
+        can = {name: claim for name, claim in claims.items() if self._can_run(claim)}
+        experiments = sorted({claim.experiment for claim in can.values()})
+        inputs, seeds, tasks = {}, {}, {}
+        for name in experiments:
+            seeds[name] = self.params.experiments[name].seeds or self.params.seeds
+            for run, params in self._runs(name):
+                tasks.setdefault(name, {})[run.variant] = params.task
+                sources = dict(self._labels(params, run).inputs)
+                model = f"{name}/{run.name}"
+                inputs[f"evaluation/{model}"] = sources.pop("evaluation")
+                if policy := sources.pop("rl", None):
+                    inputs[f"rl/{model}"] = policy
+                inputs |= {f"problems/{model}/{role}": problems for role, problems in sources.items()}
+        config = AuditStage(
+            scale=self.params.scale,
+            claims={name: claim.model_dump(mode="json") for name, claim in claims.items()},
+            run=list(can),
+            seeds=seeds,
+            tasks=tasks,
+            statistics=self.params.statistics,
+        )
+        return self._add("verdicts", "claims", config, inputs)
+
+    def _can_run(self, claim: Claim) -> bool:
+        known = claim.experiment in self.params.experiments
+        return can_run(claim, resolve_params(self.params, claim.experiment) if known else self.params)
 
     def _exhibit(self, name, exhibit) -> Artifact:
         notebook = keys.notebook_source(NOTEBOOKS / f"{name}.ipynb")

@@ -101,3 +101,26 @@ def publish(plan: Plan) -> None:
         old.unlink()
     for path in (RESULTS / "figures" / "manifest.json", current):
         _replace(path, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
+
+
+AUDIT = RESULTS / "audit"
+AUDIT_FILES = ("claims.csv", "tests.csv")
+
+
+def audited_files(plan: Plan) -> list[str]:
+    """List everything that `publish_audit` writes; the stamp is there only where these verdicts were published."""
+    stamp = RESULTS / "published" / f"audit-{plan.audit.digest}.json"
+    return [str(path) for path in (*(AUDIT / name for name in AUDIT_FILES), stamp)]
+
+
+def publish_audit(plan: Plan) -> None:
+    """Copy the verdicts to ``results/audit``."""
+    for name in AUDIT_FILES:
+        source = plan.audit.folder / name
+        _replace(AUDIT / name, lambda temporary, source=source: shutil.copyfile(source, temporary))
+    stamp = Path(audited_files(plan)[-1])
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    for old in stamp.parent.glob("audit-*.json"):
+        old.unlink()
+    content = {name: file_hash(AUDIT / name) for name in AUDIT_FILES}
+    _replace(stamp, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))

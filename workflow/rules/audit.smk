@@ -1,0 +1,28 @@
+rule audit_claims:
+    input:
+        get_inputs("verdicts"),
+    output:
+        "results/verdicts/{name}/provenance.json",
+    log:
+        "results/logs/verdicts/{name}.log",
+    conda:
+        "../../envs/light.yaml"
+    params:
+        arguments=get_arguments("verdicts"),
+    message:
+        "Testing the claims of the paper"
+    shell:
+        "python -m {params.arguments} > {log} 2>&1"
+
+
+rule publish_audit:
+    input:
+        ancient(str(PLAN.audit.done)),
+    output:
+        publish.audited_files(PLAN),
+    log:
+        "results/logs/publish_audit.log",
+    message:
+        "Publishing the verdicts to results/audit/"
+    run:
+        publish.publish_audit(PLAN)
