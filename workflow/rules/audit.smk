@@ -26,3 +26,15 @@ rule publish_audit:
         "Publishing the verdicts to results/audit/"
     run:
         publish.publish_audit(PLAN)
+
+
+rule verify:
+    threads: get_parallel_jobs()
+    message:
+        "Verifying all artifacts and published files"
+    run:
+        from selectimprove.verify import verify
+
+        mistakes = verify(PLAN, threads)
+        if mistakes:
+            raise WorkflowError("\n".join(mistakes))

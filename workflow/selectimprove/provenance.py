@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from selectimprove.keys import source_digests
+
 PACKAGES = (
     "torch",
     "transformers",
@@ -76,10 +78,14 @@ class Recorder:
         The stage's config; its ``seed``, if it has one, is recorded.
     inputs : dict of str to Path
         Input folders by role.
+    module : str
+        The stage's module.
     """
 
-    def __init__(self, config, inputs: dict[str, Path]):
+    def __init__(self, config, inputs: dict[str, Path], module: str):
         self.config = config
+        # Read at the start: the source may change while a long stage runs.
+        self.source = source_digests(frozenset({module}))
         self.inputs = inputs
         self.started = datetime.now(UTC)
         self.clock = time.monotonic()
@@ -95,6 +101,7 @@ class Recorder:
         return {
             "command": " ".join([Path(sys.executable).name, *sys.orig_argv[1:]]),
             "inputs": {role: path.name for role, path in self.inputs.items()},
+            "source": self.source,
             "seed": getattr(self.config, "seed", None),
             "files": folder_hashes(folder),
             "commit": git_commit(),

@@ -17,19 +17,20 @@ from selectimprove.provenance import file_hash
 
 FIGURE_SUFFIXES = ("png", "pdf", "svg", "csv", "md")
 TABLE_SUFFIXES = ("csv", "md")
+MANIFEST = RESULTS / "figures" / "manifest.json"
 
 
-def _copies(plan: Plan) -> dict[Path, Path]:
+def copies(plan: Plan) -> dict[Path, Path]:
     """Map each published file to the artifact's file that it is a copy of."""
-    copies = {}
+    found = {}
     for folder, exhibits, suffixes in (
         ("figures", plan.figures, FIGURE_SUFFIXES),
         ("tables", plan.tables, TABLE_SUFFIXES),
     ):
         for name, artifact in exhibits.items():
             for suffix in suffixes:
-                copies[RESULTS / folder / f"{name}.{suffix}"] = artifact.folder / f"{name}.{suffix}"
-    return copies
+                found[RESULTS / folder / f"{name}.{suffix}"] = artifact.folder / f"{name}.{suffix}"
+    return found
 
 
 def keyed_manifest(plan: Plan) -> Path:
@@ -40,8 +41,8 @@ def keyed_manifest(plan: Plan) -> Path:
 
 def published_files(plan: Plan) -> list[str]:
     """List everything that `publish` writes."""
-    manifests = (keyed_manifest(plan), RESULTS / "figures" / "manifest.json")
-    return [str(path) for path in (*manifests, RESULTS / "metrics.json", *_copies(plan))]
+    manifests = (keyed_manifest(plan), MANIFEST)
+    return [str(path) for path in (*manifests, RESULTS / "metrics.json", *copies(plan))]
 
 
 def _chain(artifact: Artifact, chain: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -50,6 +51,28 @@ def _chain(artifact: Artifact, chain: dict[str, list[str]]) -> dict[str, list[st
     for source in artifact.inputs.values():
         _chain(source, chain)
     return chain
+
+
+def metrics(plan: Plan) -> dict:
+    """Collect the tables' numbers from their artifacts, nested for ``dvc metrics``."""
+    paths = {name: artifact.folder / "metrics.json" for name, artifact in plan.tables.items()}
+    return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
+
+
+def manifest(plan: Plan) -> dict:
+    """Describe the published files: what each is a copy of, and the records of all that they were made from."""
+    chain: dict[str, list[str]] = {}
+    for artifact in (*plan.figures.values(), *plan.tables.values()):
+        _chain(artifact, chain)
+    return {
+        "scale": plan.params.scale,
+        "files": {
+            str(target.relative_to(RESULTS)): {"from": str(source.relative_to(RESULTS)), "sha256": file_hash(target)}
+            for target, source in copies(plan).items()
+        },
+        "made_from": chain,
+        "provenance": {name: file_hash(RESULTS / name / "provenance.json") for name in chain},
+    }
 
 
 def _replace(target: Path, write) -> None:
@@ -66,41 +89,21 @@ def _write_csv(path: Path, rows: list[dict]) -> None:
 
 
 def publish(plan: Plan) -> None:
-    """Copy all figures and tables, and write ``results/metrics.json``, ``results/costs.csv`` and the manifest.
-
-    The metrics are the pass@1 of the tables in the artifacts' ``metrics.json``, nested for ``dvc metrics``.
-    """
-    copies = _copies(plan)
-    for target, source in copies.items():
+    """Copy all figures and tables, and write ``results/metrics.json``, ``results/costs.csv`` and the manifests."""
+    for target, source in copies(plan).items():
         target.parent.mkdir(parents=True, exist_ok=True)
         _replace(target, lambda temporary, source=source: shutil.copyfile(source, temporary))
-    metrics = {}
-    for name, artifact in plan.tables.items():
-        path = artifact.folder / "metrics.json"
-        if path.exists():
-            metrics[name] = json.loads(path.read_text())
-    _replace(RESULTS / "metrics.json", lambda path: path.write_text(json.dumps(metrics, indent=2) + "\n"))
-
+    _replace(RESULTS / "metrics.json", lambda path: path.write_text(json.dumps(metrics(plan), indent=2) + "\n"))
     costs = collect_costs(plan, read_costs())
     _replace(COSTS, lambda path: _write_csv(path, costs))
 
-    chain: dict[str, list[str]] = {}
-    for artifact in (*plan.figures.values(), *plan.tables.values()):
-        _chain(artifact, chain)
-    content = {
-        "scale": plan.params.scale,
-        "files": {
-            str(target.relative_to(RESULTS)): {"from": str(source.relative_to(RESULTS)), "sha256": file_hash(target)}
-            for target, source in copies.items()
-        },
-        "made_from": chain,
-    }
+    content = json.dumps(manifest(plan), indent=2) + "\n"
     current = keyed_manifest(plan)
     current.parent.mkdir(parents=True, exist_ok=True)
     for old in current.parent.glob("manifest-*.json"):
         old.unlink()
-    for path in (RESULTS / "figures" / "manifest.json", current):
-        _replace(path, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
+    for path in (MANIFEST, current):
+        _replace(path, lambda temporary: temporary.write_text(content))
 
 
 AUDIT = RESULTS / "audit"

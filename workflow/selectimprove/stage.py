@@ -8,6 +8,7 @@ name and a killed stage finds its checkpoints again. Beside its data it leaves `
 """
 
 import argparse
+import inspect
 import json
 import os
 import shutil
@@ -47,7 +48,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
 
     partial = options.output.with_name(options.output.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
-    recorder = Recorder(config, inputs)
+    recorder = Recorder(config, inputs, Path(inspect.getfile(run)).stem)
     try:
         run(config, inputs, partial)
     except ParamsError as error:

@@ -1,0 +1,247 @@
+"""`snakemake --cores all verify`: silent on what is untouched, and naming every one of two dozen planted errors."""
+
+import hashlib
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from conftest import Checkout
+
+
+def find(folder: Path, pattern: str) -> Path:
+    return sorted((folder / "results").glob(pattern))[0]
+
+
+def edit_table(path: Path, change, cover: bool = False) -> None:
+    """Write what `change` makes of a table; to cover it up, forge the hash that was recorded for the file too."""
+    change(pd.read_parquet(path)).to_parquet(path, index=False)
+    if cover:
+        record(path)
+
+
+def with_value(table: pd.DataFrame, column: str, change, row: int = 0) -> pd.DataFrame:
+    values = list(table[column])
+    values[row] = change(values[row])
+    return table.assign(**{column: values})
+
+
+def record(path: Path) -> None:
+    folder = next(parent for parent in path.parents if (parent / "provenance.json").exists())
+    provenance = json.loads((folder / "provenance.json").read_text())
+    provenance["files"][str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n")
+
+
+def edit_json(path: Path, change) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+ROLLOUTS = "rl/FB-gf11-rl_6_9-s201-*/rollouts.parquet"
+GENERATIONS = "evaluation/FB-gf11-rl_6_9-s201-*/generations.parquet"
+LABELS = "labels/FB-gf11-rl_6_9-s201-*/generations.parquet"
+WEIGHTS = "rl/FB-gf11-rl_6_9-s201-*/checkpoints/step-0004/model.safetensors"
+
+
+def flip_reward(folder, cover=False):
+    edit_table(find(folder, ROLLOUTS), lambda t: with_value(t, "reward", lambda r: 1 - r), cover)
+
+
+def change_label(folder, cover=False):
+    edit_table(
+        find(folder, LABELS),
+        lambda t: with_value(t, "strategy", lambda s: "forward" if s != "forward" else "other"),
+        cover,
+    )
+
+
+def drop_row(folder):
+    edit_table(find(folder, GENERATIONS), lambda t: t.iloc[1:])
+
+
+def double_row(folder):
+    edit_table(find(folder, GENERATIONS), lambda t: pd.concat([t.iloc[:1], t]), cover=True)
+
+
+def change_completion(folder):
+    edit_table(find(folder, GENERATIONS), lambda t: with_value(t, "completion", lambda c: c + " answer e1"), cover=True)
+
+
+def flip_byte(folder):
+    path = find(folder, WEIGHTS)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def swap_checkpoints(folder):
+    one, other = (find(folder, WEIGHTS.replace("s201", seed)).parents[1] for seed in ("s201", "s202"))
+    one.rename(folder / "aside")
+    other.rename(one)
+    (folder / "aside").rename(other)
+
+
+def swap_models(folder):
+    """Swap whole artifacts, records and all."""
+    one, other = (find(folder, f"rl/FB-gf11-rl_6_9-{seed}-*/provenance.json").parent for seed in ("s201", "s202"))
+    one.rename(folder / "aside")
+    other.rename(one)
+    (folder / "aside").rename(other)
+
+
+def edit_config(folder):
+    edit_json(find(folder, "sft/FB-gf11-s201-*/config.json"), lambda c: c.update(n_epochs=2))
+
+
+def older_figure(folder):
+    shutil.copyfile(folder / "results/figures/seeds.png", folder / "results/figures/figure2.png")
+
+
+def edit_plotted_data(folder):
+    path = folder / "results/figures/figure2.csv"
+    path.write_text(path.read_text().replace("FB,0", "FB,1", 1))
+
+
+def edit_metrics(folder):
+    edit_json(folder / "results/metrics.json", lambda m: m["table1"]["FB_rl_6_9"].update(all=0.99))
+
+
+def edit_verdict(folder):
+    path = folder / "results/audit/claims.csv"
+    path.write_text(path.read_text().replace("contradicted", "reproduced", 1).replace("inconclusive", "reproduced", 1))
+
+
+def change_source(folder):
+    path = folder / "workflow/selectimprove/rl.py"
+    path.write_text(path.read_text().replace('scale_rewards="group"', 'scale_rewards="batch"'))
+
+
+def leak_test_problem(folder):
+    test = pd.read_parquet(find(folder, "problems/test-gf11-6to9-s201-*/problems.parquet")).iloc[[0]]
+    path = find(folder, "problems/rl-gf11-6to9-s201-*/problems.parquet")
+    edit_table(path, lambda t: pd.concat([test, t.iloc[1:]], ignore_index=True), cover=True)
+
+
+def change_pass_rate(folder):
+    path = find(folder, "measures/main-*/pass_rates.parquet")
+    edit_table(path, lambda t: with_value(t, "pass_at_1", lambda rate: rate + 0.1, len(t) - 1), cover=True)
+
+
+def forge_manifest(folder):
+    edit_json(
+        folder / "results/figures/manifest.json",
+        lambda m: m["files"]["figures/figure2.png"].update(sha256="0" * 64),
+    )
+
+
+def change_demonstration(folder):
+    path = find(folder, "demonstrations/FB-train-gf11-s201-*/demonstrations.parquet")
+    edit_table(path, lambda t: with_value(t, "completion", lambda c: c[:-1] + "0"), cover=True)
+
+
+def smuggle_pickle(folder):
+    path = find(folder, WEIGHTS).with_name("optimizer.pt")
+    path.write_bytes(b"no safetensors")
+    record(path)
+
+
+def change_answer(folder):
+    path = find(folder, "problems/test-gf11-6to9-s201-*/problems.parquet")
+    edit_table(path, lambda t: with_value(t, "answer", lambda a: (a + 1) % 11), cover=True)
+
+
+def lose_file(folder):
+    find(folder, "base/gf11-s201-*/training.parquet").unlink()
+
+
+def rename_input(folder):
+    edit_json(find(folder, "rl/FB-gf11-rl_6_9-s201-*/provenance.json"), lambda p: p["inputs"].update(sft="another"))
+
+
+def edit_table_text(folder):
+    path = folder / "results/tables/table1.md"
+    path.write_text(path.read_text().replace("95.7", "65.7"))
+
+
+PLANTED = [
+    (flip_reward, "rollouts.parquet", "has changed since it was made"),
+    (partial(flip_reward, cover=True), "rollouts.parquet: row 0: reward"),
+    (change_label, "labels/FB-gf11-rl_6_9-s201", "has changed since it was made"),
+    (
+        partial(change_label, cover=True),
+        "differs from what its inputs give: row 0, column",
+    ),
+    (drop_row, "evaluation/FB-gf11-rl_6_9-s201", "generations, not"),
+    (double_row, "generations.parquet", "is there twice"),
+    (change_completion, "labels/FB-gf11-rl_6_9-s201", "differs from what its inputs give"),
+    (flip_byte, "step-0004/model.safetensors", "has changed since it was made"),
+    (swap_checkpoints, "rl/FB-gf11-rl_6_9-s202", "model.safetensors: has changed since it was made"),
+    (swap_models, "rl/FB-gf11-rl_6_9-s202", "config.json: is not the config of the key"),
+    (edit_config, "sft/FB-gf11-s201", "config.json: is not the config of the key"),
+    (older_figure, "results/figures/figure2.png", "is not the file of results/exhibits/figure2"),
+    (edit_plotted_data, "results/figures/figure2.csv", "is not the file of results/exhibits/figure2"),
+    (edit_metrics, "results/metrics.json", "is not what the tables' artifacts hold"),
+    (edit_verdict, "results/audit/claims.csv", "is not the file of results/verdicts/"),
+    (change_source, "rl/FB-gf11-rl_6_9-s201", "not there under its key: source of rl.py"),
+    (leak_test_problem, "problems/rl-gf11-6to9-s201", "problem 0 is test problem 0"),
+    (change_pass_rate, "measures/main", "pass_rates.parquet: differs from what its inputs give"),
+    (forge_manifest, "results/figures/manifest.json", "figures/figure2.png is not as it was published"),
+    (
+        change_demonstration,
+        "demonstrations/FB-train-gf11-s201",
+        "differs from what its inputs give: row 0, column completion",
+    ),
+    (smuggle_pickle, "optimizer.pt", "might hold code"),
+    (change_answer, "problems/test-gf11-6to9-s201", "differs from what its inputs give: row 0, column answer"),
+    (lose_file, "base/gf11-s201", "training.parquet: is missing"),
+    (rename_input, "rl/FB-gf11-rl_6_9-s201", "names other inputs than the key"),
+    (edit_table_text, "results/tables/table1.md", "is not the file of results/exhibits/table1"),
+]
+
+
+@pytest.fixture(scope="module")
+def audited(smoke, tmp_path_factory) -> Checkout:
+    """The main experiment alone, and a second seed of one model of it, with figures and verdicts."""
+    checkout = smoke.copy(tmp_path_factory.mktemp("audited") / "repository")
+    params = yaml.safe_load((checkout.folder / "params.yaml").read_text())
+    overlay = yaml.safe_load((checkout.folder / "workflow/scales/smoke.yaml").read_text())
+    kept = {"main": True, "seeds": True}
+    params["experiments"] = {name: params["experiments"][name] for name in kept}
+    overlay["experiments"] = {"seeds": overlay["experiments"]["seeds"]}
+    params["figures"] = {name: params["figures"][name] for name in ("figure2", "seeds")}
+    overlay["figures"] = {"seeds": overlay["figures"]["seeds"]}
+    params["tables"] = {"table1": params["tables"]["table1"]}
+    (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (checkout.folder / "workflow/scales/smoke.yaml").write_text(yaml.safe_dump(overlay))
+    checkout.run("snakemake --cores all figures audit")
+    return checkout
+
+
+def test_an_untouched_tree_passes(audited):
+    done = audited.run("snakemake --cores all verify")
+    assert "Traceback" not in done.stderr
+
+
+def test_every_planted_error_is_found_and_named(audited, tmp_path):
+    def try_one(number: int) -> str | None:
+        plant, *expected = PLANTED[number]
+        copy = audited.copy(tmp_path / str(number))
+        plant(copy.folder)
+        done = copy.run("snakemake --cores 1 verify", check=False)
+        shutil.rmtree(copy.folder)
+        lines = done.stderr.splitlines()
+        if done.returncode and any(all(part in line for part in expected) for line in lines):
+            return None
+        return f"{expected} is not in\n" + "\n".join(line[:200] for line in lines[-12:])
+
+    with ThreadPoolExecutor(2) as pool:
+        missed = [line for line in pool.map(try_one, range(len(PLANTED))) if line]
+    assert not missed, "\n\n".join(missed)
+    assert len(PLANTED) >= 20
