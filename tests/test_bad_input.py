@@ -32,8 +32,8 @@ MISTAKES = {
         ["figures.mechanism: there is no workflow/notebooks/mechanism.ipynb"],
     ),
     "an override that is no param": (
-        ("variants:\n      lr_1e-4: {sft: {learning_rate", "variants:\n      lr_1e-4: {sft: {lerning_rate"),
-        ["experiments.sft_learning_rate.variants.lr_1e-4.sft.lerning_rate: unknown key; did you mean 'learning_rate'?"],
+        ("half: {sft: {learning_rate", "half: {sft: {lerning_rate"),
+        ["experiments.sft_learning_rate.variants.half.sft.lerning_rate: unknown key; did you mean 'learning_rate'?"],
     ),
     "an override with an order that is not prime": (
         ("overrides: {task: {field_order: 13}}", "overrides: {task: {field_order: 15}}"),
@@ -53,7 +53,7 @@ MISTAKES = {
         ("rl: 0.25, test: 0.25", "rl: 0.25, test: 0.5"),
         ["task.split_shares: the shares add up to 1.25"],
     ),
-    "no YAML": (("seeds: [201]", "seeds: [201"), ["params.yaml: line", "not YAML"]),
+    "no YAML": (("seeds: [301]", "seeds: [301"), ["params.yaml: line", "not YAML"]),
 }
 
 
