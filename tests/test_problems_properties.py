@@ -92,9 +92,3 @@ def test_chains_too_many_to_list_are_drawn_too(steps):
     for problem in drawn:
         assert ("*", GF11.zero) not in zip(problem.operations, problem.operands, strict=True)
         assert problem.end == run_chain(GF11, problem.start, problem.operations, problem.operands)
-
-
-@pytest.mark.parametrize("steps", [(1, 1), (6, 9)])
-def test_a_split_without_a_share_is_refused(steps):
-    with pytest.raises(ValueError, match="owns no chains"):
-        draw(n_problems=4, steps=steps, split="rl", shares=SHARES | {"rl": 0.0, "test": 0.5})

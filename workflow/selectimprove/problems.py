@@ -190,8 +190,6 @@ def draw_problems(
     ValueError
         If the split holds fewer chains of some length than are asked for.
     """
-    if split_shares[split] == 0:
-        raise ValueError(f"split '{split}' owns no chains: its share is 0")
     problems = []
     counts = cell_counts(n_problems, steps, evaluation_share)
     for n_steps in range(steps[0], steps[1] + 1):

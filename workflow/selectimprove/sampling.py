@@ -6,6 +6,7 @@ weight synchronisation, serves GRPO.
 """
 
 import torch
+from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BATCH = 512
@@ -44,6 +45,7 @@ def sample_completions(
     n_samples: int,
     n_steps: int,
     seed: int,
+    progress: str | None = None,
 ) -> list[list[str]]:
     """Sample completions.
 
@@ -59,6 +61,8 @@ def sample_completions(
         Most steps of any problem, which bounds the length.
     seed : int
         Same seed, same machine: same completions.
+    progress : str, optional
+        Name of a progress bar.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def sample_completions(
     by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i].split()))
     completions: list[list[str]] = [[] for _ in prompts]
     per_batch = max(1, BATCH // n_samples)
-    for first in range(0, len(prompts), per_batch):
+    for first in tqdm(range(0, len(prompts), per_batch), desc=progress, disable=progress is None):
         chosen = by_length[first : first + per_batch]
         batch = tokenizer([prompts[i] for i in chosen], return_tensors="pt", padding=True, padding_side="left")
         generated = model.generate(
