@@ -29,6 +29,8 @@ rule publish_audit:
 
 
 rule verify:
+    log:
+        "results/logs/verify.log",
     threads: get_parallel_jobs()
     message:
         "Verifying all artifacts and published files"
@@ -36,5 +38,6 @@ rule verify:
         from selectimprove.verify import verify
 
         mistakes = verify(PLAN, threads)
+        Path(log[0]).write_text("".join(f"{line}\n" for line in mistakes))
         if mistakes:
             raise WorkflowError("\n".join(mistakes))
