@@ -7,7 +7,7 @@ from pathlib import Path
 PACKAGE = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(PACKAGE))
 # A checkout runs its own source, whichever copy of the package is installed: in jobs, and in the kernels of notebooks.
-os.environ["PYTHONPATH"] = str(PACKAGE)
+os.environ.update(PYTHONPATH=str(PACKAGE))
 shell.prefix(f"export PYTHONPATH={shlex.quote(str(PACKAGE))}; ")
 
 from selectimprove import publish

@@ -5,6 +5,8 @@ rule pretrain_base:
         "results/base/{name}/provenance.json",
     log:
         "results/logs/base/{name}.log",
+    # All else waits for base models and SFT; then the longest jobs go first, so that both ends of the graph finish together.
+    priority: 30
     conda:
         "../../envs/train.yaml"
     params:
@@ -22,6 +24,7 @@ rule train_sft:
         "results/sft/{name}/provenance.json",
     log:
         "results/logs/sft/{name}.log",
+    priority: 20
     conda:
         "../../envs/train.yaml"
     params:
@@ -39,7 +42,6 @@ rule train_grpo:
         "results/rl/{name}/provenance.json",
     log:
         "results/logs/rl/{name}.log",
-    # The longest jobs go first, so that both ends of the graph finish together.
     priority: 10
     conda:
         "../../envs/train.yaml"

@@ -18,6 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pandas as pd
+from snakemake.exceptions import WorkflowError
 
 from selectimprove import audit, datasets, demonstrations, exhibit, label, measure, publish
 from selectimprove.changes import explain
@@ -250,3 +251,17 @@ def verify(plan: Plan, cores: int) -> list[str]:
         mistakes += check_leaks(plan)
         mistakes += check_published(plan)
     return mistakes
+
+
+def require_verified(plan: Plan, cores: int, log: Path) -> None:
+    """Verify, and leave the mismatches in a log.
+
+    Raises
+    ------
+    WorkflowError
+        With every mismatch, a line each.
+    """
+    mistakes = verify(plan, cores)
+    log.write_text("".join(f"{line}\n" for line in mistakes))
+    if mistakes:
+        raise WorkflowError("\n".join(mistakes))
