@@ -1,13 +1,16 @@
-# Two commands: `make figures` and `make test`. Both set up a virtual environment of their own first, from the lock files.
+# `make figures` and `make test`; `make plan` says first what `figures` would do. All set up a virtual environment of their own first, from the lock files.
 PYTHON ?= python3
 VENV ?= .venv
 CORES ?= all
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: figures test setup lock schema
+.PHONY: figures plan test setup lock schema
 
 figures: $(VENV)/train.done
 	snakemake --cores $(CORES) figures
+
+plan: $(VENV)/train.done
+	@snakemake --cores 1 --quiet all plan
 
 test: $(VENV)/dev.done
 	python -m pytest

@@ -194,6 +194,25 @@ def test_times_are_recorded_and_foretold(smoke, changed):
     assert re.search(r"0 of 1 artifacts made; about \d+ (s|min) left on 2 cores", said), said[-2000:]
 
 
+def test_the_forecast_names_jobs_reasons_exhibits_and_time(changed):
+    def forecast() -> str:
+        return changed.run("snakemake --cores 1 --quiet all plan").stdout
+
+    assert "Nothing to make" in forecast()
+    changed.edit("params.yaml", "window: 10", "window: 3")
+    said = forecast()
+    assert "exhibits: 1 of" in said
+    assert "1 × plot.window 10 → 3" in said
+    assert "exhibits to draw: figure4\n" in said
+    changed.edit("params.yaml", "beta: 0.05", "beta: 0.2")
+    said = forecast()
+    assert re.search(r"rl: (\d+) of \d+ to make\n    \d+ × rl.beta 0.05 → 0.2\n", said), said
+    assert not re.search(r"^(base|sft|problems):", said, re.M), said
+    assert re.search(r"time: \d+ (s|min) of one core, about \d+ (s|min) on \d+", said), said
+    changed.edit("workflow/selectimprove/sft.py", "packing=False", "packing=True")
+    assert "× source of sft.py" in forecast()
+
+
 def test_two_runs_are_bit_equal(smoke, fresh, tmp_path):
     again = fresh.copy(tmp_path / "repository")
     again.run("snakemake --cores all figures")

@@ -38,3 +38,14 @@ rule verify:
         from selectimprove.verify import require_verified
 
         require_verified(PLAN, threads, Path(log[0]))
+
+
+rule plan:
+    log:
+        "results/logs/plan.log",
+    message:
+        "What `figures` would make, and why"
+    run:
+        from selectimprove.forecast import print_forecast
+
+        print_forecast(PLAN, os.cpu_count(), Path(log[0]))

@@ -1,0 +1,60 @@
+"""The forecast: before anything is spent, what a run would make and why, which exhibits it changes and what it costs."""
+
+from collections import Counter
+from pathlib import Path
+
+from selectimprove.changes import explain
+from selectimprove.costs import Estimate, describe, read_costs, time_left
+from selectimprove.plan import Plan
+
+
+def forecast(plan: Plan, cores: int) -> str:
+    """Describe what `snakemake figures` would do.
+
+    Parameters
+    ----------
+    plan : Plan
+    cores : int
+        Jobs of one core that would run at once.
+
+    Returns
+    -------
+    str
+        A line a stage with the number of artifacts to make, below it each reason with how many artifacts it holds for; then
+        the exhibits that would change, and the time, "unknown" where nothing alike was recorded.
+    """
+    exhibits = {**plan.figures, **plan.tables}
+    wanted = [
+        artifact for stage in plan.artifacts.values() for artifact in stage.values() if artifact.stage != "verdicts"
+    ]
+    pending = [artifact for artifact in wanted if not artifact.done.exists()]
+    if not pending:
+        return "Nothing to make: every exhibit is there for these params."
+    lines = []
+    for stage in plan.artifacts:
+        artifacts = [artifact for artifact in pending if artifact.stage == stage]
+        if artifacts:
+            every = sum(artifact.stage == stage for artifact in wanted)
+            lines.append(f"{stage}: {len(artifacts)} of {every} to make")
+            reasons = Counter(explain(artifact).partition(", against ")[0] for artifact in artifacts)
+            lines += [f"    {number} × {reason}" for reason, number in reasons.most_common(4)]
+    changed = [name for name, artifact in exhibits.items() if not artifact.done.exists()]
+    lines.append(f"exhibits to draw: {', '.join(changed) or 'none'}")
+
+    estimate = Estimate(plan.params.scale, read_costs())
+    seconds = {artifact: estimate.seconds(artifact) for artifact in pending}
+    known = {artifact: value for artifact, value in seconds.items() if value is not None}
+    unknown = sorted({artifact.stage for artifact in pending if artifact not in known})
+    if known:
+        total, left = sum(known.values()), time_left(known, cores)
+        lines.append(f"time: {describe(total)} of one core, about {describe(left)} on {cores}")
+    if unknown:
+        lines.append(f"time unknown, since none was recorded at this scale: {', '.join(unknown)}")
+    return "\n".join(lines)
+
+
+def print_forecast(plan: Plan, cores: int, log: Path) -> None:
+    """Print the forecast, and leave it in a log."""
+    text = forecast(plan, cores)
+    log.write_text(text + "\n")
+    print(text)
