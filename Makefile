@@ -10,7 +10,7 @@ figures: $(VENV)/train.done
 	snakemake --cores $(CORES) figures
 
 plan: $(VENV)/train.done
-	@snakemake --cores 1 --quiet all plan
+	@snakemake plan --cores 1 --quiet all
 
 test: $(VENV)/dev.done
 	python -m pytest

@@ -31,6 +31,7 @@ def test_the_schema_is_in_step_with_the_config():
 
 def test_what_an_auditor_needs_imports_neither_torch_nor_trl():
     light = ["params", "plan", "publish", "datasets", "demonstrations", "label", "measure", "exhibit", "style", "stats"]
+    light += ["audit", "verify", "forecast"]
     program = f"import sys; from selectimprove import {', '.join(light)}; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not {"torch", "trl", "transformers"} & set(modules.stdout.split())

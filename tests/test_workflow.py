@@ -196,7 +196,7 @@ def test_times_are_recorded_and_foretold(smoke, changed):
 
 def test_the_forecast_names_jobs_reasons_exhibits_and_time(changed):
     def forecast() -> str:
-        return changed.run("snakemake --cores 1 --quiet all plan").stdout
+        return changed.run("snakemake plan --cores 1 --quiet all").stdout
 
     assert "Nothing to make" in forecast()
     changed.edit("params.yaml", "window: 10", "window: 3")
