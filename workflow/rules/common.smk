@@ -54,7 +54,9 @@ def get_arguments(stage):
 
     def arguments(wildcards):
         artifact = get_artifact(stage, wildcards)
-        words = [f"selectimprove.{MODULES[stage]}", "--config", artifact.config.model_dump_json()]
+        # In one order, whatever that in params.yaml is: Snakemake compares these words with those of earlier runs.
+        config = json.dumps(artifact.config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        words = [f"selectimprove.{MODULES[stage]}", "--config", config]
         for role, source in artifact.inputs.items():
             words += ["--input", f"{role}={source.folder}"]
         return shlex.join([*words, "--output", str(artifact.folder)])
