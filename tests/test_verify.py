@@ -218,7 +218,7 @@ def audited(smoke, tmp_path_factory) -> Checkout:
     params["figures"] = {name: params["figures"][name] for name in ("figure2", "seeds")}
     overlay["figures"] = {"seeds": overlay["figures"]["seeds"]}
     params["tables"] = {"table1": params["tables"]["table1"]}
-    (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (checkout.folder / "workflow/scales/smoke.yaml").write_text(yaml.safe_dump(overlay))
     checkout.run("snakemake --cores all figures && snakemake --cores all audit")
     return checkout

@@ -175,7 +175,7 @@ def test_an_experiment_and_a_figure_are_added_without_a_rule(changed):
         params["figures"][name] = {"experiment": name, "caption": f"{name}.", "plot": {"width": 3.4, "height": 2.5}}
         notebook = (changed.folder / "workflow/notebooks/figure2.ipynb").read_text()
         (changed.folder / f"workflow/notebooks/{name}.ipynb").write_text(notebook)
-    (changed.folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (changed.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     assert changed.planned()["train_grpo"] == 2
     assert changed.planned()["pretrain_base"] == 1
     changed.run("snakemake --cores all figures")

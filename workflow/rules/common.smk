@@ -1,4 +1,3 @@
-import json
 import os
 import shlex
 import sys
@@ -54,9 +53,7 @@ def get_arguments(stage):
 
     def arguments(wildcards):
         artifact = get_artifact(stage, wildcards)
-        # In one order, whatever that in params.yaml is: Snakemake compares these words with those of earlier runs.
-        config = json.dumps(artifact.config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        words = [f"selectimprove.{MODULES[stage]}", "--config", config]
+        words = [f"selectimprove.{MODULES[stage]}", "--config", artifact.config.model_dump_json()]
         for role, source in artifact.inputs.items():
             words += ["--input", f"{role}={source.folder}"]
         return shlex.join([*words, "--output", str(artifact.folder)])
