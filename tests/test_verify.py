@@ -15,7 +15,10 @@ from conftest import Checkout
 
 
 def find(folder: Path, pattern: str) -> Path:
-    return sorted((folder / "results").glob(pattern))[0]
+    """Find a file of an artifact that the published figures were made from: others, of other params, lie beside them."""
+    made_from = json.loads((folder / "results/figures/manifest.json").read_text())["made_from"]
+    found = sorted((folder / "results").glob(pattern))
+    return next(path for path in found if "/".join(path.relative_to(folder / "results").parts[:2]) in made_from)
 
 
 def edit_table(path: Path, change, cover: bool = False) -> None:

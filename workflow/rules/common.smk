@@ -9,6 +9,8 @@ sys.path.insert(0, str(PACKAGE))
 os.environ.update(PYTHONPATH=str(PACKAGE))
 shell.prefix(f"export PYTHONPATH={shlex.quote(str(PACKAGE))}; ")
 
+from snakemake.settings.types import RerunTrigger
+
 from selectimprove import publish
 from selectimprove.config import ParamsError
 from selectimprove.costs import Progress
@@ -19,6 +21,11 @@ try:
     PLAN = Plan(load_params(Path(workflow.basedir) / "params.yaml", dict(config)))
 except ParamsError as error:
     sys.exit(str(error))
+
+# An artifact's name covers its params, its stage's source and its inputs: nothing that has its name may be made again because
+# Snakemake remembers another command line for it, or none, as after `dvc pull`. Linting has no settings of a DAG.
+if workflow.dag_settings:
+    workflow.dag_settings.rerun_triggers = frozenset([RerunTrigger.MTIME])
 
 PUBLISHED = publish.published_files(PLAN)
 # What Snakemake's report shows, with name, category and caption.

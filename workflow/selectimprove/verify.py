@@ -1,7 +1,7 @@
 """Verification: is every result what it says it is?
 
-For each artifact that the params ask for: it lies under the key of today's config and source, its config and inputs are the plan's, its
-files hash to what was recorded when they were made, and that record to what was published. What needs no model is then made
+Every artifact's files hash to what was recorded when they were made. For each that the params ask for: it lies under the key of
+today's config and source, its config and inputs are the plan's, and its record hashes to what was published. What needs no model is then made
 again from its inputs and compared: problems, demonstrations, labels, measures, exhibits and verdicts. Rollouts are rewarded anew,
 pass@1 is counted a second time by other code, and training and test problems are compared by content. The published copies
 must be those of the artifacts. Nothing is unpickled, and torch is not needed.
@@ -50,16 +50,29 @@ def check_record(artifact: Artifact) -> Iterator[str]:
         yield f"{artifact.folder}/config.json: is not the config of the key {artifact.digest}"
     if provenance["inputs"] != {role: source.name for role, source in artifact.inputs.items()}:
         yield f"{artifact.done}: names other inputs than the key {artifact.digest} stands for"
-    recorded, found = provenance["files"], folder_hashes(artifact.folder)
+    yield from check_files(artifact.folder, provenance["files"])
+
+
+def check_files(folder: Path, recorded: dict[str, str]) -> Iterator[str]:
+    """Compare an artifact's files with the hashes that were recorded when it was made."""
+    found = folder_hashes(folder)
     for name in sorted(recorded.keys() | found.keys()):
         if name not in found:
-            yield f"{artifact.folder / name}: is missing"
+            yield f"{folder / name}: is missing"
         elif name not in recorded:
-            yield f"{artifact.folder / name}: was not there when the artifact was made"
+            yield f"{folder / name}: was not there when the artifact was made"
         elif found[name] != recorded[name]:
-            yield f"{artifact.folder / name}: has changed since it was made (SHA-256)"
+            yield f"{folder / name}: has changed since it was made (SHA-256)"
         elif Path(name).suffix not in SAFE:
-            yield f"{artifact.folder / name}: might hold code; only safetensors, Parquet, JSON and text are expected"
+            yield f"{folder / name}: might hold code; only safetensors, Parquet, JSON and text are expected"
+
+
+def check_others(plan: Plan) -> Iterator[str]:
+    """Check the files of the artifacts that today's params do not ask for, made under others."""
+    for stage, artifacts in plan.artifacts.items():
+        for done in sorted((RESULTS / stage).glob("*/provenance.json")):
+            if done.parent.name not in artifacts and done.parent.suffix != ".partial":
+                yield from check_files(done.parent, json.loads(done.read_text())["files"])
 
 
 def read_table(path: Path) -> pd.DataFrame | str:
@@ -231,7 +244,7 @@ def _silence() -> None:
 
 
 def verify(plan: Plan, cores: int) -> list[str]:
-    """Verify everything that the params ask for.
+    """Verify everything that the params ask for, and the files of what else there is.
 
     Parameters
     ----------
@@ -247,6 +260,7 @@ def verify(plan: Plan, cores: int) -> list[str]:
     artifacts = [artifact for stage in plan.artifacts.values() for artifact in stage.values()]
     with ProcessPoolExecutor(cores, initializer=_silence) as pool:
         mistakes = [line for found in pool.map(check_artifact, reversed(artifacts)) for line in found]
+    mistakes += check_others(plan)
     if all(artifact.done.exists() for artifact in artifacts):
         mistakes += check_leaks(plan)
         mistakes += check_published(plan)
