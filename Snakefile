@@ -9,6 +9,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/composition.smk"
 include: "workflow/rules/exhibits.smk"
 include: "workflow/rules/audit.smk"
 

@@ -20,7 +20,7 @@ MAIN_ONLY = "--config " + " ".join(
     for kind in ("figures", "tables")
 )
 PAPER = (
-    {"figure2", "figure3", "figure4", "amplification", "gf13", "steps_6_15"},
+    {"figure2", "figure3", "figure4", "amplification", "composition", "gf13", "steps_6_15"},
     {
         "table1",
         "sft_learning_rate",

@@ -17,6 +17,7 @@ from selectimprove.datasets import field_of, read_problems
 from selectimprove.labeling import LABELS, label_generation
 from selectimprove.mechanisms import split_change
 from selectimprove.problems import PROBLEM_TYPES
+from selectimprove.reward import outcome_reward
 from selectimprove.stage import run_stage
 from selectimprove.stats import bootstrap_weights
 from selectimprove.verdicts import Outcome, judge_difference, reach_verdicts
@@ -73,6 +74,17 @@ class Generations:
             self.counted[key] = counts.reindex(columns=columns, fill_value=0)
         return self.counted[key]
 
+    def counts_of_parts(self, experiment: str, sft: str, training: str, seed: int, parts: int) -> pd.DataFrame:
+        """Count by composition of so many parts; index (problem_id, n_steps), columns (``used`` or ``passed``, ``any``)."""
+        model = f"{experiment}/default/{sft}/{training}/{seed}"
+        rows = pd.read_parquet(self.inputs[f"evaluation/{model}"] / "generations.parquet")
+        rows = rows[rows["rl_step"] == rows["rl_step"].max()]
+        problems = pd.read_parquet(self.inputs[f"problems/{model}/test"] / "problems.parquet")
+        rows = rows.merge(problems[problems["n_parts"] == parts], on="problem_id")
+        passed = [outcome_reward(text, answer) for text, answer in zip(rows["completion"], rows["answer"], strict=True)]
+        counts = rows.assign(passed=passed).groupby(["problem_id", "n_steps"])["passed"].agg(used="size", passed="sum")
+        return counts.set_axis(pd.MultiIndex.from_product([["used", "passed"], ["any"]]), axis="columns")
+
     def resampled(self, table: pd.DataFrame, of: tuple) -> tuple[np.ndarray, np.ndarray]:
         """Sum used and passed over problems: first as they are, then in each bootstrap resample of the problems.
 
@@ -98,6 +110,10 @@ def measure(quantity: Quantity, experiment: str, seed: int, generations: Generat
         where they come as RL drew them.
     n_problems : int
     """
+    if quantity.parts is not None:
+        table = generations.counts_of_parts(experiment, quantity.sft, quantity.training, seed, quantity.parts)
+        used, passed = generations.resampled(table, (seed, f"{quantity.parts} parts"))
+        return passed.sum(axis=1) / used.sum(axis=1), len(table)
     model = (experiment, quantity.variant, quantity.sft, quantity.training, seed)
     if quantity.value == "rollouts_forward":
         table = generations.counts(*model, "rollouts")
@@ -142,14 +158,8 @@ def describe(test) -> str:
     def side(quantity):
         if not isinstance(quantity, Quantity):
             return f"{quantity:g}"
-        parts = [
-            quantity.value,
-            quantity.sft,
-            quantity.training,
-            quantity.variant,
-            quantity.problem_type,
-            quantity.steps,
-        ]
+        problems = f"{quantity.parts} parts" if quantity.parts else quantity.steps
+        parts = [quantity.value, quantity.sft, quantity.training, quantity.variant, quantity.problem_type, problems]
         return " ".join(part for part in parts if part not in ("default", "all"))
 
     bound = next(

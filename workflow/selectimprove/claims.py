@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from selectimprove.config import Params, ParamsError, Strict
+from selectimprove.config import CompositionExperiment, Params, ParamsError, Strict
 
 CLAIMS = Path(__file__).parents[1] / "claims.yaml"
 
@@ -19,6 +19,7 @@ class Quantity(Strict):
     variant: str = "default"
     problem_type: Literal["all", "evaluation", "inversion"] = "all"
     steps: str = "6-9"
+    parts: int | None = None
     value: Literal["pass_at_1", "selection", "improvement", "forward", "backward", "other", "rollouts_forward"] = (
         "pass_at_1"
     )
@@ -72,14 +73,29 @@ def read_claims(path: Path = CLAIMS) -> dict[str, Claim]:
 
 def can_run(claim: Claim, params: Params) -> bool:
     """Tell whether the params have every model and every set of problems that a claim's tests name."""
+    if not claim.tests or params.scale not in (claim.scales or [params.scale]):
+        return False
+    if claim.experiment in params.compositions:
+        return _has_parts(claim, params.compositions[claim.experiment])
     experiment = params.experiments.get(claim.experiment)
-    if experiment is None or not claim.tests or params.scale not in (claim.scales or [params.scale]):
+    if experiment is None:
         return False
     return all(
         quantity.sft in experiment.sft_mixes
         and quantity.training in ("sft", *experiment.rl_problems)
         and quantity.variant in experiment.variants
         and quantity.steps in [f"{fewest}-{most}" for fewest, most in params.evaluation.step_ranges]
+        for test in claim.tests
+        for quantity in test.quantities
+    )
+
+
+def _has_parts(claim: Claim, experiment: CompositionExperiment) -> bool:
+    fewest, most = experiment.test_parts
+    return all(
+        quantity.sft in experiment.sft_parts
+        and quantity.training in ("sft", *experiment.rl_parts)
+        and quantity.parts in range(fewest, most + 1)
         for test in claim.tests
         for quantity in test.quantities
     )

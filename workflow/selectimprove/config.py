@@ -134,6 +134,26 @@ class Experiment(Strict):
     variants: Annotated[dict[str, Overrides], Field(min_length=1)] = {"default": {}}
 
 
+class CompositionBase(Strict):
+    """Pretraining continued on compositions."""
+
+    n_steps: Positive
+    learning_rate: Rate
+    warmup_steps: Natural
+    part_continue: Share
+
+
+class CompositionExperiment(Strict):
+    """Models whose SFT held problems of so many parts, each after SFT alone and after RL on compositions."""
+
+    part_steps: StepRange
+    base: CompositionBase
+    sft_parts: Annotated[dict[str, StepRange], Field(min_length=1)]
+    rl_parts: dict[str, StepRange]
+    test_parts: StepRange
+    n_problems: Positive
+
+
 class Exhibit(Strict):
     """A figure or a table: what it shows and how."""
 
@@ -158,6 +178,7 @@ class Params(Strict):
     sft_mixes: dict[str, Share]
     rl_problems: dict[str, RlProblems]
     experiments: dict[str, Experiment]
+    compositions: dict[str, CompositionExperiment] = {}
     figures: dict[str, Exhibit]
     tables: dict[str, Exhibit]
 
@@ -186,6 +207,28 @@ class BaseStage(Strict):
     task: Task
     model: Model
     base: Base
+
+
+class CompositionsStage(Strict):
+    """One set of compositions; `parts` and `part_steps` are fewest and most."""
+
+    seed: int
+    task: Task
+    split: str
+    n_problems: Positive
+    parts: StepRange
+    part_steps: StepRange
+
+
+class CompositionBaseStage(Strict):
+    """Pretraining continued on compositions."""
+
+    seed: int
+    task: Task
+    base: Base
+    parts: StepRange
+    part_steps: StepRange
+    part_continue: Share
 
 
 class SftStage(Strict):
@@ -237,6 +280,14 @@ class MeasureStage(Strict):
     variants: dict[str, VariantSettings]
     sft_mixes: dict[str, Share]
     rl_problems: dict[str, RlProblems]
+    statistics: Statistics
+
+
+class CompositionMeasureStage(Strict):
+    runs: list[Run]
+    sft_parts: dict[str, StepRange]
+    rl_parts: dict[str, StepRange]
+    task: Task
     statistics: Statistics
 
 

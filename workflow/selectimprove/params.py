@@ -145,6 +145,8 @@ def _contradictions(params: Params) -> list[str]:
     if mistakes:
         return mistakes
     mistakes = _values(params, list(params.rl_problems))
+    for name in params.compositions:
+        mistakes += _compositions(params, name)
     everywhere = {line.partition(":")[0] for line in mistakes}
     for name, experiment in params.experiments.items():
         # What is wrong without an override is said once, not for each.
@@ -173,11 +175,14 @@ def _names(params: Params) -> list[str]:
             mistakes += _unknown(f"experiments.{name}.rl_problems", problems, params.rl_problems)
     for kind, exhibits in (("figures", params.figures), ("tables", params.tables)):
         for name, exhibit in exhibits.items():
-            mistakes += _unknown(f"{kind}.{name}.experiment", exhibit.experiment, params.experiments)
+            known = {**params.experiments, **params.compositions}
+            mistakes += _unknown(f"{kind}.{name}.experiment", exhibit.experiment, known)
             if not (NOTEBOOKS / f"{name}.ipynb").is_file():
                 mistakes.append(
                     f"{kind}.{name}: there is no workflow/notebooks/{name}.ipynb; add it or remove the entry"
                 )
+    for name in params.compositions.keys() & params.experiments.keys():
+        mistakes.append(f"compositions.{name}: an experiment has that name too; choose another")
     if "sft" in params.rl_problems:
         mistakes.append("rl_problems.sft: 'sft' names the models before RL; choose another name")
     return mistakes
@@ -196,6 +201,35 @@ def _values(params: Params, rl_problems: list[str]) -> list[str]:
         )
     asked = {name: params.rl_problems[name] for name in rl_problems}
     return mistakes + _lengths(params, asked) + _capacities(params, asked)
+
+
+def _compositions(params: Params, name: str) -> list[str]:
+    """Find compositions that have more labels than the ring, or of which more are asked for than a split holds."""
+    experiment, task = params.compositions[name], params.task
+    most = experiment.part_steps[1]
+    asked = [
+        (f"sft_parts.{key}", "sft_train", params.sft.n_train, parts) for key, parts in experiment.sft_parts.items()
+    ]
+    asked += [(f"rl_parts.{key}", "rl", params.rl.n_prompts, parts) for key, parts in experiment.rl_parts.items()]
+    asked += [("test_parts", "test", experiment.n_problems, experiment.test_parts)]
+    mistakes = []
+    for key, split, n_problems, parts in asked:
+        labels = parts[1] * (most + 1)
+        if labels > task.ring_size:
+            mistakes.append(
+                f"compositions.{name}.{key}: {parts[1]} parts of {most} steps need {labels} labels, one a part and one a "
+                f"step, but task.ring_size is {task.ring_size}"
+            )
+        wanted = -(-n_problems // (parts[1] - parts[0] + 1))
+        # Either type of part, for each chain of its steps.
+        exist = (2 * count_chains(task.field_order, most) / task.field_order) ** parts[0] * task.field_order
+        # They are drawn until enough are distinct, which takes long where nearly all are wanted.
+        if wanted > 0.75 * exist * task.split_shares[split]:
+            mistakes.append(
+                f"compositions.{name}.{key}: asks for {wanted} problems of {parts[0]} parts, more than three quarters of what "
+                f"split '{split}' of GF({task.field_order}) holds; ask for fewer, or for more parts or steps"
+            )
+    return mistakes
 
 
 def _lengths(params: Params, rl_problems: dict[str, RlProblems]) -> list[str]:

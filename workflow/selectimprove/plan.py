@@ -6,6 +6,8 @@ or figure changes no rule::
 
     problems ──> demonstrations ──> sft ──> rl ──> evaluation ──> labels ──> measures ──> exhibits
     base ─────────────────────────┘
+
+Those on compositions are planned by `selectimprove.plan_compositions`.
 """
 
 from dataclasses import dataclass, field
@@ -29,20 +31,26 @@ from selectimprove.config import (
     Run,
     SftStage,
     Strict,
+    Task,
     VariantSettings,
 )
 from selectimprove.params import NOTEBOOKS, resolve_params
+from selectimprove.plan_compositions import composition_runs, plan_compositions, plan_labels
 
 RESULTS = Path("results")
 MODULES = {
     "problems": "datasets",
+    "compositions": "compositions",
     "demonstrations": "demonstrations",
     "base": "base",
+    "composition_base": "composition_base",
     "sft": "sft",
     "rl": "rl",
     "evaluation": "evaluate",
     "labels": "label",
+    "composition_labels": "label_compositions",
     "measures": "measure",
+    "composition_measures": "measure_compositions",
     "exhibits": "exhibit",
     "verdicts": "audit",
 }
@@ -113,7 +121,8 @@ class Plan:
         )
         self.audit = self._audit()
 
-    def _add(self, stage: str, slug: str, config: Strict, inputs=None, modules=frozenset()) -> Artifact:
+    def add(self, stage: str, slug: str, config: Strict, inputs=None, modules=frozenset()) -> Artifact:
+        """Plan an artifact, or find it if it is planned."""
         artifact = Artifact(stage, slug, config, inputs or {}, modules)
         return self.artifacts[stage].setdefault(artifact.name, artifact)
 
@@ -124,29 +133,30 @@ class Plan:
         config = ProblemsStage(
             seed=seed, task=task, split=split, n_problems=n_problems, steps=steps, evaluation_share=evaluation_share
         )
-        return self._add("problems", f"{split}-gf{task.field_order}-{steps[0]}to{steps[1]}-s{seed}", config)
+        return self.add("problems", f"{split}-gf{task.field_order}-{steps[0]}to{steps[1]}-s{seed}", config)
 
-    def _base(self, params: Params, seed: int) -> Artifact:
+    def base(self, params: Params, seed: int) -> Artifact:
+        """Plan the base model of a seed."""
         config = BaseStage(seed=seed, task=params.task, model=params.model, base=params.base)
-        return self._add("base", f"gf{params.task.field_order}-s{seed}", config)
+        return self.add("base", f"gf{params.task.field_order}-s{seed}", config)
 
     def _sft(self, params: Params, mix: str, seed: int) -> Artifact:
         task, sft = params.task, params.sft
-        inputs = {"base": self._base(params, seed)}
+        inputs = {"base": self.base(params, seed)}
         for split, n_problems in (("train", sft.n_train), ("validation", sft.n_validation)):
             problems = self._problems(params, f"sft_{split}", n_problems, sft.steps, sft.evaluation_share, seed)
             config = DemonstrationsStage(seed=seed, task=task, forward_share=params.sft_mixes[mix])
             slug = f"{mix}-{split}-gf{task.field_order}-s{seed}"
-            inputs[split] = self._add("demonstrations", slug, config, {"problems": problems})
+            inputs[split] = self.add("demonstrations", slug, config, {"problems": problems})
         config = SftStage(seed=seed, **sft.model_dump(include=set(SftStage.model_fields)))
-        return self._add("sft", f"{mix}-gf{task.field_order}-s{seed}", config, inputs)
+        return self.add("sft", f"{mix}-gf{task.field_order}-s{seed}", config, inputs)
 
     def _rl(self, params: Params, mix: str, training: str, seed: int) -> Artifact:
         distribution, rl = params.rl_problems[training], params.rl
         problems = self._problems(params, "rl", rl.n_prompts, distribution.steps, distribution.evaluation_share, seed)
         inputs = {"sft": self._sft(params, mix, seed), "problems": problems}
         slug = f"{mix}-gf{params.task.field_order}-{training}-s{seed}"
-        return self._add("rl", slug, RlStage(seed=seed, rl=rl), inputs)
+        return self.add("rl", slug, RlStage(seed=seed, rl=rl), inputs)
 
     def _policy(self, params: Params, run: Run) -> Artifact:
         if run.training == "sft":
@@ -163,11 +173,11 @@ class Plan:
         }
         config = EvaluationStage(seed=run.seed, temperature=evaluation.temperature, n_samples=evaluation.n_samples)
         slug = f"{run.sft}-gf{task.field_order}-{run.training}-s{run.seed}"
-        generations = self._add("evaluation", slug, config, {"policy": policy} | problem_sets)
+        generations = self.add("evaluation", slug, config, {"policy": policy} | problem_sets)
         inputs = {"evaluation": generations} | problem_sets
         if run.training != "sft":
             inputs |= {"rl": policy, "rollouts": policy.inputs["problems"]}
-        return self._add("labels", slug, LabelStage(task=task), inputs)
+        return self.add("labels", slug, LabelStage(task=task), inputs)
 
     def _runs(self, name: str) -> list[tuple[Run, Params]]:
         """List the runs of an experiment, each with the params of its variant."""
@@ -197,7 +207,10 @@ class Plan:
         inputs = {}
         for run, params in runs:
             inputs |= {f"labels/{run.name}": self._labels(params, run), f"policy/{run.name}": self._policy(params, run)}
-        return self._add("measures", name, config, inputs)
+        return self.add("measures", name, config, inputs)
+
+    def _measured(self, name: str) -> Artifact:
+        return plan_compositions(self, name) if name in self.params.compositions else self._measures(name)
 
     def _audit(self) -> Artifact:
         """Test all claims on raw generations."""
@@ -206,10 +219,11 @@ class Plan:
         experiments = sorted({claim.experiment for claim in can.values()})
         inputs, seeds, tasks = {}, {}, {}
         for name in experiments:
-            seeds[name] = self.params.experiments[name].seeds or self.params.seeds
-            for run, params in self._runs(name):
-                tasks.setdefault(name, {})[run.variant] = params.task
-                sources = dict(self._labels(params, run).inputs)
+            for run, task, labels in self._audited_runs(name):
+                seeds.setdefault(name, [])
+                seeds[name] += [run.seed] * (run.seed not in seeds[name])
+                tasks.setdefault(name, {})[run.variant] = task
+                sources = dict(labels.inputs)
                 model = f"{name}/{run.name}"
                 inputs[f"evaluation/{model}"] = sources.pop("evaluation")
                 if policy := sources.pop("rl", None):
@@ -223,7 +237,13 @@ class Plan:
             tasks=tasks,
             statistics=self.params.statistics,
         )
-        return self._add("verdicts", "claims", config, inputs)
+        return self.add("verdicts", "claims", config, inputs)
+
+    def _audited_runs(self, name: str) -> list[tuple[Run, Task, Artifact]]:
+        if name in self.params.compositions:
+            runs = composition_runs(self.params, name)
+            return [(run, self.params.task, plan_labels(self, name, run)) for run in runs]
+        return [(run, params.task, self._labels(params, run)) for run, params in self._runs(name)]
 
     def _can_run(self, claim: Claim) -> bool:
         known = claim.experiment in self.params.experiments
@@ -239,4 +259,4 @@ class Plan:
             notebook=keys.digest(keys.canonical_source(notebook)),
         )
         modules = frozenset(keys.imported_modules(notebook))
-        return self._add("exhibits", name, config, {"measures": self._measures(exhibit.experiment)}, modules)
+        return self.add("exhibits", name, config, {"measures": self._measured(exhibit.experiment)}, modules)

@@ -17,10 +17,22 @@ from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from snakemake.exceptions import WorkflowError
 
-from selectimprove import audit, datasets, demonstrations, exhibit, label, measure, publish
+from selectimprove import (
+    audit,
+    compositions,
+    datasets,
+    demonstrations,
+    exhibit,
+    label,
+    label_compositions,
+    measure,
+    measure_compositions,
+    publish,
+)
 from selectimprove.changes import explain
 from selectimprove.plan import RESULTS, Artifact, Plan
 from selectimprove.provenance import file_hash, folder_hashes
@@ -28,8 +40,11 @@ from selectimprove.provenance import file_hash, folder_hashes
 REMADE = {
     "problems": datasets.generate_problems,
     "demonstrations": demonstrations.write_demonstrations,
+    "compositions": compositions.generate_compositions,
     "labels": label.label_model,
+    "composition_labels": label_compositions.label_compositions,
     "measures": measure.measure_experiment,
+    "composition_measures": measure_compositions.measure_experiment,
     "exhibits": exhibit.draw_exhibit,
     "verdicts": audit.audit_claims,
 }
@@ -180,17 +195,40 @@ def check_pass_rates(artifact: Artifact) -> Iterator[str]:
                 yield f"{path}: pass@1 of {'/'.join(model)} in {cell} is {rates[(*model, *cell)]}, counted {rate}"
 
 
+def check_pass_rates_by_parts(artifact: Artifact) -> Iterator[str]:
+    """Compare the pass rates of an experiment on compositions with a second count, from generations."""
+    path = artifact.folder / "pass_rates.parquet"
+    rates = pd.read_parquet(path).query("seed != 'pooled'")
+    rates = rates.set_index(["sft", "training", "seed", "rl_step", "n_parts"])["pass_at_1"]
+    for run in artifact.config.runs:
+        inputs = artifact.inputs[f"labels/{run.name}"].inputs
+        problems = pd.read_parquet(inputs["test"].folder / "problems.parquet").set_index("problem_id")
+        passed = defaultdict(list)
+        for row in pd.read_parquet(inputs["evaluation"].folder / "generations.parquet").itertuples():
+            problem = problems.loc[row.problem_id]
+            passed[row.rl_step, problem["n_parts"]].append(_passes(row.completion, problem["answer"]))
+        for cell, values in passed.items():
+            key = (run.sft, run.training, str(run.seed), *cell)
+            rate = sum(values) / len(values)
+            if abs(rates[key] - rate) > 1e-9:
+                yield f"{path}: pass@1 of {run.name} in {cell} is {rates[key]}, counted {rate}"
+
+
 def check_leaks(plan: Plan) -> Iterator[str]:
     """Look for test problems among those of training, by content, whatever their type and labels."""
     chains = defaultdict(dict)
-    for artifact in plan.artifacts["problems"].values():
-        table = pd.read_parquet(artifact.folder / "problems.parquet")
-        order, use = artifact.config.task.field_order, "test" if artifact.config.split == "test" else "training"
-        for row in table.itertuples():
-            chains[use][order, row.start, tuple(row.operations), tuple(row.operands)] = (
-                artifact.folder,
-                row.problem_id,
-            )
+    columns = {
+        "problems": ["start", "operations", "operands"],
+        "compositions": ["starts", "operations", "operands", "part_steps"],
+    }
+    for stage, parts in columns.items():
+        for artifact in plan.artifacts[stage].values():
+            table = pd.read_parquet(artifact.folder / "problems.parquet")
+            order, use = artifact.config.task.field_order, "test" if artifact.config.split == "test" else "training"
+            contents = zip(table["problem_id"], *(table[part] for part in parts), strict=True)
+            for problem_id, *content in contents:
+                chain = (order, *(tuple(part) if np.ndim(part) else part for part in content))
+                chains[use][chain] = (artifact.folder, problem_id)
     for chain in chains["test"].keys() & chains["training"].keys():
         (test, at), (training, number) = chains["test"][chain], chains["training"][chain]
         yield f"{training}/problems.parquet: problem {number} is test problem {at} of {test.name}"
@@ -228,7 +266,12 @@ def check_artifact(artifact: Artifact) -> list[str]:
     mistakes = list(check_record(artifact))
     if not artifact.done.exists() or not all(source.done.exists() for source in artifact.inputs.values()):
         return mistakes
-    checks = {"rl": check_rollouts, "evaluation": check_generations, "measures": check_pass_rates}
+    checks = {
+        "rl": check_rollouts,
+        "evaluation": check_generations,
+        "measures": check_pass_rates,
+        "composition_measures": check_pass_rates_by_parts,
+    }
     for check in (REMADE.get(artifact.stage) and check_remade, checks.get(artifact.stage)):
         if check:
             try:

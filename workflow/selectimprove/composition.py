@@ -1,0 +1,175 @@
+"""Compositions: problems of several parts, each given the answer of the part before.
+
+A part is an evaluation or an inversion problem. A composition names the value that its first part is given, then its parts, each
+with what it asks for; labels run along the ring through parts and steps alike::
+
+    start e3 s7 find-end s8 +e5 s9 *e2 s10 find-start s11 +e1 s12 *e3 end ?
+
+The response takes part after part, each in the strategy that suits it, opened by the part's label, the strategy and the value that is
+carried over::
+
+    s7 forward e3 s8 +e5 e8 s9 *e2 e4 s10 backward e4 s12 /e3 e2 s11 -e1 e6 answer e6
+
+What the paper says of composition is two numbers: two parts in the seeds of SFT, three to five in RL. The rest is our reconstruction.
+"""
+
+import random
+from dataclasses import dataclass
+
+from selectimprove.field import FiniteField
+from selectimprove.problems import PROBLEM_TYPES, Problem, run_chain, split_of
+from selectimprove.strategies import SUITED, steps_of
+
+QUESTIONS = {"evaluation": "find-end", "inversion": "find-start"}
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Parts of which each is given the answer of the one before.
+
+    Parameters
+    ----------
+    parts : tuple of Problem
+        With labels that leave one free before each part, for the part itself.
+    """
+
+    parts: tuple[Problem, ...]
+
+    @property
+    def n_parts(self) -> int:
+        return len(self.parts)
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps, the opening of each part being one: as many triples has the response."""
+        return sum(1 + part.n_steps for part in self.parts)
+
+    @property
+    def given(self) -> int:
+        return self.parts[0].given
+
+    @property
+    def answer(self) -> int:
+        return self.parts[-1].answer
+
+    @property
+    def prompt(self) -> str:
+        words = ["start", f"e{self.given}"]
+        for part in self.parts:
+            words += [part_label(part), QUESTIONS[part.problem_type]]
+            for label, operation, operand in zip(part.labels, part.operations, part.operands, strict=True):
+                words += [label, f"{operation}e{operand}"]
+        return " ".join([*words, "end", "?"])
+
+
+def part_label(part: Problem) -> str:
+    """Return the label of a part: the one before its first step's."""
+    return f"s{(part.first_label - 1) % part.ring_size}"
+
+
+def work_part(field: FiniteField, part: Problem, strategy: str, value: int) -> tuple[list[str], int]:
+    """Work a part from a first value.
+
+    Returns
+    -------
+    words : list of str
+        Triples: the part's label, the strategy and the value; then each step's label, operation and result.
+    value : int
+        The last result.
+    """
+    words = [part_label(part), strategy, f"e{value}"]
+    for label, operation, operand in steps_of(part, strategy):
+        value = field.apply(operation, value, operand)
+        words += [label, f"{operation}e{operand}", f"e{value}"]
+    return words, value
+
+
+def respond_to_parts(field: FiniteField, composition: Composition) -> str:
+    """Write the correct response to a composition."""
+    words = []
+    for part in composition.parts:
+        words += work_part(field, part, SUITED[part.problem_type], part.given)[0]
+    return " ".join([*words, "answer", f"e{composition.answer}"])
+
+
+def _draw_part(field: FiniteField, given: int, n_steps: int, label: int, ring_size: int, rng: random.Random) -> Problem:
+    choices = [(o, e) for o in "+*" for e in range(field.order) if (o, e) != ("*", field.zero)]
+    operations, operands = zip(*(rng.choice(choices) for _ in range(n_steps)), strict=True)
+    problem_type = rng.choice(PROBLEM_TYPES)
+    start = given
+    if problem_type == "inversion":
+        # A chain is a bijection: exactly one start leads to the given end.
+        start = next(e for e in range(field.order) if run_chain(field, e, operations, operands) == given)
+    end = run_chain(field, start, operations, operands)
+    return Problem(problem_type, operations, operands, start, end, (label + 1) % ring_size, ring_size)
+
+
+def draw_composition(
+    field: FiniteField, n_parts: int, part_steps: tuple[int, int], ring_size: int, rng: random.Random
+) -> Composition:
+    """Draw a composition; the type and the number of steps of each part are uniform."""
+    label = rng.randrange(ring_size)
+    given = rng.randrange(field.order)
+    parts = []
+    for _ in range(n_parts):
+        part = _draw_part(field, given, rng.randint(*part_steps), label, ring_size, rng)
+        parts.append(part)
+        label, given = label + 1 + part.n_steps, part.answer
+    return Composition(tuple(parts))
+
+
+def chains_of(composition: Composition) -> tuple:
+    """Return what decides a composition's split, as a chain of `selectimprove.problems.split_of`.
+
+    Neither labels nor types count: what is an inversion problem in one split is not an evaluation problem in another.
+    """
+    parts = composition.parts
+    operations = tuple("".join(part.operations) for part in parts)
+    return tuple(part.start for part in parts), operations, tuple(part.operands for part in parts)
+
+
+def draw_compositions(
+    field: FiniteField,
+    n_problems: int,
+    n_parts: tuple[int, int],
+    part_steps: tuple[int, int],
+    split: str,
+    split_shares: dict[str, float],
+    ring_size: int,
+    seed: int,
+) -> list[Composition]:
+    """Draw distinct compositions of one split, spread evenly over numbers of parts.
+
+    Parameters
+    ----------
+    field : FiniteField
+    n_problems : int
+    n_parts, part_steps : tuple of int
+        Fewest and most parts of a composition, and steps of a part.
+    split : str
+        A key of `split_shares`.
+    split_shares : dict of str to float
+        See `selectimprove.problems.split_of`.
+    ring_size : int
+        Number of labels; at least one a part and one a step.
+    seed : int
+
+    Returns
+    -------
+    list of Composition
+        Shuffled.
+    """
+    lengths = range(n_parts[0], n_parts[1] + 1)
+    compositions = []
+    for position, n in enumerate(lengths):
+        rng = random.Random(f"compositions/{seed}/{split}/{field.order}/{n}")
+        wanted = n_problems // len(lengths) + (position < n_problems % len(lengths))
+        found: dict[tuple, Composition] = {}
+        while len(found) < wanted:
+            composition = draw_composition(field, n, part_steps, ring_size, rng)
+            chains = chains_of(composition)
+            if split_of(field, chains, split_shares) == split:
+                found.setdefault((chains, tuple(part.problem_type for part in composition.parts)), composition)
+        compositions += found.values()
+    random.Random(f"order/{seed}/{split}").shuffle(compositions)
+    return compositions

@@ -1,0 +1,118 @@
+"""Labels of responses to compositions: how many parts are right, and where a response first goes wrong.
+
+Writes ``generations.parquet`` and, for a model trained by RL, ``rollouts.parquet``: the rows that were sampled, each with its
+composition's number of parts and the fields of `PartsLabel`.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from selectimprove.composition import Composition, part_label, work_part
+from selectimprove.compositions import read_compositions
+from selectimprove.config import LabelStage
+from selectimprove.datasets import field_of
+from selectimprove.field import FiniteField
+from selectimprove.reward import answer_of
+from selectimprove.stage import run_stage
+from selectimprove.strategies import STRATEGIES, SUITED
+
+PART_ERRORS = ("none", "format", "stop", "carry", "strategy", "step", "arithmetic", "answer")
+"""Kinds of first error.
+
+``format``: a word where another kind of word belongs; ``stop``: answered before the last part, or went on after it; ``carry``: a part
+opened with another value than the answer of the part before (or than the given one); ``strategy``: a part opened with the strategy
+that does not suit it; ``step``: another step than the part's next; ``arithmetic``: a wrong result; ``answer``: all parts right, but
+another answer than the last one's.
+"""
+
+
+@dataclass(frozen=True)
+class PartsLabel:
+    """What a generation did with its composition.
+
+    Parameters
+    ----------
+    first_error : str
+        One of `PART_ERRORS`.
+    n_right : int
+        Parts that are right from the first one on.
+    answer : int or None
+        The symbol answered.
+    correct : bool
+        Whether the answer is the composition's. The outcome reward.
+    """
+
+    first_error: str
+    n_right: int
+    answer: int | None
+    correct: bool
+
+
+def label_parts(field: FiniteField, composition: Composition, text: str) -> PartsLabel:
+    """Label one generation; never fails.
+
+    Parameters
+    ----------
+    field : FiniteField
+    composition : Composition
+    text : str
+        The completion, without the prompt; any text.
+    """
+    answer = answer_of(text)
+    error, n_right = _first_error(field, composition, text.split(), answer)
+    return PartsLabel(error, n_right, answer, answer == composition.answer)
+
+
+def _first_error(field, composition, words, answer) -> tuple[str, int]:
+    at = 0
+    for n_right, part in enumerate(composition.parts):
+        expected, _ = work_part(field, part, SUITED[part.problem_type], part.given)
+        for position, word in enumerate(expected):
+            found = words[at] if at < len(words) else ""
+            if found != word:
+                return _kind(part, position, found, answer is not None and at == len(words) - 2), n_right
+            at += 1
+    n_right = composition.n_parts
+    if answer is None or at != len(words) - 2:
+        return "stop" if words[at : at + 1] != ["answer"] and at < len(words) else "format", n_right
+    return "none" if answer == composition.answer else "answer", n_right
+
+
+def _kind(part, position: int, found: str, answers: bool) -> str:
+    """Name the error of a word that is not the expected one, at a position of a part's response."""
+    if answers and position % 3 == 0:
+        return "stop"
+    looks_like = {0: "s", 1: "+-*/", 2: "e"}
+    if position == 0:
+        return "step" if found[:1] == "s" and found != part_label(part) else "format"
+    if position == 1:
+        return "strategy" if found in STRATEGIES else "format"
+    if not found or found[0] not in looks_like[position % 3] or found == "end":
+        return "format"
+    if position == 2:
+        return "carry"
+    return "arithmetic" if position % 3 == 2 else "step"
+
+
+def label_rows(field: FiniteField, compositions: list[Composition], rows: pd.DataFrame) -> pd.DataFrame:
+    """Label rows with a `completion` each; the composition of each row is given."""
+    labels = [asdict(label_parts(field, c, text)) for c, text in zip(compositions, rows["completion"], strict=True)]
+    rows = rows.assign(n_parts=[composition.n_parts for composition in compositions])
+    return pd.concat([rows.reset_index(drop=True), pd.DataFrame(labels)], axis="columns")
+
+
+def label_compositions(config: LabelStage, inputs: dict[str, Path], folder: Path) -> None:
+    """Label the generations of ``evaluation`` on ``test``, and the rollouts of ``rl`` on ``rollouts``."""
+    field = field_of(config.task)
+    for role, problems, name in (("evaluation", "test", "generations"), ("rl", "rollouts", "rollouts")):
+        if role in inputs:
+            compositions = read_compositions(pd.read_parquet(inputs[problems] / "problems.parquet"))
+            rows = pd.read_parquet(inputs[role] / f"{name}.parquet")
+            asked = [compositions[number] for number in rows["problem_id"]]
+            label_rows(field, asked, rows).to_parquet(folder / f"{name}.parquet", index=False)
+
+
+if __name__ == "__main__":
+    run_stage(LabelStage, label_compositions)
