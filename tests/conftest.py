@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = os.environ | {
@@ -84,6 +85,25 @@ def smoke(fresh, tmp_path_factory) -> Checkout:
     """A repository where `snakemake --cores all figures` has run at smoke scale. Change copies of it only."""
     checkout = fresh.copy(tmp_path_factory.mktemp("smoke") / "repository")
     checkout.run("snakemake --cores all figures")
+    return checkout
+
+
+@pytest.fixture(scope="session")
+def audited(smoke, tmp_path_factory) -> Checkout:
+    """The main experiment alone, and a second seed of one model of it, with figures and verdicts. Change copies of it only."""
+    checkout = smoke.copy(tmp_path_factory.mktemp("audited") / "repository")
+    params = yaml.safe_load((checkout.folder / "params.yaml").read_text())
+    overlay = yaml.safe_load((checkout.folder / "workflow/scales/smoke.yaml").read_text())
+    kept = {"main": True, "seeds": True}
+    params["experiments"] = {name: params["experiments"][name] for name in kept}
+    overlay["experiments"] = {"seeds": overlay["experiments"]["seeds"]}
+    params["figures"] = {name: params["figures"][name] for name in ("figure2", "seeds")}
+    overlay["figures"] = {"seeds": overlay["figures"]["seeds"]}
+    del params["compositions"], overlay["compositions"]
+    params["tables"] = {"table1": params["tables"]["table1"]}
+    (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    (checkout.folder / "workflow/scales/smoke.yaml").write_text(yaml.safe_dump(overlay))
+    checkout.run("snakemake --cores all figures && snakemake --cores all audit")
     return checkout
 
 

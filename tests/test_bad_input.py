@@ -43,6 +43,18 @@ MISTAKES = {
         ("step_ranges: [[2, 5], [6, 9], [10, 15]]", "step_ranges: [[2, 5], [6, 9], [10, 25]]"),
         ["experiments.steps_6_15.overrides: evaluation.step_ranges: 25 steps need as many labels"],
     ),
+    "compositions with more labels than the ring": (
+        ("test_parts: [1, 6] ", "test_parts: [1, 9] "),
+        ["compositions.composition.test_parts: 9 parts of 2 steps need 27 labels", "task.ring_size is 20"],
+    ),
+    "more compositions than exist": (
+        ("part_steps: [2, 2] ", "part_steps: [1, 1] "),
+        ["compositions.composition.sft_parts.single: asks for 2048 problems of 1 parts, more than three quarters"],
+    ),
+    "an experiment and one on compositions of one name": (
+        ("compositions:\n  composition:", "compositions:\n  gf13:"),
+        ["compositions.gf13: an experiment has that name too", "figures.composition.experiment"],
+    ),
     "a misspelt key": (
         ("  group_size: 8", "  group_sise: 8"),
         ["rl.group_sise: unknown key; did you mean 'group_size'?"],

@@ -8,10 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import pytest
-import yaml
-
-from conftest import Checkout
 
 
 def find(folder: Path, pattern: str) -> Path:
@@ -173,6 +169,11 @@ def edit_table_text(folder):
     path.write_text(path.read_text().replace("95.7", "65.7"))
 
 
+def edit_page(folder):
+    path = folder / "results/audit/index.html"
+    path.write_text(path.read_text().replace("contradicted</span>", "reproduced</span>", 1))
+
+
 PLANTED = [
     (flip_reward, "rollouts.parquet", "has changed since it was made"),
     (partial(flip_reward, cover=True), "rollouts.parquet: row 0: reward"),
@@ -205,26 +206,9 @@ PLANTED = [
     (change_answer, "problems/test-gf11-6to9-s101", "differs from what its inputs give: row 0, column answer"),
     (lose_file, "base/gf11-s101", "training.parquet: is missing"),
     (rename_input, "rl/FB-gf11-rl_6_9-s101", "names other inputs than the key"),
+    (edit_page, "results/audit/index.html", "is not the page of these artifacts"),
     (edit_table_text, "results/tables/table1.md", "is not the file of results/exhibits/table1"),
 ]
-
-
-@pytest.fixture(scope="module")
-def audited(smoke, tmp_path_factory) -> Checkout:
-    """The main experiment alone, and a second seed of one model of it, with figures and verdicts."""
-    checkout = smoke.copy(tmp_path_factory.mktemp("audited") / "repository")
-    params = yaml.safe_load((checkout.folder / "params.yaml").read_text())
-    overlay = yaml.safe_load((checkout.folder / "workflow/scales/smoke.yaml").read_text())
-    kept = {"main": True, "seeds": True}
-    params["experiments"] = {name: params["experiments"][name] for name in kept}
-    overlay["experiments"] = {"seeds": overlay["experiments"]["seeds"]}
-    params["figures"] = {name: params["figures"][name] for name in ("figure2", "seeds")}
-    overlay["figures"] = {"seeds": overlay["figures"]["seeds"]}
-    params["tables"] = {"table1": params["tables"]["table1"]}
-    (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    (checkout.folder / "workflow/scales/smoke.yaml").write_text(yaml.safe_dump(overlay))
-    checkout.run("snakemake --cores all figures && snakemake --cores all audit")
-    return checkout
 
 
 def test_an_untouched_tree_passes(audited):

@@ -17,13 +17,13 @@ rule audit_claims:
 
 rule publish_audit:
     input:
-        ancient(str(PLAN.audit.done)),
+        [ancient(str(a.done)) for a in (PLAN.audit, *PLAN.figures.values(), *PLAN.tables.values())],
     output:
         publish.audited_files(PLAN),
     log:
         "results/logs/publish_audit.log",
     message:
-        "Publishing the verdicts to results/audit/"
+        "Publishing the verdicts and their page to results/audit/"
     run:
         publish.publish_audit(PLAN)
 

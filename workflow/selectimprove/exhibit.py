@@ -4,14 +4,30 @@ papermill runs ``workflow/notebooks/<name>.ipynb`` on the measures of the experi
 writes a figure as PDF, SVG and PNG with the data that it plots, or a table as CSV, as Markdown and as metrics.
 """
 
+import json
 import os
 from pathlib import Path
 
+import pandas as pd
 import papermill
 
 from selectimprove.config import ExhibitStage, ParamsError
 from selectimprove.params import NOTEBOOKS
 from selectimprove.stage import run_stage
+from selectimprove.style import SCALE_NOTES
+
+
+def describe_sample(config: ExhibitStage, inputs: dict[str, Path], folder: Path) -> str:
+    """Say at which scale, for which seeds and on how many problems a value an exhibit was made."""
+    runs = json.loads((inputs["measures"] / "config.json").read_text())["runs"]
+    seeds = sorted({run["seed"] for run in runs})
+    note = SCALE_NOTES.get(config.scale, f"{config.scale} scale")
+    said = [note[0].upper() + note[1:], f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"]
+    data = pd.read_csv(folder / f"{config.name}.csv")
+    if "n_problems" in data:
+        n = data["n_problems"].dropna().astype(int)
+        said.append(f"{n.min()} problems a value" if n.min() == n.max() else f"{n.min()}–{n.max()} problems a value")
+    return "; ".join(said) + "."
 
 
 def draw_exhibit(config: ExhibitStage, inputs: dict[str, Path], folder: Path) -> None:
@@ -36,10 +52,11 @@ def draw_exhibit(config: ExhibitStage, inputs: dict[str, Path], folder: Path) ->
     except papermill.PapermillExecutionError as error:
         raise ParamsError(f"{config.name}.ipynb, cell {error.exec_count}: {error.ename}: {error.evalue}") from error
     # Snakemake's report reads captions in this format; a sentence is the same in both.
-    (folder / "caption.rst").write_text(config.caption + "\n")
+    caption = f"{config.caption} {describe_sample(config, inputs, folder)}"
+    (folder / "caption.rst").write_text(caption + "\n")
     body = folder / "body.md"
     table = f"\n{body.read_text()}" if body.exists() else ""
-    (folder / f"{config.name}.md").write_text(f"{config.caption}\n{table}")
+    (folder / f"{config.name}.md").write_text(f"{caption}\n{table}")
 
 
 if __name__ == "__main__":

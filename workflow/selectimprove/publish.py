@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from selectimprove.costs import COLUMNS, COSTS, collect_costs, read_costs
-from selectimprove.keys import digest
+from selectimprove.keys import digest, module_digest
 from selectimprove.plan import RESULTS, Artifact, Plan
 from selectimprove.provenance import file_hash
 
@@ -110,20 +110,34 @@ AUDIT = RESULTS / "audit"
 AUDIT_FILES = ("claims.csv", "tests.csv")
 
 
+PAGE = AUDIT / "index.html"
+
+
+def audit_stamp(plan: Plan) -> Path:
+    """Return the path of the file that is there only where this audit was published."""
+    names = [artifact.name for artifact in (plan.audit, *plan.figures.values(), *plan.tables.values())]
+    look = [module_digest("page"), file_hash(Path(__file__).parents[1] / "page" / "index.html.jinja")]
+    return RESULTS / "published" / f"audit-{digest([*names, *look])}.json"
+
+
 def audited_files(plan: Plan) -> list[str]:
-    """List everything that `publish_audit` writes; the stamp is there only where these verdicts were published."""
-    stamp = RESULTS / "published" / f"audit-{plan.audit.digest}.json"
-    return [str(path) for path in (*(AUDIT / name for name in AUDIT_FILES), stamp)]
+    """List everything that `publish_audit` writes."""
+    return [str(path) for path in (*(AUDIT / name for name in AUDIT_FILES), PAGE, audit_stamp(plan))]
 
 
 def publish_audit(plan: Plan) -> None:
-    """Copy the verdicts to ``results/audit``."""
+    """Copy the verdicts to ``results/audit``, and write the page there."""
+    # Only here: what the page needs would slow down every start of Snakemake.
+    from selectimprove.page import write_page
+
     for name in AUDIT_FILES:
         source = plan.audit.folder / name
         _replace(AUDIT / name, lambda temporary, source=source: shutil.copyfile(source, temporary))
-    stamp = Path(audited_files(plan)[-1])
+    page = write_page(plan)
+    _replace(PAGE, lambda temporary: temporary.write_text(page))
+    stamp = audit_stamp(plan)
     stamp.parent.mkdir(parents=True, exist_ok=True)
     for old in stamp.parent.glob("audit-*.json"):
         old.unlink()
-    content = {name: file_hash(AUDIT / name) for name in AUDIT_FILES}
+    content = {path.name: file_hash(path) for path in (*(AUDIT / name for name in AUDIT_FILES), PAGE)}
     _replace(stamp, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))

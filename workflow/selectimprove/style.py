@@ -74,7 +74,7 @@ def band(axes, table: pd.DataFrame, x: str, y: str, low: str, high: str, colour:
     axes.plot(table[x], table[y], color=colour, **line)
 
 
-def label_ends(axes, labels: list[tuple[float, float, str, str]], gap: float) -> None:
+def label_ends(axes, labels: list[tuple[float, float, str, str]], gap: float, top: float = 1.0) -> None:
     """Write labels to the right of lines' ends, `gap` apart at least, in place of a legend.
 
     Parameters
@@ -83,13 +83,20 @@ def label_ends(axes, labels: list[tuple[float, float, str, str]], gap: float) ->
     labels : list of (x, y, text, colour)
     gap : float
         Smallest vertical distance, in data units.
+    top : float
+        No label goes higher, where the title is.
     """
-    below = -float("inf")
-    for x, y, text, colour in sorted(labels, key=lambda label: label[1]):
-        below = max(y, below + gap)
+    labels = sorted(labels, key=lambda label: label[1])
+    heights = []
+    for _, y, _, _ in labels:
+        heights.append(max(y, heights[-1] + gap) if heights else y)
+    above = top + gap
+    for position in reversed(range(len(heights))):
+        heights[position] = above = min(heights[position], above - gap)
+    for (x, _, text, colour), height in zip(labels, heights, strict=True):
         axes.annotate(
             text,
-            (x, below),
+            (x, height),
             xytext=(4, 0),
             textcoords="offset points",
             color=colour,

@@ -31,6 +31,7 @@ from selectimprove import (
     label_compositions,
     measure,
     measure_compositions,
+    page,
     publish,
 )
 from selectimprove.changes import explain
@@ -256,6 +257,10 @@ def check_published(plan: Plan) -> Iterator[str]:
             for name in sorted(manifest.get(part, {}).keys() | expected[part].keys()):
                 if manifest.get(part, {}).get(name) != expected[part].get(name):
                     yield f"{path}: {name} is not as it was published"
+    if publish.PAGE.exists() and publish.PAGE.read_text() != page.write_page(plan):
+        yield f"{publish.PAGE}: is not the page of these artifacts"
+    elif not publish.PAGE.exists():
+        yield f"{publish.PAGE}: is missing; run `snakemake --cores all audit`"
     metrics = json.loads((RESULTS / "metrics.json").read_text()) if (RESULTS / "metrics.json").exists() else None
     if metrics != publish.metrics(plan):
         yield f"{RESULTS / 'metrics.json'}: is not what the tables' artifacts hold"
