@@ -49,3 +49,19 @@ rule plan:
         from selectimprove.forecast import print_forecast
 
         print_forecast(PLAN, os.cpu_count(), Path(log[0]))
+
+
+rule export_crate:
+    input:
+        PUBLISHED,
+        publish.audited_files(PLAN),
+    output:
+        "results/crate/ro-crate-metadata.json",
+    log:
+        "results/logs/export_crate.log",
+    message:
+        "Exporting the run as an RO-Crate to results/crate/"
+    run:
+        from selectimprove.crate import export_crate
+
+        export_crate(PLAN)
