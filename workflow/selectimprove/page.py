@@ -6,180 +6,160 @@
 
 import base64
 import json
-import random
 from collections import Counter, defaultdict
-from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from selectimprove.plan import MODULES, Artifact, Plan
+from selectimprove.claims import Claim
+from selectimprove.excerpt import COLUMNS, PER_KIND, draw_excerpt, name_models
+from selectimprove.plan import MODULES, RESULTS, Artifact, Plan
+from selectimprove.publish import TEMPLATES
+from selectimprove.shown_tests import WIDTH, show_tests
+from selectimprove.style import training_name
 from selectimprove.verdicts import VERDICTS
 
-TEMPLATES = Path(__file__).parents[1] / "page"
-SHOWN_PER_CELL = 3
-"""Generations shown of each model, problem type, number of steps and outcome; the rest is in Parquet."""
+LINKS = {
+    "measures": ("Measures", "pass_rates.parquet …"),
+    "composition_measures": ("Measures", "pass_rates.parquet …"),
+    "labels": ("Labels: strategy, steps, reward", "generations.parquet, rollouts.parquet"),
+    "composition_labels": ("Labels: parts, reward", "generations.parquet, rollouts.parquet"),
+    "evaluation": ("Generations", "generations.parquet"),
+    "rl": ("RL checkpoints", "checkpoints/step-*/model.safetensors, rollouts.parquet"),
+    "sft": ("SFT models", "model/model.safetensors"),
+    "composition_base": ("Base models, on compositions", "model/model.safetensors"),
+    "base": ("Base models", "model/model.safetensors"),
+    "demonstrations": ("Demonstrations", "demonstrations.parquet"),
+    "compositions": ("Compositions", "problems.parquet, demonstrations.parquet"),
+    "problems": ("Problems", "problems.parquet"),
+}
+"""The links of a chain below the exhibit: what people call each stage, and the files in its artifacts' folders."""
 
 
-def claim_rows(plan: Plan) -> list[dict]:
-    """List the claims, each with its tests."""
-    tests = defaultdict(list)
-    for row in pd.read_csv(plan.audit.folder / "tests.csv").to_dict("records"):
-        tests[row["claim"]].append(row | {"plot": interval_plot(row)})
-    claims = pd.read_csv(plan.audit.folder / "claims.csv", keep_default_na=False).to_dict("records")
-    order = {verdict: number for number, verdict in enumerate(VERDICTS)}
-    return [row | {"tests": tests[row["claim"]]} for row in sorted(claims, key=lambda row: order[row["verdict"]])]
+def collect_chain(artifact: Artifact, found: dict[Artifact, None]) -> dict[Artifact, None]:
+    """Add an artifact, and all that it was made from, to an ordered set."""
+    if artifact not in found:
+        found[artifact] = None
+        for source in artifact.inputs.values():
+            collect_chain(source, found)
+    return found
 
 
-def interval_plot(test: dict) -> dict:
-    """Place an effect, its interval and where the claim has it on an axis from -100 to 100 points.
+def claim_entries(plan: Plan) -> list[dict]:
+    """List the claims by verdict, each with its tests."""
+    folder = plan.audit.folder
+    outcomes = defaultdict(list)
+    for row in pd.read_csv(folder / "tests.csv").to_dict("records"):
+        outcomes[row["claim"]].append(row)
+    entries = []
+    for row in pd.read_csv(folder / "claims.csv", keep_default_na=False).to_dict("records"):
+        claim = Claim.model_validate(plan.audit.config.claims[row["claim"]])
+        found = outcomes[row["claim"]]
+        entries.append(
+            row | {"tests": show_tests(claim.tests, found) if found else [], "why_not": why_not_run(plan, claim)}
+        )
+    return sorted(entries, key=lambda entry: VERDICTS.index(entry["verdict"]))
 
-    Returns
-    -------
-    dict
-        ``effect``, ``low`` and ``high``, and the claimed range as ``claimed_low`` and ``claimed_high``, all in percent.
-    """
-    *_, bound, value = test["test"].split()
-    margin = 100 * float(value)
-    claimed = {"above": (margin, 100), "below": (-100, margin), "within": (-margin, margin)}[bound]
-    inside = {key: max(-100.0, min(100.0, 100 * test[key])) for key in ("effect", "low", "high")}
-    return inside | {"claimed_low": claimed[0], "claimed_high": claimed[1]}
+
+def why_not_run(plan: Plan, claim: Claim) -> str:
+    """Say what a claim that was not run would need."""
+    if plan.params.scale not in (claim.scales or [plan.params.scale]):
+        return f"compared at {' and '.join(claim.scales)} scale only"
+    if claim.experiment not in {*plan.params.experiments, *plan.params.compositions}:
+        return f"needs the experiment {claim.experiment}"
+    return "needs models or problems that this run does not have"
 
 
 def table_1(plan: Plan) -> list[dict]:
-    """List the rows of Table 1, percent, with the paper's; none if it is not drawn."""
+    """List the rows of Table 1, with the paper's; none if it is not drawn."""
     if "table1" not in plan.tables:
         return []
     table = pd.read_csv(plan.tables["table1"].folder / "table1.csv")
     rows = []
-    for (sft, training), group in table.groupby(["sft", "training"]):
+    for (sft, training), group in table.groupby(["sft", "training"], sort=False):
         cells = {row["problem_type"]: row for row in group.to_dict("records")}
-        rows.append({"sft": sft, "training": training, "cells": [cells[t] for t in ("all", "inversion", "evaluation")]})
+        cells = [cells[problem_type] for problem_type in ("all", "inversion", "evaluation")]
+        rows.append({"sft": sft, "training": training_name(training), "cells": cells})
     return rows
 
 
-def _chain(artifact: Artifact, found: dict[str, Artifact]) -> dict[str, Artifact]:
-    found.setdefault(f"{artifact.stage}/{artifact.name}", artifact)
-    for source in artifact.inputs.values():
-        _chain(source, found)
-    return found
+def read_rows(markdown: str) -> list[list[str]]:
+    """Read a table in Markdown: its head, then its rows."""
+    lines = [line.strip().strip("|") for line in markdown.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.split("|")] for line in lines]
+    return [row for row in rows if not all(set(cell) <= set(":-") for cell in row)]
 
 
-def figure_entries(plan: Plan) -> list[dict]:
+def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]:
     """List figures and tables with their caption, their picture or rows, and all that they were made from, by stage."""
     entries = []
     for kind, exhibits in (("figures", plan.figures), ("tables", plan.tables)):
         for name, artifact in exhibits.items():
-            chain = defaultdict(list)
-            for source in _chain(artifact, {}).values():
-                chain[source.stage].append(source)
+            sources = list(collect_chain(artifact, {}))
             picture, body = artifact.folder / f"{name}.svg", artifact.folder / "body.md"
+            stages = [(stage, [s for s in sources if s.stage == stage]) for stage in LINKS]
             entries.append(
                 {
                     "name": name,
                     "kind": kind,
-                    "caption": (artifact.folder / "caption.rst").read_text(),
+                    "artifact": artifact,
+                    "caption": (artifact.folder / "caption.rst").read_text().strip(),
                     "picture": base64.b64encode(picture.read_bytes()).decode() if picture.exists() else None,
-                    "rows": body.read_text() if body.exists() else None,
-                    "data": f"{kind}/{name}.csv",
-                    "chain": [(stage, chain[stage]) for stage in reversed(MODULES) if chain[stage]],
+                    "rows": read_rows(body.read_text()) if body.exists() else None,
+                    "chain": [
+                        {"title": LINKS[stage][0], "files": LINKS[stage][1], "stage": stage, "artifacts": linked}
+                        for stage, linked in stages
+                        if linked
+                    ],
+                    "environments": sorted({environments[source] for source in sources}),
+                    "commits": sorted({read_provenance(source)["commit"] or "unknown" for source in sources}),
                 }
             )
     return entries
 
 
-def artifact_entries(plan: Plan) -> list[dict]:
-    """Describe every artifact that the exhibits and the verdicts were made from, in the order in which data flow."""
-    found: dict[str, Artifact] = {}
-    for artifact in (*plan.figures.values(), *plan.tables.values(), plan.audit):
-        _chain(artifact, found)
-    stages = list(MODULES)
-    entries = []
-    for artifact in sorted(found.values(), key=lambda artifact: (stages.index(artifact.stage), artifact.name)):
-        provenance = json.loads(artifact.done.read_text())
-        config = json.dumps(artifact.config.model_dump(mode="json"), indent=1)
-        entries.append({"artifact": artifact, "stage": artifact.stage, "config": config, "provenance": provenance})
-    return entries
+def read_provenance(artifact: Artifact) -> dict:
+    return json.loads(artifact.done.read_text())
 
 
-def environment_rows(entries: list[dict]) -> dict:
-    """Collect the versions, machines and commits under which the artifacts were made, most frequent first."""
-    provenances = [entry["provenance"] for entry in entries]
-    versions = Counter((package, v) for p in provenances for package, v in p["versions"].items())
-    machines = Counter(" · ".join(str(p["machine"][k]) for k in ("system", "processor", "cores")) for p in provenances)
-    commits = Counter(str(p["commit"]) for p in provenances)
-    return {
-        name: counter.most_common()
-        for name, counter in zip(("versions", "machines", "commits"), (versions, machines, commits), strict=True)
-    }
-
-
-def cost_rows(entries: list[dict]) -> list[dict]:
-    """Sum what the artifacts of each stage cost when they were made."""
-    rows = []
-    for stage in MODULES:
-        provenances = [entry["provenance"] for entry in entries if entry["stage"] == stage]
-        if provenances:
-            rows.append(
-                {
-                    "stage": stage,
-                    "n": len(provenances),
-                    "minutes": sum(p["seconds"] for p in provenances) / 60,
-                    "memory": max(p["peak_memory_mib"] for p in provenances),
-                }
-            )
-    return rows
-
-
-def sample_generations(artifacts: list[Artifact]) -> tuple[list[dict], int]:
-    """Draw the generations to show of every model, at its last checkpoint.
-
-    Parameters
-    ----------
-    artifacts : list of Artifact
-        Of the stage ``labels``.
+def number_environments(artifacts: list[Artifact]) -> tuple[dict[Artifact, int], list[dict]]:
+    """Number the environments that artifacts were made in, from 1, the most frequent first.
 
     Returns
     -------
-    rows : list of dict
-        A few of each problem type, number of steps and outcome, the same in every call.
-    n : int
-        How many there are in all.
+    numbers : dict of Artifact to int
+    environments : list of dict
+        Machine, versions and ``n``, the number of artifacts.
     """
-    slugs = Counter(artifact.slug for artifact in artifacts)
-    rows, n = [], 0
+    described = {}
     for artifact in artifacts:
-        labels = pd.read_parquet(artifact.folder / "generations.parquet")
-        n += len(labels)
-        labels = labels[labels["rl_step"] == labels["rl_step"].max()]
-        prompts = {
-            role: pd.read_parquet(source.folder / "problems.parquet").set_index("problem_id")[["prompt", "answer"]]
-            for role, source in artifact.inputs.items()
-            if role in set(labels["problem_set"])
-        }
-        # Models of one slug, variants of an experiment, are told apart by their keys.
-        model = artifact.slug if slugs[artifact.slug] == 1 else artifact.name
-        rng = random.Random(artifact.slug)
-        for _, group in labels.groupby(["problem_type", "n_steps", "correct"]):
-            for number in sorted(rng.sample(range(len(group)), min(SHOWN_PER_CELL, len(group)))):
-                row = group.iloc[number]
-                problem = prompts[row["problem_set"]].loc[row["problem_id"]]
-                marks = zip(row["step_in_order"], row["step_right"], strict=True)
-                rows.append(
-                    {
-                        "model": model,
-                        "type": row["problem_type"],
-                        "steps": int(row["n_steps"]),
-                        "strategy": row["strategy"],
-                        "correct": bool(row["correct"]),
-                        "prompt": problem["prompt"],
-                        "answer": f"e{problem['answer']}",
-                        "response": row["completion"].strip(),
-                        "marks": "".join("1" if ordered and right else "0" for ordered, right in marks),
-                        "error": row["first_error"],
-                    }
-                )
-    return rows, n
+        provenance = read_provenance(artifact)
+        described[artifact] = json.dumps([provenance["machine"], provenance["versions"]], sort_keys=True)
+    counted = Counter(described.values()).most_common()
+    place = {description: number for number, (description, _) in enumerate(counted, start=1)}
+    environments = []
+    for description, n in counted:
+        machine, versions = json.loads(description)
+        environments.append({"machine": machine, "versions": versions, "n": n})
+    return {artifact: place[description] for artifact, description in described.items()}, environments
+
+
+def stage_entries(artifacts: list[Artifact], environments: dict[Artifact, int]) -> list[dict]:
+    """List the stages in the order in which data flow, each with its artifacts and what they cost when they were made."""
+    entries = []
+    for stage in MODULES:
+        rows = []
+        for artifact in sorted((a for a in artifacts if a.stage == stage), key=lambda artifact: artifact.name):
+            config = json.dumps(artifact.config.model_dump(mode="json"), indent=1, ensure_ascii=False)
+            provenance, environment = read_provenance(artifact), environments[artifact]
+            rows.append({"artifact": artifact, "config": config, "provenance": provenance, "environment": environment})
+        if rows:
+            seconds = [row["provenance"]["seconds"] for row in rows]
+            memory = max(row["provenance"]["peak_memory_mib"] for row in rows)
+            entries.append(
+                {"stage": stage, "rows": rows, "total": sum(seconds), "longest": max(seconds), "memory": memory}
+            )
+    return entries
 
 
 def write_page(plan: Plan) -> str:
@@ -190,6 +170,15 @@ def write_page(plan: Plan) -> str:
     plan : Plan
         Whose exhibits and verdicts are made.
     """
+    found: dict[Artifact, None] = {}
+    for artifact in (*plan.figures.values(), *plan.tables.values(), plan.audit):
+        collect_chain(artifact, found)
+    artifacts = list(found)
+    numbers, environments = number_environments(artifacts)
+    claims = claim_entries(plan)
+    models = name_models([a for a in artifacts if a.stage in ("measures", "composition_measures")])
+    excerpt = draw_excerpt(models)
+    rows = json.dumps({"columns": COLUMNS, "rows": excerpt.rows}, separators=(",", ":"), ensure_ascii=False)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -197,31 +186,30 @@ def write_page(plan: Plan) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    entries = artifact_entries(plan)
-    generations, n_generations = sample_generations(
-        [entry["artifact"] for entry in entries if entry["stage"] == "labels"]
-    )
-    claims = claim_rows(plan)
-    # No closing tag may end the script element that holds the rows.
-    rows = json.dumps(generations, separators=(",", ":")).replace("<", "\\u003c")
     return environment.get_template("index.html.jinja").render(
         scale=plan.params.scale,
         seeds=plan.params.seeds,
+        results=RESULTS,
+        audit=plan.audit,
+        plot_width=WIDTH,
         claims=claims,
         verdicts=[(verdict, sum(claim["verdict"] == verdict for claim in claims)) for verdict in VERDICTS],
         table=table_1(plan),
-        figures=figure_entries(plan),
-        artifacts=entries,
-        environment=environment_rows(entries),
-        costs=cost_rows(entries),
-        rows=rows,
-        n_shown=len(generations),
-        n_generations=n_generations,
-        filters={
-            "model": sorted({row["model"] for row in generations}),
-            "type": sorted({row["type"] for row in generations}),
-            "steps": sorted({row["steps"] for row in generations}),
-            "strategy": sorted({row["strategy"] for row in generations}),
-            "correct": ["right", "wrong"],
-        },
+        exhibits=exhibit_entries(plan, numbers),
+        stages=stage_entries(artifacts, numbers),
+        environments=environments,
+        commits=Counter(read_provenance(artifact)["commit"] or "unknown" for artifact in artifacts).most_common(),
+        # No closing tag may end the script element that holds the rows.
+        excerpt_rows=rows.replace("<", "\\u003c"),
+        excerpt=excerpt,
+        n_shown=len(excerpt.rows),
+        n_models=len(models),
+        per_kind=PER_KIND,
+        filters=[
+            ("model", "Model"),
+            ("type", "Problem type"),
+            ("steps", "Number of steps"),
+            ("strategy", "Strategy"),
+            ("outcome", "Answer"),
+        ],
     )

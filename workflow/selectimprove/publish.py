@@ -11,13 +11,17 @@ import shutil
 from pathlib import Path
 
 from selectimprove.costs import COLUMNS, COSTS, collect_costs, read_costs
-from selectimprove.keys import digest, module_digest
+from selectimprove.keys import digest, source_digests
 from selectimprove.plan import RESULTS, Artifact, Plan
 from selectimprove.provenance import file_hash
 
 FIGURE_SUFFIXES = ("png", "pdf", "svg", "csv", "md")
 TABLE_SUFFIXES = ("csv", "md")
 MANIFEST = RESULTS / "figures" / "manifest.json"
+AUDIT = RESULTS / "audit"
+AUDIT_FILES = ("claims.csv", "tests.csv")
+PAGE = AUDIT / "index.html"
+TEMPLATES = Path(__file__).parents[1] / "page"
 
 
 def copies(plan: Plan) -> dict[Path, Path]:
@@ -106,17 +110,10 @@ def publish(plan: Plan) -> None:
         _replace(path, lambda temporary: temporary.write_text(content))
 
 
-AUDIT = RESULTS / "audit"
-AUDIT_FILES = ("claims.csv", "tests.csv")
-
-
-PAGE = AUDIT / "index.html"
-
-
 def audit_stamp(plan: Plan) -> Path:
     """Return the path of the file that is there only where this audit was published."""
     names = [artifact.name for artifact in (plan.audit, *plan.figures.values(), *plan.tables.values())]
-    look = [module_digest("page"), file_hash(Path(__file__).parents[1] / "page" / "index.html.jinja")]
+    look = [source_digests(frozenset({"page"})), *(file_hash(path) for path in sorted(TEMPLATES.iterdir()))]
     return RESULTS / "published" / f"audit-{digest([*names, *look])}.json"
 
 
