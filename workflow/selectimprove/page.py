@@ -16,7 +16,7 @@ from selectimprove.excerpt import COLUMNS, PER_KIND, draw_excerpt, name_models
 from selectimprove.plan import MODULES, RESULTS, Artifact, Plan
 from selectimprove.publish import TEMPLATES
 from selectimprove.shown_tests import WIDTH, show_tests
-from selectimprove.style import training_name
+from selectimprove.style import SCALE_NOTES, training_name
 from selectimprove.verdicts import VERDICTS
 
 LINKS = {
@@ -187,7 +187,8 @@ def write_page(plan: Plan) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("index.html.jinja").render(
-        scale=plan.params.scale,
+        scale=SCALE_NOTES.get(plan.params.scale, f"{plan.params.scale} scale"),
+        confidence=plan.params.statistics.confidence,
         seeds=plan.params.seeds,
         results=RESULTS,
         audit=plan.audit,
