@@ -15,6 +15,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from selectimprove.claims import ClaimTest, read_claims
+from selectimprove.composition import respond_to_parts
+from selectimprove.compositions import read_compositions
+from selectimprove.datasets import field_of
 from selectimprove.excerpt import COLUMNS, PER_KIND, draw_excerpt, name_models
 from selectimprove.page import read_rows
 from selectimprove.params import load_params
@@ -91,6 +94,8 @@ def test_the_excerpt_is_of_every_kind_and_marks_what_the_labels_say(smoke, monke
         table = pd.read_parquet(labels.folder / "generations.parquet")
         table = table[table["rl_step"] == table["rl_step"].max()]
         shown = rows[rows["model"] == model]
+        if labels.stage == "composition_labels":
+            compositions = read_compositions(pd.read_parquet(labels.inputs["test"].folder / "problems.parquet"))
         if labels.stage == "labels":
             kinds = Counter(zip(table["problem_type"], table["n_steps"], table["correct"], strict=True))
             found = Counter(zip(shown["type"], shown["steps"], shown["outcome"] == "right", strict=True))
@@ -100,9 +105,12 @@ def test_the_excerpt_is_of_every_kind_and_marks_what_the_labels_say(smoke, monke
             source = table[(table["problem_id"] == int(said[1])) & (table["sample"] == int(said[3]))]
             source = source[source["problem_set"] == said[2]].iloc[0]
             assert row.response == source["completion"].strip()
-            words = row.response.split()[row.head :]
-            assert all(word[0] == "s" for word in words[: 3 * len(row.marks) : 3])
-            if labels.stage == "labels":
+            steps = row.response.split()[row.head : row.head + 3 * len(row.marks)]
+            if labels.stage == "composition_labels":
+                right = respond_to_parts(field_of(labels.config.task), compositions[source["problem_id"]]).split()
+                assert steps == right[: len(steps)]
+            else:
+                assert all(word[0] in "+-*/" for word in steps[1::3])
                 pairs = zip(source["step_in_order"], source["step_right"], strict=True)
                 assert [mark == "r" for mark in row.marks] == [ordered and right for ordered, right in pairs]
 
