@@ -61,7 +61,7 @@ for (const select of selects) {
   select.append(...values.map((value) => new Option(value)));
 }
 form.addEventListener("change", () => { limit = PAGE; show(); });
-form.addEventListener("reset", () => { limit = PAGE; setTimeout(show); });
+document.getElementById("clear").addEventListener("click", () => { form.reset(); limit = PAGE; show(); });
 more.addEventListener("click", () => {
   const first = limit;
   limit += PAGE;
