@@ -148,17 +148,22 @@ class Progress(threading.Thread):
         if not pending:
             return None
         count = f"{len(done)} of {len(self.asked)} artifacts made"
-        expected = {artifact: self.estimate.seconds(artifact) for artifact in self.asked}
-        if None in expected.values():
+        seconds = {artifact: self.estimate.seconds(artifact) for artifact in self.asked}
+        expected = {artifact: value for artifact, value in seconds.items() if value is not None}
+        unknown = sorted({artifact.stage for artifact in pending if artifact not in expected})
+        known = [artifact for artifact in pending if artifact in expected]
+        if not known:
             return f"{count}; the time left is unknown, since none was recorded at this scale"
+        done = [artifact for artifact in done if artifact in expected]
         taken = sum(json.loads(artifact.done.read_text())["seconds"] for artifact in done)
         foreseen = sum(expected[artifact] for artifact in done)
         # A minute of evidence for the recorded pace keeps the first short jobs from deciding.
         pace = (taken + 60) / (foreseen + 60)
         left = {}
-        for artifact in pending:
+        for artifact in known:
             if artifact.folder.with_name(artifact.name + ".partial").exists():
                 self.running_since.setdefault(artifact, now)
             elapsed = now - self.running_since.get(artifact, now)
             left[artifact] = max(pace * expected[artifact] - elapsed, 0.0)
-        return f"{count}; about {describe(time_left(left, self.cores))} left on {self.cores} cores"
+        but = f", not counting {', '.join(unknown)}, of which none was recorded" if unknown else ""
+        return f"{count}; about {describe(time_left(left, self.cores))} left on {self.cores} cores{but}"
