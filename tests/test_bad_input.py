@@ -48,12 +48,17 @@ MISTAKES = {
         ["compositions.composition.test_parts: 9 parts of 2 steps need 27 labels", "task.ring_size is 20"],
     ),
     "more compositions than exist": (
-        ("part_steps: [2, 2] ", "part_steps: [1, 1] "),
-        ["compositions.composition.sft_parts.single: asks for 2048 problems of 1 parts, more than three quarters"],
+        ("    n_problems: 1536 ", "    n_problems: 60000 "),
+        ["compositions.composition.test_parts: asks for 10000 problems of 1 parts, more than three quarters"],
     ),
     "an experiment and one on compositions of one name": (
-        ("compositions:\n  composition:", "compositions:\n  gf13:"),
-        ["compositions.gf13: an experiment has that name too", "figures.composition.experiment"],
+        (
+            "compositions:\n",
+            "compositions:\n"
+            "  gf13: {part_steps: [2, 2], base: {n_steps: 1, learning_rate: 0.1, warmup_steps: 0, part_continue: 0.5},\n"
+            "         sft_parts: {one: [1, 1]}, rl_parts: {}, test_parts: [1, 2], n_problems: 2}\n",
+        ),
+        ["compositions.gf13: an experiment has that name too; choose another"],
     ),
     "a misspelt key": (
         ("  group_size: 8", "  group_sise: 8"),
