@@ -105,7 +105,8 @@ def older_figure(folder):
 
 def edit_plotted_data(folder):
     path = folder / "results/figures/figure2.csv"
-    path.write_text(path.read_text().replace("FB,0", "FB,1", 1))
+    table = pd.read_csv(path)
+    with_value(table, "pass_at_1", lambda rate: rate + 0.1).to_csv(path, index=False)
 
 
 def edit_metrics(folder):
