@@ -1,3 +1,21 @@
+rule fetch_model:
+    input:
+        get_inputs("pretrained"),
+    output:
+        "results/pretrained/{name}/provenance.json",
+    log:
+        "results/logs/pretrained/{name}.log",
+    priority: 40
+    conda:
+        "../../envs/train.yaml"
+    params:
+        arguments=get_arguments("pretrained"),
+    message:
+        "Fetching the pretrained model {wildcards.name}"
+    shell:
+        "python -m {params.arguments} > {log} 2>&1"
+
+
 rule pretrain_base:
     input:
         get_inputs("base"),

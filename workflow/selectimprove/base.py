@@ -55,7 +55,7 @@ def build_model(model: Model, tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
         intermediate_size=model.intermediate_size,
         num_hidden_layers=model.n_layers,
         num_attention_heads=model.n_heads,
-        num_key_value_heads=model.n_heads,
+        num_key_value_heads=model.n_kv_heads or model.n_heads,
         max_position_embeddings=1024,
         tie_word_embeddings=True,
         initializer_range=model.initializer_range,
@@ -159,7 +159,7 @@ def pretrain_base(config: BaseStage, inputs: dict[str, Path], folder: Path) -> N
     tokenizer = build_tokenizer(config.task.field_order, config.task.ring_size)
     model = build_model(config.model, tokenizer)
     arguments = TrainingArguments(
-        **trainer_arguments(folder, config.seed, config.base.learning_rate, config.base.warmup_steps),
+        **trainer_arguments(folder, config.seed, config.base.learning_rate, config.base.warmup_steps, config.optimizer),
         max_steps=config.base.n_steps,
         per_device_train_batch_size=1,
         save_steps=500,

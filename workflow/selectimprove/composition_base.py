@@ -57,7 +57,7 @@ def continue_base(config: CompositionBaseStage, inputs: dict[str, Path], folder:
     prepare_torch(config.seed)
     tokenizer = AutoTokenizer.from_pretrained(inputs["base"] / "model")
     arguments = TrainingArguments(
-        **trainer_arguments(folder, config.seed, config.base.learning_rate, config.base.warmup_steps),
+        **trainer_arguments(folder, config.seed, config.base.learning_rate, config.base.warmup_steps, config.optimizer),
         max_steps=config.base.n_steps,
         per_device_train_batch_size=1,
         save_steps=500,

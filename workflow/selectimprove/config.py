@@ -60,13 +60,57 @@ class Task(Strict):
     ]
 
 
+class VllmSettings(Strict):
+    """`gpu_memory_utilization` is the share of a GPU's memory that vLLM takes, weights and cache."""
+
+    mode: Literal["colocate", "server"]
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)]
+    tensor_parallel: Positive
+    server_host: str
+    server_port: Positive
+
+
 class Model(Strict):
     hidden_size: Positive
     n_layers: Positive
     n_heads: Positive
+    n_kv_heads: Positive | None = None
+    vocab_size: Positive | None = None
     intermediate_size: Positive
     rope_theta: Rate
     initializer_range: Rate
+
+
+class Pretrained(Strict):
+    """A checkpoint of the Hugging Face hub in place of a base model trained here; `weights` is ``hub``, a folder, or ``random``."""
+
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    weights: Annotated[str, Field(min_length=1)] = "hub"
+    mirror: str | None = None
+    sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
+
+
+class Lora(Strict):
+    rank: Positive
+    alpha: Positive
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    target_modules: Annotated[list[str], Field(min_length=1)]
+
+
+class Optimizer(Strict):
+    """AdamW, with linear warm-up and decay."""
+
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    max_grad_norm: Rate
+
+
+class Sampling(Strict):
+    """What generates completions, in RL and in evaluation; the settings of the engine that is not used do not count."""
+
+    engine: Literal["transformers", "vllm"]
+    vllm: VllmSettings | None = None
 
 
 class Base(Strict):
@@ -89,6 +133,7 @@ class Sft(Strict):
     batch_size: Positive
     n_epochs: Positive
     warmup_steps: Natural
+    device_batch_size: Positive | None = None
 
 
 class Rl(Strict):
@@ -101,6 +146,7 @@ class Rl(Strict):
     beta: Annotated[float, Field(ge=0)]
     temperature: Rate
     checkpoint_every: Positive
+    device_batch_size: Positive | None = None
 
 
 class Evaluation(Strict):
@@ -120,7 +166,10 @@ class RlProblems(Strict):
     evaluation_share: Share
 
 
-Overrides = dict[Literal["task", "model", "base", "sft", "rl", "evaluation"], dict[str, Any]]
+Overrides = dict[
+    Literal["task", "model", "pretrained", "base", "lora", "optimizer", "sft", "rl", "sampling", "evaluation"],
+    dict[str, Any],
+]
 """Params laid over those of the file, by section; checked as those are."""
 
 
@@ -147,7 +196,7 @@ class CompositionExperiment(Strict):
     """Models whose SFT held problems of so many parts, each after SFT alone and after RL on compositions."""
 
     part_steps: StepRange
-    base: CompositionBase
+    base: CompositionBase | None
     sft_parts: Annotated[dict[str, StepRange], Field(min_length=1)]
     rl_parts: dict[str, StepRange]
     test_parts: StepRange
@@ -170,9 +219,14 @@ class Params(Strict):
     seeds: Annotated[list[int], Field(min_length=1)]
     task: Task
     model: Model
+    pretrained: Pretrained | None = None
+    system_prompt: Annotated[str, Field(min_length=1)] | None = None
     base: Base
+    lora: Lora | None = None
+    optimizer: Optimizer
     sft: Sft
     rl: Rl
+    sampling: Sampling
     evaluation: Evaluation
     statistics: Statistics
     sft_mixes: dict[str, Share]
@@ -207,6 +261,12 @@ class BaseStage(Strict):
     task: Task
     model: Model
     base: Base
+    optimizer: Optimizer
+
+
+class PretrainedStage(Strict):
+    pretrained: Pretrained
+    model: Model
 
 
 class CompositionsStage(Strict):
@@ -229,6 +289,7 @@ class CompositionBaseStage(Strict):
     parts: StepRange
     part_steps: StepRange
     part_continue: Share
+    optimizer: Optimizer
 
 
 class SftStage(Strict):
@@ -237,17 +298,26 @@ class SftStage(Strict):
     batch_size: Positive
     n_epochs: Positive
     warmup_steps: Natural
+    device_batch_size: Positive | None
+    optimizer: Optimizer
+    lora: Lora | None
+    system_prompt: str | None
 
 
 class RlStage(Strict):
     seed: int
     rl: Rl
+    optimizer: Optimizer
+    system_prompt: str | None
+    sampling: Sampling
 
 
 class EvaluationStage(Strict):
     seed: int
     temperature: Rate
     n_samples: Positive
+    system_prompt: str | None
+    sampling: Sampling
 
 
 class LabelStage(Strict):

@@ -8,10 +8,10 @@ import zlib
 from pathlib import Path
 
 import pandas as pd
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from selectimprove.config import EvaluationStage
-from selectimprove.sampling import sample_completions
+from selectimprove.policies import load_tokenizer, max_new_tokens, render_prompts
+from selectimprove.sampling import open_sampler
 from selectimprove.stage import run_stage
 from selectimprove.training import prepare_torch
 
@@ -24,10 +24,13 @@ def checkpoints_of(folder: Path) -> dict[int, Path]:
 
 
 def evaluate_checkpoints(config: EvaluationStage, inputs: dict[str, Path], folder: Path) -> None:
-    """Sample from every checkpoint of ``policy`` on every other input, each a set of problems."""
+    """Sample from every checkpoint of ``policy``, adapters on ``base``, on every other input, each a set of problems."""
     prepare_torch(config.seed)
+    base = inputs["base"] / "model" if "base" in inputs else None
     problem_sets = {
-        role: pd.read_parquet(path / "problems.parquet") for role, path in inputs.items() if role != "policy"
+        role: pd.read_parquet(path / "problems.parquet")
+        for role, path in inputs.items()
+        if role not in ("policy", "base")
     }
     parts = []
     for rl_step, checkpoint in checkpoints_of(inputs["policy"]).items():
@@ -36,17 +39,15 @@ def evaluate_checkpoints(config: EvaluationStage, inputs: dict[str, Path], folde
         parts.append(part)
         if part.exists():
             continue
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-        model = AutoModelForCausalLM.from_pretrained(checkpoint)
+        tokenizer = load_tokenizer(checkpoint)
+        sampler = open_sampler(config.sampling, checkpoint, base, config.seed)
         rows = []
         for problem_set, problems in problem_sets.items():
-            completions = sample_completions(
-                model,
-                tokenizer,
-                problems["prompt"].tolist(),
+            completions = sampler.sample(
+                render_prompts(tokenizer, problems["prompt"].tolist(), config.system_prompt),
                 config.temperature,
                 config.n_samples,
-                int(problems["n_steps"].max()),
+                max_new_tokens(tokenizer, int(problems["n_steps"].max())),
                 zlib.crc32(f"{config.seed}/{rl_step}/{problem_set}".encode()),
             )
             rows += [
@@ -54,6 +55,7 @@ def evaluate_checkpoints(config: EvaluationStage, inputs: dict[str, Path], folde
                 for p, samples in zip(problems["problem_id"], completions, strict=True)
                 for s, completion in enumerate(samples)
             ]
+        sampler.close()
         temporary = part.with_suffix(".tmp")
         pd.DataFrame(rows).to_parquet(temporary, index=False)
         temporary.replace(part)

@@ -73,7 +73,7 @@ def load_params(path: Path, overrides: dict | None = None) -> Params:
     source = path.name
     if scales[scale]:
         source = f"{path.name} with {scales[scale].name}"
-        values = merge(merge(read_yaml(path), read_yaml(scales[scale])), overrides or {})
+        values = merge(merge(read_yaml(path), _read_overlay(scales[scale])), overrides or {})
     try:
         params = Params.model_validate(values)
     except ValidationError as error:
@@ -82,6 +82,13 @@ def load_params(path: Path, overrides: dict | None = None) -> Params:
     if mistakes:
         raise ParamsError("\n".join(mistakes))
     return params
+
+
+def _read_overlay(path: Path) -> dict:
+    """Read what a scale changes, laid over that of the scale that it extends."""
+    overlay = read_yaml(path)
+    below = overlay.pop("extends", None)
+    return merge(_read_overlay(SCALES / f"{below}.yaml"), overlay) if below else overlay
 
 
 def _describe_all(mistakes: list[dict]) -> list[str]:

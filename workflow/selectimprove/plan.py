@@ -26,6 +26,7 @@ from selectimprove.config import (
     LabelStage,
     MeasureStage,
     Params,
+    PretrainedStage,
     ProblemsStage,
     RlStage,
     Run,
@@ -43,6 +44,7 @@ MODULES = {
     "compositions": "compositions",
     "demonstrations": "demonstrations",
     "base": "base",
+    "pretrained": "pretrained",
     "composition_base": "composition_base",
     "sft": "sft",
     "rl": "rl",
@@ -104,6 +106,11 @@ class Artifact:
         return self.folder / "provenance.json"
 
 
+def engine_module(params: Params) -> str:
+    """Name the module of the engine that samples; `selectimprove.sampling` loads it by this name."""
+    return f"engine_{params.sampling.engine}"
+
+
 class Plan:
     """All artifacts that the params ask for.
 
@@ -136,9 +143,56 @@ class Plan:
         return self.add("problems", f"{split}-gf{task.field_order}-{steps[0]}to{steps[1]}-s{seed}", config)
 
     def base(self, params: Params, seed: int) -> Artifact:
-        """Plan the base model of a seed."""
-        config = BaseStage(seed=seed, task=params.task, model=params.model, base=params.base)
+        """Plan the base model of a seed, or the pretrained one, which all seeds share."""
+        if params.pretrained:
+            config = PretrainedStage(pretrained=params.pretrained, model=params.model)
+            return self.add("pretrained", params.pretrained.repository.partition("/")[2], config)
+        config = BaseStage(
+            seed=seed, task=params.task, model=params.model, base=params.base, optimizer=params.optimizer
+        )
         return self.add("base", f"gf{params.task.field_order}-s{seed}", config)
+
+    def sft(self, params: Params, slug: str, seed: int, inputs: dict[str, Artifact]) -> Artifact:
+        """Plan SFT of the model ``base`` on demonstrations ``train`` and ``validation``."""
+        settings = params.sft.model_dump(include=set(SftStage.model_fields))
+        config = SftStage(
+            seed=seed,
+            optimizer=params.optimizer,
+            lora=params.lora,
+            system_prompt=params.system_prompt,
+            **settings,
+        )
+        return self.add("sft", slug, config, inputs)
+
+    def rl(self, params: Params, slug: str, seed: int, sft: Artifact, problems: Artifact) -> Artifact:
+        """Plan RL of an SFT model on problems."""
+        config = RlStage(
+            seed=seed,
+            rl=params.rl,
+            optimizer=params.optimizer,
+            system_prompt=params.system_prompt,
+            sampling=params.sampling,
+        )
+        inputs = {"sft": sft, "problems": problems} | self._adapted(params, sft)
+        return self.add("rl", slug, config, inputs, frozenset({engine_module(params)}))
+
+    def evaluation(
+        self, params: Params, slug: str, seed: int, policy: Artifact, problem_sets: dict[str, Artifact]
+    ) -> Artifact:
+        """Plan the generations of a model on problem sets."""
+        config = EvaluationStage(
+            seed=seed,
+            temperature=params.evaluation.temperature,
+            n_samples=params.evaluation.n_samples,
+            system_prompt=params.system_prompt,
+            sampling=params.sampling,
+        )
+        inputs = {"policy": policy} | self._adapted(params, policy) | problem_sets
+        return self.add("evaluation", slug, config, inputs, frozenset({engine_module(params)}))
+
+    def _adapted(self, params: Params, policy: Artifact) -> dict[str, Artifact]:
+        """Return what an adapter needs beside it: the model that it belongs to."""
+        return {"base": policy.inputs["base"]} if params.lora else {}
 
     def _sft(self, params: Params, mix: str, seed: int) -> Artifact:
         task, sft = params.task, params.sft
@@ -148,15 +202,15 @@ class Plan:
             config = DemonstrationsStage(seed=seed, task=task, forward_share=params.sft_mixes[mix])
             slug = f"{mix}-{split}-gf{task.field_order}-s{seed}"
             inputs[split] = self.add("demonstrations", slug, config, {"problems": problems})
-        config = SftStage(seed=seed, **sft.model_dump(include=set(SftStage.model_fields)))
-        return self.add("sft", f"{mix}-gf{task.field_order}-s{seed}", config, inputs)
+        return self.sft(params, f"{mix}-gf{task.field_order}-s{seed}", seed, inputs)
 
     def _rl(self, params: Params, mix: str, training: str, seed: int) -> Artifact:
-        distribution, rl = params.rl_problems[training], params.rl
-        problems = self._problems(params, "rl", rl.n_prompts, distribution.steps, distribution.evaluation_share, seed)
-        inputs = {"sft": self._sft(params, mix, seed), "problems": problems}
+        distribution = params.rl_problems[training]
+        problems = self._problems(
+            params, "rl", params.rl.n_prompts, distribution.steps, distribution.evaluation_share, seed
+        )
         slug = f"{mix}-gf{params.task.field_order}-{training}-s{seed}"
-        return self.add("rl", slug, RlStage(seed=seed, rl=rl), inputs)
+        return self.rl(params, slug, seed, self._sft(params, mix, seed), problems)
 
     def _policy(self, params: Params, run: Run) -> Artifact:
         if run.training == "sft":
@@ -171,9 +225,8 @@ class Plan:
             f"{steps[0]}-{steps[1]}": self._problems(params, "test", evaluation.n_problems, steps, 0.5, run.seed)
             for steps in evaluation.step_ranges
         }
-        config = EvaluationStage(seed=run.seed, temperature=evaluation.temperature, n_samples=evaluation.n_samples)
         slug = f"{run.sft}-gf{task.field_order}-{run.training}-s{run.seed}"
-        generations = self.add("evaluation", slug, config, {"policy": policy} | problem_sets)
+        generations = self.evaluation(params, slug, run.seed, policy, problem_sets)
         inputs = {"evaluation": generations} | problem_sets
         if run.training != "sft":
             inputs |= {"rl": policy, "rollouts": policy.inputs["problems"]}

@@ -10,11 +10,8 @@ from selectimprove.config import (
     CompositionBaseStage,
     CompositionMeasureStage,
     CompositionsStage,
-    EvaluationStage,
     LabelStage,
-    RlStage,
     Run,
-    SftStage,
 )
 
 TEST = "test"
@@ -63,14 +60,10 @@ def composition_runs(params, name: str) -> list[Run]:
 def plan_labels(plan, name: str, run: Run):
     """Plan the labels of a model's generations, and of its rollouts if it was trained by RL."""
     params, experiment = plan.params, plan.params.compositions[name]
-    evaluation, slug = params.evaluation, f"{run.sft}-{name}-{run.training}-s{run.seed}"
+    slug = f"{run.sft}-{name}-{run.training}-s{run.seed}"
     policy = plan_policy(plan, name, run)
     test = _set(plan, name, "test", experiment.n_problems, experiment.test_parts, run.seed)
-    config = EvaluationStage(seed=run.seed, temperature=evaluation.temperature, n_samples=evaluation.n_samples)
-    inputs = {
-        "evaluation": plan.add("evaluation", slug, config, {"policy": policy, TEST: test}),
-        TEST: test,
-    }
+    inputs = {"evaluation": plan.evaluation(params, slug, run.seed, policy, {TEST: test}), TEST: test}
     if run.training != "sft":
         inputs |= {"rl": policy, "rollouts": policy.inputs["problems"]}
     return plan.add("composition_labels", slug, LabelStage(task=params.task), inputs)
@@ -85,17 +78,18 @@ def plan_policy(plan, name: str, run: Run):
         "train": _set(plan, name, "sft_train", params.sft.n_train, parts, seed),
         "validation": _set(plan, name, "sft_validation", params.sft.n_validation, parts, seed),
     }
-    config = SftStage(seed=seed, **params.sft.model_dump(include=set(SftStage.model_fields)))
-    sft = plan.add("sft", f"{run.sft}-{name}-s{seed}", config, inputs)
+    sft = plan.sft(params, f"{run.sft}-{name}-s{seed}", seed, inputs)
     if run.training == "sft":
         return sft
     problems = _set(plan, name, "rl", params.rl.n_prompts, experiment.rl_parts[run.training], seed)
     slug = f"{run.sft}-{name}-{run.training}-s{seed}"
-    return plan.add("rl", slug, RlStage(seed=seed, rl=params.rl), {"sft": sft, "problems": problems})
+    return plan.rl(params, slug, seed, sft, problems)
 
 
 def _base(plan, name: str, seed: int):
     params, experiment = plan.params, plan.params.compositions[name]
+    if experiment.base is None:
+        return plan.base(params, seed)
     settings = experiment.base.model_dump(exclude={"part_continue"})
     config = CompositionBaseStage(
         seed=seed,
@@ -104,6 +98,7 @@ def _base(plan, name: str, seed: int):
         parts=experiment.test_parts,
         part_steps=experiment.part_steps,
         part_continue=experiment.base.part_continue,
+        optimizer=params.optimizer,
     )
     return plan.add("composition_base", f"{name}-s{seed}", config, {"base": plan.base(params, seed)})
 

@@ -190,6 +190,8 @@ def draw_problems(
     ValueError
         If the split holds fewer chains of some length than are asked for.
     """
+    if n_problems and not split_shares[split]:
+        raise ValueError(f"{n_problems} problems asked for, but the share of split '{split}' is 0")
     problems = []
     counts = cell_counts(n_problems, steps, evaluation_share)
     for n_steps in range(steps[0], steps[1] + 1):

@@ -17,6 +17,8 @@ PACKAGES = (
     "torch",
     "transformers",
     "trl",
+    "peft",
+    "vllm",
     "accelerate",
     "datasets",
     "numpy",
@@ -78,14 +80,14 @@ class Recorder:
         The stage's config; its ``seed``, if it has one, is recorded.
     inputs : dict of str to Path
         Input folders by role.
-    module : str
-        The stage's module.
+    modules : set of str
+        The stage's module, and the engine that it loads by name.
     """
 
-    def __init__(self, config, inputs: dict[str, Path], module: str):
+    def __init__(self, config, inputs: dict[str, Path], modules: set[str]):
         self.config = config
         # Read at the start: the source may change while a long stage runs.
-        self.source = source_digests(frozenset({module}))
+        self.source = source_digests(frozenset(modules))
         self.inputs = inputs
         self.started = datetime.now(UTC)
         self.clock = time.monotonic()

@@ -4,9 +4,9 @@ Each step draws `prompts_per_step` problems and samples a group of completions f
 reward less the group's mean, over the group's standard deviation; the loss adds beta times the k3 estimate of the KL
 divergence from the SFT policy. Steps are on-policy: one update per batch of rollouts, so the clipped ratio is 1.
 
-Where this is not TRL's default: `loss_type`, `beta`, `temperature`, the classic k3 term (`use_bias_correction_kl` off).
+Where this is not TRL's default: `loss_type`, `beta`, `temperature`, the classic k3 term (`use_bias_correction_kl` off), dropout off.
 
-Left by this stage: ``checkpoints/step-…``, loadable by ``from_pretrained``; ``rollouts.parquet`` with every completion and its
+Left by this stage: ``checkpoints/step-…``, weights or adapters, loadable by ``from_pretrained``; ``rollouts.parquet`` with every completion and its
 reward; ``training.parquet`` with what the trainer logs at each step (KL, gradient norm, learning rate, length).
 """
 
@@ -14,17 +14,58 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+from accelerate.utils import gather_object
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from torch.utils.data import Sampler
+from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from selectimprove.config import RlStage
+from selectimprove.policies import is_adapter, load_model, load_tokenizer, max_new_tokens, render_prompts
 from selectimprove.reward import outcome_reward
-from selectimprove.sampling import rollout_arguments
+from selectimprove.sampling import load_engine, rollout_arguments
 from selectimprove.stage import run_stage
-from selectimprove.training import latest_checkpoint, prepare_torch, trainer_arguments, write_training_log
+from selectimprove.training import (
+    batch_arguments,
+    is_main_process,
+    latest_checkpoint,
+    prepare_torch,
+    trainer_arguments,
+    write_training_log,
+)
 
-WEIGHTS_AND_TOKENIZER = ("*.safetensors", "config.json", "generation_config.json", "tokenizer*.json")
+WEIGHTS_AND_TOKENIZER = (
+    "*.safetensors",
+    "config.json",
+    "adapter_config.json",
+    "generation_config.json",
+    "tokenizer*.json",
+    "chat_template.jinja",
+)
+
+
+class ResumableGRPOTrainer(GRPOTrainer):
+    """TRL's trainer, made to resume as if it had not been stopped.
+
+    Its sampler draws the order of each epoch from one generator, and would begin with the first epoch's order again: the orders of the
+    epochs that are done are drawn first. And where a checkpoint has a frozen adapter beside the trained one, in a folder of its
+    own, transformers' trainer loads the former only.
+    """
+
+    epochs_done = 0
+
+    def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler:
+        sampler = super()._get_train_sampler(dataset)
+        for _ in range(self.epochs_done):
+            next(iter(sampler))
+        return sampler
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        model = model or self.model
+        if is_adapter(Path(resume_from_checkpoint)):
+            model.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
+            model.set_adapter("default")
 
 
 class Rollouts(TrainerCallback):
@@ -32,10 +73,11 @@ class Rollouts(TrainerCallback):
 
     __name__ = "outcome_reward"
 
-    def __init__(self, resumed_from: str | None):
+    def __init__(self, resumed_from: str | None, process: int):
         self.rows: list[dict] = []
+        self.file = f"rollouts-{process}.parquet"
         if resumed_from:
-            self.rows = pd.read_parquet(Path(resumed_from) / "rollouts.parquet").to_dict("records")
+            self.rows = pd.read_parquet(Path(resumed_from) / self.file).to_dict("records")
 
     def __call__(
         self, completions: list[str], problem_id: list[int], answer: list[int], trainer_state, **_
@@ -48,12 +90,13 @@ class Rollouts(TrainerCallback):
         return rewards
 
     def table(self) -> pd.DataFrame:
-        return pd.DataFrame(self.rows)
+        """Collect the rollouts of all processes, by step."""
+        return pd.DataFrame(gather_object(self.rows)).sort_values("step", kind="stable")
 
     def on_save(self, args, state, control, **_):
-        self.table().to_parquet(
-            Path(args.output_dir) / f"checkpoint-{state.global_step}" / "rollouts.parquet", index=False
-        )
+        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(self.rows).to_parquet(checkpoint / self.file, index=False)
 
 
 def keep_checkpoints(trainer_folder: Path, folder: Path) -> None:
@@ -68,17 +111,19 @@ def keep_checkpoints(trainer_folder: Path, folder: Path) -> None:
 
 
 def train_grpo(config: RlStage, inputs: dict[str, Path], folder: Path) -> None:
-    """Train the policy of ``sft`` on ``problems``."""
+    """Train the policy of ``sft``, an adapter on ``base`` or a model of its own, on ``problems``."""
     prepare_torch(config.seed)
     rl = config.rl
     policy = inputs["sft"] / "model"
+    base = inputs["base"] / "model" if "base" in inputs else None
+    tokenizer = load_tokenizer(policy)
     problems = pd.read_parquet(inputs["problems"] / "problems.parquet")
+    prompts = render_prompts(tokenizer, problems["prompt"], config.system_prompt)
     batch_size = rl.prompts_per_step * rl.group_size
     arguments = GRPOConfig(
-        **trainer_arguments(folder, config.seed, rl.learning_rate, rl.warmup_steps),
+        **trainer_arguments(folder, config.seed, rl.learning_rate, rl.warmup_steps, config.optimizer),
+        **batch_arguments(batch_size, rl.device_batch_size),
         max_steps=rl.n_steps,
-        per_device_train_batch_size=batch_size,
-        gradient_accumulation_steps=1,
         generation_batch_size=batch_size,
         num_generations=rl.group_size,
         num_iterations=1,
@@ -87,25 +132,34 @@ def train_grpo(config: RlStage, inputs: dict[str, Path], folder: Path) -> None:
         loss_type="dapo",
         scale_rewards="group",
         mask_truncated_completions=False,
+        # Rollouts are sampled without dropout: with it, the policy that is updated would be another.
+        disable_dropout=True,
         save_steps=rl.checkpoint_every,
         logging_steps=1,
-        **rollout_arguments(rl.temperature, int(problems["n_steps"].max())),
+        **rollout_arguments(config.sampling, rl.temperature, max_new_tokens(tokenizer, int(problems["n_steps"].max()))),
     )
     resumed_from = latest_checkpoint(folder / "trainer")
-    rollouts = Rollouts(resumed_from)
-    trainer = GRPOTrainer(
-        # TRL loads the reference policy by the model's name, so the model must come from `from_pretrained`.
-        model=AutoModelForCausalLM.from_pretrained(policy),
-        reward_funcs=rollouts,
-        args=arguments,
-        train_dataset=Dataset.from_pandas(problems[["prompt", "problem_id", "answer"]]),
-        processing_class=AutoTokenizer.from_pretrained(policy),
-        callbacks=[rollouts],
-    )
+    rollouts = Rollouts(resumed_from, arguments.process_index)
+    with load_engine(config.sampling).seed_rollouts(config.seed):
+        trainer = ResumableGRPOTrainer(
+            # TRL loads the reference policy by the model's name, so the model must come from `from_pretrained`; of an
+            # adapter it keeps a frozen copy.
+            model=load_model(policy, base, trainable=True),
+            reward_funcs=rollouts,
+            args=arguments,
+            train_dataset=Dataset.from_pandas(problems[["problem_id", "answer"]].assign(prompt=prompts)),
+            processing_class=tokenizer,
+            callbacks=[rollouts],
+        )
+    if resumed_from:
+        steps_done = int(Path(resumed_from).name.split("-")[1])
+        trainer.epochs_done = steps_done // (len(problems) // rl.prompts_per_step)
     trainer.train(resume_from_checkpoint=resumed_from)
-    rollouts.table().to_parquet(folder / "rollouts.parquet", index=False)
+    table = rollouts.table()
     write_training_log(trainer, folder)
-    keep_checkpoints(folder / "trainer", folder)
+    if is_main_process():
+        table.to_parquet(folder / "rollouts.parquet", index=False)
+        keep_checkpoints(folder / "trainer", folder)
 
 
 if __name__ == "__main__":

@@ -1,92 +1,39 @@
-"""Completions from a model: the one place that knows which engine generates them.
+"""Sampling: which engine generates completions, in evaluation and for the rollouts of RL.
 
-Two engines have a place here. ``transformers`` runs wherever torch does. ``vllm`` belongs beside it: a second branch of
-`sample_completions` for evaluation, and its switches in `rollout_arguments`, through which TRL's own generation, with its
-weight synchronisation, serves GRPO.
+Each engine is a module, ``engine_transformers`` or ``engine_vllm``, with a `Sampler` for evaluation, and for RL its switches of TRL's
+`GRPOConfig`, whose own generation keeps the weights in step. It is loaded by name, so that the key of an artifact covers the engine
+that made it and no other.
 """
 
-import torch
-from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+import importlib
+from pathlib import Path
+from types import ModuleType
 
-BATCH = 512
-"""Completions generated at once by transformers; a matter of memory and speed only."""
-
-
-def max_new_tokens(n_steps: int) -> int:
-    """Bound the length of a completion: three tokens a step, and strategy, guess, first value, answer and end."""
-    return 3 * n_steps + 8
+from selectimprove.config import Sampling
 
 
-def rollout_arguments(temperature: float, n_steps: int) -> dict:
-    """Return the arguments of TRL's `GRPOConfig` that say how rollouts are generated.
-
-    Parameters
-    ----------
-    temperature : float
-    n_steps : int
-        Most steps of any training problem.
-    """
-    return {
-        "use_vllm": False,
-        "temperature": temperature,
-        "top_p": 1.0,
-        "top_k": 0,
-        "max_completion_length": max_new_tokens(n_steps),
-    }
+def load_engine(sampling: Sampling) -> ModuleType:
+    return importlib.import_module(f"selectimprove.engine_{sampling.engine}")
 
 
-@torch.no_grad()
-def sample_completions(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: list[str],
-    temperature: float,
-    n_samples: int,
-    n_steps: int,
-    seed: int,
-    progress: str | None = None,
-) -> list[list[str]]:
-    """Sample completions.
-
-    Parameters
-    ----------
-    model, tokenizer
-        As loaded by ``from_pretrained``.
-    prompts : list of str
-    temperature : float
-    n_samples : int
-        Completions a prompt.
-    n_steps : int
-        Most steps of any problem, which bounds the length.
-    seed : int
-        Same seed, same machine: same completions.
-    progress : str, optional
-        Name of a progress bar.
+def open_sampler(sampling: Sampling, checkpoint: Path, base: Path | None, seed: int):
+    """Load a checkpoint into an engine.
 
     Returns
     -------
-    list of list of str
-        `n_samples` completions for each prompt.
+    Sampler
+        Its ``sample(prompts, temperature, n_samples, max_new_tokens, seed)`` returns for each prompt a list of `n_samples`
+        completions, without special tokens: the same for the same seed on the same machine. ``close()`` frees it.
     """
-    torch.manual_seed(seed)
-    model.eval()
-    by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i].split()))
-    completions: list[list[str]] = [[] for _ in prompts]
-    per_batch = max(1, BATCH // n_samples)
-    for first in tqdm(range(0, len(prompts), per_batch), desc=progress, disable=progress is None):
-        chosen = by_length[first : first + per_batch]
-        batch = tokenizer([prompts[i] for i in chosen], return_tensors="pt", padding=True, padding_side="left")
-        generated = model.generate(
-            **batch.to(model.device),
-            do_sample=True,
-            temperature=temperature,
-            top_k=0,
-            top_p=1.0,
-            num_return_sequences=n_samples,
-            max_new_tokens=max_new_tokens(n_steps),
-        )
-        texts = tokenizer.batch_decode(generated[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-        for position, i in enumerate(chosen):
-            completions[i] = texts[position * n_samples : (position + 1) * n_samples]
-    return completions
+    return load_engine(sampling).Sampler(checkpoint, base, sampling.vllm, seed)
+
+
+def rollout_arguments(sampling: Sampling, temperature: float, max_new_tokens: int) -> dict:
+    """Return the arguments of TRL's `GRPOConfig` that say how rollouts are generated."""
+    return load_engine(sampling).rollout_arguments(sampling.vllm) | {
+        "temperature": temperature,
+        "top_p": 1.0,
+        "top_k": 0,
+        "repetition_penalty": 1.0,
+        "max_completion_length": max_new_tokens,
+    }

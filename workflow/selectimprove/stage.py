@@ -48,11 +48,17 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
 
     partial = options.output.with_name(options.output.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
-    recorder = Recorder(config, inputs, Path(inspect.getfile(run)).stem)
+    modules = {Path(inspect.getfile(run)).stem}
+    if hasattr(config, "sampling"):
+        modules.add(f"engine_{config.sampling.engine}")
+    recorder = Recorder(config, inputs, modules)
     try:
         run(config, inputs, partial)
     except ParamsError as error:
         sys.exit(f"{run.__module__}: {error}")
+    # Of several processes that `accelerate launch` started, the first writes.
+    if int(os.environ.get("RANK", 0)):
+        return
     (partial / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
     (partial / "provenance.json").write_text(json.dumps(recorder.finish(partial), indent=2) + "\n")
     if options.output.exists():

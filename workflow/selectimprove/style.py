@@ -18,7 +18,10 @@ FALLBACK_COLOURS = ["#CC79A7", "#999999", "#F0E442", "#000000"]
 
 SCALE_NOTES = {
     "smoke": "SMOKE TEST: these numbers mean nothing",
+    "rehearsal": "REHEARSAL WITH RANDOM WEIGHTS: these numbers mean nothing",
     "laptop": "laptop scale: 0.17 M parameters, trained from scratch",
+    "workstation": "workstation scale: 19 M parameters, trained from scratch",
+    "paper": "paper scale: Qwen2.5-1.5B-Instruct, LoRA",
 }
 
 
@@ -124,7 +127,7 @@ def save_figure(figure, folder: str, name: str, scale: str, data: pd.DataFrame) 
         One row a plotted point.
     """
     note = SCALE_NOTES.get(scale, f"{scale} scale")
-    figure.supxlabel(note, fontsize=6.5, color="#b00020" if scale == "smoke" else "#666666", x=0.99, ha="right")
+    figure.supxlabel(note, fontsize=6.5, color="#b00020" if "mean nothing" in note else "#666666", x=0.99, ha="right")
     for suffix, metadata in (("pdf", {"CreationDate": None}), ("svg", {"Date": None}), ("png", {"Software": None})):
         figure.savefig(Path(folder) / f"{name}.{suffix}", metadata=metadata)
     data.to_csv(Path(folder) / f"{name}.csv", index=False, float_format="%.6g")

@@ -1,4 +1,4 @@
-"""What the three training stages share: determinism, resuming, and what is kept of a trainer."""
+"""What all training stages share: determinism, resuming, several processes, and what is kept of a trainer."""
 
 import os
 import shutil
@@ -9,6 +9,8 @@ import torch
 import transformers
 from transformers import PreTrainedTokenizerBase, Trainer
 from transformers.trainer_utils import get_last_checkpoint
+
+from selectimprove.config import Optimizer, ParamsError
 
 
 def prepare_torch(seed: int) -> None:
@@ -24,17 +26,17 @@ def prepare_torch(seed: int) -> None:
     transformers.set_seed(seed)
 
 
-def trainer_arguments(folder: Path, seed: int, learning_rate: float, warmup_steps: int) -> dict:
-    """Return the `TrainingArguments` that all stages share: AdamW, linear warm-up and decay, no weight decay."""
+def trainer_arguments(folder: Path, seed: int, learning_rate: float, warmup_steps: int, optimizer: Optimizer) -> dict:
+    """Return the `TrainingArguments` that all stages share."""
     on_gpu = torch.cuda.is_available()
     return {
         "output_dir": str(folder / "trainer"),
         "learning_rate": learning_rate,
         "lr_scheduler_type": "linear",
         "warmup_steps": warmup_steps,
-        "weight_decay": 0.0,
-        "adam_beta2": 0.98,
-        "max_grad_norm": 1.0,
+        "weight_decay": optimizer.weight_decay,
+        "adam_beta2": optimizer.adam_beta2,
+        "max_grad_norm": optimizer.max_grad_norm,
         "seed": seed,
         "data_seed": seed,
         "use_cpu": not on_gpu,
@@ -45,20 +47,62 @@ def trainer_arguments(folder: Path, seed: int, learning_rate: float, warmup_step
     }
 
 
+def batch_arguments(batch_size: int, device_batch_size: int | None) -> dict:
+    """Spread a batch over the processes, and each process's share over as few passes as its device takes.
+
+    Parameters
+    ----------
+    batch_size : int
+        Sequences of one optimiser step.
+    device_batch_size : int or None
+        Most sequences of one pass; None for no bound.
+
+    Raises
+    ------
+    ParamsError
+        If the batch cannot be spread evenly.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    share, rest = divmod(batch_size, processes)
+    in_one_pass = min(device_batch_size or share, share)
+    if rest or share % in_one_pass:
+        raise ParamsError(
+            f"a batch of {batch_size} sequences cannot be spread evenly over {processes} processes with "
+            f"device_batch_size {in_one_pass}; use numbers that divide it"
+        )
+    return {
+        "per_device_train_batch_size": in_one_pass,
+        "gradient_accumulation_steps": share // in_one_pass,
+    }
+
+
+def is_main_process() -> bool:
+    """Tell whether this process writes what a stage leaves; all others only compute."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
 def latest_checkpoint(folder: Path) -> str | None:
     """Return the newest trainer checkpoint that a killed run left in `folder`, if any."""
     return get_last_checkpoint(folder) if folder.is_dir() else None
 
 
 def save_model(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Keep the trained model and its tokenizer in ``model/``, and drop the trainer's own checkpoints."""
-    trainer.model.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    shutil.rmtree(folder / "trainer", ignore_errors=True)
+    """Keep the trained model, or its adapter, and its tokenizer in ``model/``, and drop the trainer's own checkpoints."""
+    trainer.accelerator.wait_for_everyone()
+    if is_main_process():
+        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(folder / "model")
+        tokenizer.save_pretrained(folder / "model")
+        shutil.rmtree(folder / "trainer", ignore_errors=True)
 
 
 def write_training_log(trainer: Trainer, folder: Path) -> None:
-    """Write what the trainer logged to ``training.parquet``, a row a logging step."""
-    table = pd.DataFrame(trainer.state.log_history)
-    timing = [column for column in table if "runtime" in column or "per_second" in column or column == "step_time"]
-    table.drop(columns=timing).to_parquet(folder / "training.parquet", index=False)
+    """Write what the trainer logged to ``training.parquet``, a row a logging step.
+
+    Left out are times, and the mean loss, which is over the steps since the run was last resumed.
+    """
+    if is_main_process():
+        table = pd.DataFrame(trainer.state.log_history)
+        timing = [column for column in table if "runtime" in column or "per_second" in column]
+        table = table.drop(columns=[*timing, "step_time", "train_loss"], errors="ignore")
+        # What is logged before and after resuming comes in another order.
+        table[sorted(table)].to_parquet(folder / "training.parquet", index=False)

@@ -187,7 +187,7 @@ def check_generations(artifact: Artifact) -> Iterator[str]:
     if rows.duplicated(keys).any():
         row = rows.index[rows.duplicated(keys)][0]
         yield f"{path}: row {row} is there twice: {rows.loc[row, keys].to_dict()}"
-    sets = {role: source for role, source in artifact.inputs.items() if role != "policy"}
+    sets = {role: source for role, source in artifact.inputs.items() if role not in ("policy", "base")}
     wanted = rows["rl_step"].nunique() * artifact.config.n_samples * sum(s.config.n_problems for s in sets.values())
     if len(rows) != wanted:
         yield f"{path}: {len(rows)} generations, not {wanted}"
@@ -197,7 +197,7 @@ def count_pass_at_1(artifact: Artifact) -> dict[tuple[int, str, str], Fraction]:
     """Count pass@1 of an evaluation exactly, by RL step, problem set and problem type."""
     answers = {}
     for role, source in artifact.inputs.items():
-        if role != "policy":
+        if role not in ("policy", "base"):
             for row in pd.read_parquet(source.folder / "problems.parquet").itertuples():
                 answers[role, row.problem_id] = (row.problem_type, row.answer)
     passed = defaultdict(list)

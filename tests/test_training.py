@@ -1,0 +1,178 @@
+"""Training stages on next to nothing: resuming, adapters, and the one way in which models are asked."""
+
+import zlib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from conftest import ROOT
+from selectimprove import rl as rl_stage
+from selectimprove.base import pretrain_base
+from selectimprove.config import BaseStage, Lora, ParamsError, PretrainedStage, RlStage, SftStage
+from selectimprove.datasets import field_of, problem_rows
+from selectimprove.params import load_params
+from selectimprove.policies import is_adapter, load_model, load_tokenizer, max_new_tokens, render_prompts
+from selectimprove.pretrained import fetch_model
+from selectimprove.problems import draw_problems
+from selectimprove.provenance import folder_hashes
+from selectimprove.sft import train_sft
+from selectimprove.strategies import SUITED, respond
+from selectimprove.training import batch_arguments
+
+SMOKE = load_params(ROOT / "params.yaml", {"scale": "smoke"})
+REHEARSAL = load_params(ROOT / "params.yaml", {"scale": "rehearsal"})
+
+
+def write_problems(params, folder: Path, n_problems: int, split: str) -> Path:
+    folder.mkdir()
+    task = params.task
+    problems = draw_problems(field_of(task), n_problems, (2, 3), 0.5, split, task.split_shares, task.ring_size, 0)
+    table = problem_rows(problems)
+    table.to_parquet(folder / "problems.parquet", index=False)
+    responses = [" " + respond(field_of(task), p, SUITED[p.problem_type]) for p in problems]
+    table.assign(completion=responses).to_parquet(folder / "demonstrations.parquet", index=False)
+    return folder
+
+
+def sft_config(params) -> SftStage:
+    return SftStage(
+        seed=5,
+        optimizer=params.optimizer,
+        lora=params.lora,
+        system_prompt=params.system_prompt,
+        **params.sft.model_dump(include=set(SftStage.model_fields)) | {"n_epochs": 1},
+    )
+
+
+@pytest.fixture(scope="module", params=["smoke", "rehearsal"])
+def models(request, tmp_path_factory):
+    """Params, and the inputs of RL: a model after SFT, whole at the smoke scale and an adapter in the rehearsal."""
+    folder = tmp_path_factory.mktemp(request.param)
+    base = folder / "base"
+    base.mkdir()
+    if request.param == "smoke":
+        params = SMOKE
+        few = params.base.model_copy(update={"n_steps": 5})
+        pretrain_base(
+            BaseStage(seed=5, task=params.task, model=params.model, base=few, optimizer=params.optimizer), {}, base
+        )
+    else:
+        params = REHEARSAL
+        fetch_model(PretrainedStage(pretrained=params.pretrained, model=params.model), {}, base)
+    inputs = {"base": base}
+    inputs |= {role: write_problems(params, folder / role, 32, f"sft_{role}") for role in ("train", "validation")}
+    sft = folder / "sft"
+    sft.mkdir()
+    train_sft(sft_config(params), inputs, sft)
+    # Eight problems, four a step: an epoch is two steps.
+    return params, {"sft": sft, "base": base, "problems": write_problems(params, folder / "rl", 8, "rl")}
+
+
+def rl_config(params) -> RlStage:
+    rl = {"n_steps": 8, "prompts_per_step": 4, "group_size": 2, "checkpoint_every": 3, "device_batch_size": None}
+    return RlStage(
+        seed=5,
+        rl=params.rl.model_copy(update=rl),
+        optimizer=params.optimizer,
+        system_prompt=params.system_prompt,
+        sampling=params.sampling,
+    )
+
+
+def test_a_killed_run_of_rl_ends_as_one_that_was_not(models, tmp_path, monkeypatch):
+    params, inputs = models
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    calls, most = [], 8 * 8
+
+    def reward(completion, answer):
+        # An untrained model is never right, but must learn something.
+        calls.append(completion)
+        if len(calls) > most:
+            raise KeyboardInterrupt
+        return float(zlib.crc32(completion.encode()) % 2)
+
+    monkeypatch.setattr(rl_stage, "outcome_reward", reward)
+    rl_stage.train_grpo(rl_config(params), inputs, whole)
+    # In step 6, whose epoch is not that of the last checkpoint, of step 3.
+    calls, most = [], 5 * 8
+    with pytest.raises(KeyboardInterrupt):
+        rl_stage.train_grpo(rl_config(params), inputs, killed)
+    most = 13 * 8
+    assert [path.name for path in killed.glob("trainer/checkpoint-*")] == ["checkpoint-3"]
+    rl_stage.train_grpo(rl_config(params), inputs, killed)
+
+    seen = pd.read_parquet(killed / "rollouts.parquet")
+    assert len(seen) == 8 * 8
+    assert seen["problem_id"].tolist() == pd.read_parquet(whole / "rollouts.parquet")["problem_id"].tolist()
+    assert folder_hashes(killed) == folder_hashes(whole)
+
+
+def test_every_epoch_of_rl_has_every_problem_in_another_order(models, tmp_path):
+    params, inputs = models
+    rl_stage.train_grpo(rl_config(params), inputs, tmp_path)
+    rollouts = pd.read_parquet(tmp_path / "rollouts.parquet")
+    epochs = [rows["problem_id"].tolist() for _, rows in rollouts.groupby((rollouts["step"] - 1) // 2)]
+    assert all(sorted(epoch) == sorted(list(range(8)) * 2) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_lora_leaves_adapters_that_load_on_their_base(models):
+    params, inputs = models
+    assert is_adapter(inputs["sft"] / "model") == (params.lora is not None)
+    model = load_model(inputs["sft"] / "model", inputs["base"] / "model", trainable=True)
+    trained = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
+    everything = sum(weights.numel() for weights in model.parameters())
+    assert trained < everything if params.lora else trained == everything
+
+
+def test_a_model_is_asked_behind_the_system_prompt_as_its_template_says(models):
+    params, inputs = models
+    tokenizer = load_tokenizer(inputs["sft"] / "model")
+    (asked,) = render_prompts(tokenizer, ["start e1 s1 +e1 end ? find-end"], params.system_prompt)
+    if params.system_prompt is None:
+        assert asked == "start e1 s1 +e1 end ? find-end"
+    else:
+        assert asked == (
+            f"<|im_start|>system\n{params.system_prompt}<|im_end|>\n<|im_start|>user\nstart e1 s1 +e1 end ? find-end<|im_end|>\n"
+            "<|im_start|>assistant\n"
+        )
+
+
+def test_no_demonstration_is_longer_than_a_response_may_be(models):
+    _, inputs = models
+    tokenizer = load_tokenizer(inputs["sft"] / "model")
+    demonstrations = pd.read_parquet(inputs["sft"].parent / "train" / "demonstrations.parquet")
+    longest = max(len(tokenizer(text)["input_ids"]) + 1 for text in demonstrations["completion"])
+    assert longest <= max_new_tokens(tokenizer, 3)
+
+
+@pytest.mark.parametrize(
+    ("processes", "device", "expected"), [(1, None, (32, 1)), (1, 8, (8, 4)), (4, None, (8, 1)), (2, 4, (4, 4))]
+)
+def test_a_batch_is_spread_over_processes_and_passes(monkeypatch, processes, device, expected):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    assert tuple(batch_arguments(32, device).values()) == expected
+    assert processes * expected[0] * expected[1] == 32
+
+
+@pytest.mark.parametrize(("processes", "device"), [(3, None), (1, 5), (4, 3)])
+def test_a_batch_that_cannot_be_spread_is_refused(monkeypatch, processes, device):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    with pytest.raises(ParamsError, match="a batch of 32 sequences cannot be spread evenly"):
+        batch_arguments(32, device)
+
+
+def test_an_adapter_of_sft_has_the_rank_asked_for(models):
+    params, inputs = models
+    if params.lora:
+        model = load_model(inputs["sft"] / "model", inputs["base"] / "model")
+        config = model.peft_config["default"]
+        assert Lora(
+            rank=config.r,
+            alpha=config.lora_alpha,
+            dropout=config.lora_dropout,
+            target_modules=sorted(config.target_modules),
+        ) == params.lora.model_copy(update={"target_modules": sorted(params.lora.target_modules)})
