@@ -4,7 +4,7 @@ VENV ?= .venv
 CORES ?= all
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: figures plan test setup lock schema
+.PHONY: figures plan test test-slurm bench-gpu setup lock schema
 
 figures: $(VENV)/train.done
 	snakemake --cores $(CORES) figures
@@ -14,6 +14,15 @@ plan: $(VENV)/train.done
 
 test: $(VENV)/dev.done
 	python -m pytest
+
+# A real Slurm of one node on this machine; installing it takes root.
+test-slurm: $(VENV)/slurm.done
+	command -v slurmctld >/dev/null || test -x /usr/sbin/slurmctld || apt-get install --yes --quiet slurm-wlm munge
+	python -m pytest tests/slurm
+
+# Speed and memory of training and sampling on the GPU at hand, or on this CPU.
+bench-gpu: $(VENV)/train.done
+	python -m selectimprove.benchmark
 
 setup: $(VENV)/train.done
 

@@ -26,4 +26,5 @@ rule audit:
 
 
 onstart:
+    require_gpus_counted()
     Progress(PLAN.params.scale, get_artifacts_to_make(), get_parallel_jobs()).start()

@@ -7,12 +7,17 @@ rule audit_claims:
         "results/logs/verdicts/{name}.log",
     conda:
         "../../envs/light.yaml"
+    threads: get_cores("verdicts")
+    resources:
+        gpu=get_gpus("verdicts"),
+        mem_mb=get_memory("verdicts"),
+        runtime=get_minutes("verdicts"),
     params:
-        arguments=get_arguments("verdicts"),
+        command=get_command("verdicts"),
     message:
         "Testing the claims of the paper"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"
 
 
 rule publish_audit:
@@ -22,6 +27,7 @@ rule publish_audit:
         publish.audited_files(PLAN),
     log:
         "results/logs/publish_audit.log",
+    localrule: True
     message:
         "Publishing the verdicts and their page to results/audit/"
     run:
@@ -31,6 +37,7 @@ rule publish_audit:
 rule verify:
     log:
         "results/logs/verify.log",
+    localrule: True
     threads: get_parallel_jobs()
     message:
         "Verifying all artifacts and published files"
@@ -43,6 +50,7 @@ rule verify:
 rule plan:
     log:
         "results/logs/plan.log",
+    localrule: True
     message:
         "What `figures` would make, and why"
     run:
@@ -59,6 +67,7 @@ rule export_crate:
         "results/crate/ro-crate-metadata.json",
     log:
         "results/logs/export_crate.log",
+    localrule: True
     message:
         "Exporting the run as an RO-Crate to results/crate/"
     run:

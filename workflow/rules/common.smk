@@ -27,6 +27,9 @@ except ParamsError as error:
 if workflow.dag_settings:
     workflow.dag_settings.rerun_triggers = frozenset([RerunTrigger.MTIME])
 
+RESOURCES = PLAN.params.resources
+KINDS = dict.fromkeys(("base", "composition_base", "sft", "rl"), RESOURCES.train) | {"evaluation": RESOURCES.sample}
+
 PUBLISHED = publish.published_files(PLAN)
 # What Snakemake's report shows, with name, category and caption.
 SHOWN = {
@@ -55,17 +58,46 @@ def get_inputs(stage):
     ]
 
 
-def get_arguments(stage):
-    """Return a params function: the arguments with which the stage's module makes the artifact."""
+def get_command(stage):
+    """Return a params function: the command that makes the artifact, in as many processes as it gets GPUs."""
 
-    def arguments(wildcards):
+    def command(wildcards):
         artifact = get_artifact(stage, wildcards)
-        words = [f"selectimprove.{MODULES[stage]}", "--config", artifact.config.model_dump_json()]
+        gpus = KINDS.get(stage, RESOURCES.light).gpus if stage in ("sft", "rl") else 1
+        launcher = ["accelerate", "launch", "--config_file", str(PACKAGE / "profiles/accelerate.yaml")]
+        words = [*launcher, "--num_processes", str(gpus), "-m"] if gpus > 1 else ["python", "-m"]
+        words += [f"selectimprove.{MODULES[stage]}", "--config", artifact.config.model_dump_json()]
         for role, source in artifact.inputs.items():
             words += ["--input", f"{role}={source.folder}"]
         return shlex.join([*words, "--output", str(artifact.folder)])
 
-    return arguments
+    return command
+
+
+def get_cores(stage):
+    return KINDS.get(stage, RESOURCES.light).cores
+
+
+def get_gpus(stage):
+    return KINDS.get(stage, RESOURCES.light).gpus
+
+
+def get_memory(stage):
+    """Return the memory of a job in MB, as Snakemake counts it."""
+    return round(KINDS.get(stage, RESOURCES.light).memory_gib * 1024)
+
+
+def get_minutes(stage):
+    return KINDS.get(stage, RESOURCES.light).minutes
+
+
+def require_gpus_counted():
+    """Refuse to run jobs that take GPUs on this machine when Snakemake does not know how many it has: each would take the first."""
+    takes_gpus = any(job.resources.get("gpu") for job in workflow.dag.needrun_jobs())
+    if takes_gpus and workflow.local_exec and "gpu" not in workflow.global_resources:
+        raise WorkflowError(
+            "params.yaml: resources: jobs take GPUs; say how many this machine has with --resources gpu=1, or send jobs elsewhere with --executor"
+        )
 
 
 def get_parallel_jobs():

@@ -7,12 +7,17 @@ rule generate_compositions:
         "results/logs/compositions/{name}.log",
     conda:
         "../../envs/light.yaml"
+    threads: get_cores("compositions")
+    resources:
+        gpu=get_gpus("compositions"),
+        mem_mb=get_memory("compositions"),
+        runtime=get_minutes("compositions"),
     params:
-        arguments=get_arguments("compositions"),
+        command=get_command("compositions"),
     message:
         "Generating compositions {wildcards.name}"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"
 
 
 rule continue_base:
@@ -25,12 +30,17 @@ rule continue_base:
     priority: 30
     conda:
         "../../envs/train.yaml"
+    threads: get_cores("composition_base")
+    resources:
+        gpu=get_gpus("composition_base"),
+        mem_mb=get_memory("composition_base"),
+        runtime=get_minutes("composition_base"),
     params:
-        arguments=get_arguments("composition_base"),
+        command=get_command("composition_base"),
     message:
         "Pretraining on compositions {wildcards.name}"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"
 
 
 rule label_compositions:
@@ -42,12 +52,17 @@ rule label_compositions:
         "results/logs/composition_labels/{name}.log",
     conda:
         "../../envs/light.yaml"
+    threads: get_cores("composition_labels")
+    resources:
+        gpu=get_gpus("composition_labels"),
+        mem_mb=get_memory("composition_labels"),
+        runtime=get_minutes("composition_labels"),
     params:
-        arguments=get_arguments("composition_labels"),
+        command=get_command("composition_labels"),
     message:
         "Labeling {wildcards.name}"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"
 
 
 rule measure_compositions:
@@ -59,9 +74,14 @@ rule measure_compositions:
         "results/logs/composition_measures/{name}.log",
     conda:
         "../../envs/light.yaml"
+    threads: get_cores("composition_measures")
+    resources:
+        gpu=get_gpus("composition_measures"),
+        mem_mb=get_memory("composition_measures"),
+        runtime=get_minutes("composition_measures"),
     params:
-        arguments=get_arguments("composition_measures"),
+        command=get_command("composition_measures"),
     message:
         "Measuring the experiment {wildcards.name}"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"

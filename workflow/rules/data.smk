@@ -7,12 +7,17 @@ rule generate_problems:
         "results/logs/problems/{name}.log",
     conda:
         "../../envs/light.yaml"
+    threads: get_cores("problems")
+    resources:
+        gpu=get_gpus("problems"),
+        mem_mb=get_memory("problems"),
+        runtime=get_minutes("problems"),
     params:
-        arguments=get_arguments("problems"),
+        command=get_command("problems"),
     message:
         "Generating problems {wildcards.name}"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"
 
 
 rule write_demonstrations:
@@ -24,9 +29,14 @@ rule write_demonstrations:
         "results/logs/demonstrations/{name}.log",
     conda:
         "../../envs/light.yaml"
+    threads: get_cores("demonstrations")
+    resources:
+        gpu=get_gpus("demonstrations"),
+        mem_mb=get_memory("demonstrations"),
+        runtime=get_minutes("demonstrations"),
     params:
-        arguments=get_arguments("demonstrations"),
+        command=get_command("demonstrations"),
     message:
         "Writing demonstrations {wildcards.name}"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"

@@ -7,12 +7,17 @@ rule evaluate_model:
         "results/logs/evaluation/{name}.log",
     conda:
         "../../envs/train.yaml"
+    threads: get_cores("evaluation")
+    resources:
+        gpu=get_gpus("evaluation"),
+        mem_mb=get_memory("evaluation"),
+        runtime=get_minutes("evaluation"),
     params:
-        arguments=get_arguments("evaluation"),
+        command=get_command("evaluation"),
     message:
         "Evaluating {wildcards.name}"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"
 
 
 rule label_strategies:
@@ -24,12 +29,17 @@ rule label_strategies:
         "results/logs/labels/{name}.log",
     conda:
         "../../envs/light.yaml"
+    threads: get_cores("labels")
+    resources:
+        gpu=get_gpus("labels"),
+        mem_mb=get_memory("labels"),
+        runtime=get_minutes("labels"),
     params:
-        arguments=get_arguments("labels"),
+        command=get_command("labels"),
     message:
         "Labeling {wildcards.name}"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"
 
 
 rule measure_experiment:
@@ -41,9 +51,14 @@ rule measure_experiment:
         "results/logs/measures/{name}.log",
     conda:
         "../../envs/light.yaml"
+    threads: get_cores("measures")
+    resources:
+        gpu=get_gpus("measures"),
+        mem_mb=get_memory("measures"),
+        runtime=get_minutes("measures"),
     params:
-        arguments=get_arguments("measures"),
+        command=get_command("measures"),
     message:
         "Measuring the experiment {wildcards.name}"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"

@@ -7,12 +7,17 @@ rule draw_exhibit:
         "results/logs/exhibits/{name}.log",
     conda:
         "../../envs/light.yaml"
+    threads: get_cores("exhibits")
+    resources:
+        gpu=get_gpus("exhibits"),
+        mem_mb=get_memory("exhibits"),
+        runtime=get_minutes("exhibits"),
     params:
-        arguments=get_arguments("exhibits"),
+        command=get_command("exhibits"),
     message:
         "Drawing {wildcards.name}"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"
 
 
 rule publish_exhibits:
@@ -26,6 +31,7 @@ rule publish_exhibits:
         [path for path in PUBLISHED if path not in SHOWN],
     log:
         "results/logs/publish.log",
+    localrule: True
     message:
         "Publishing figures and tables to results/"
     run:

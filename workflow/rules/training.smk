@@ -8,12 +8,17 @@ rule fetch_model:
     priority: 40
     conda:
         "../../envs/train.yaml"
+    threads: get_cores("pretrained")
+    resources:
+        gpu=get_gpus("pretrained"),
+        mem_mb=get_memory("pretrained"),
+        runtime=get_minutes("pretrained"),
     params:
-        arguments=get_arguments("pretrained"),
+        command=get_command("pretrained"),
     message:
         "Fetching the pretrained model {wildcards.name}"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"
 
 
 rule pretrain_base:
@@ -27,12 +32,17 @@ rule pretrain_base:
     priority: 30
     conda:
         "../../envs/train.yaml"
+    threads: get_cores("base")
+    resources:
+        gpu=get_gpus("base"),
+        mem_mb=get_memory("base"),
+        runtime=get_minutes("base"),
     params:
-        arguments=get_arguments("base"),
+        command=get_command("base"),
     message:
         "Pretraining the base model {wildcards.name}"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"
 
 
 rule train_sft:
@@ -45,12 +55,17 @@ rule train_sft:
     priority: 20
     conda:
         "../../envs/train.yaml"
+    threads: get_cores("sft")
+    resources:
+        gpu=get_gpus("sft"),
+        mem_mb=get_memory("sft"),
+        runtime=get_minutes("sft"),
     params:
-        arguments=get_arguments("sft"),
+        command=get_command("sft"),
     message:
         "Fine-tuning {wildcards.name}"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"
 
 
 rule train_grpo:
@@ -63,9 +78,14 @@ rule train_grpo:
     priority: 10
     conda:
         "../../envs/train.yaml"
+    threads: get_cores("rl")
+    resources:
+        gpu=get_gpus("rl"),
+        mem_mb=get_memory("rl"),
+        runtime=get_minutes("rl"),
     params:
-        arguments=get_arguments("rl"),
+        command=get_command("rl"),
     message:
         "Training {wildcards.name} with GRPO"
     shell:
-        "python -m {params.arguments} > {log} 2>&1"
+        "{params.command} > {log} 2>&1"

@@ -161,6 +161,24 @@ class Statistics(Strict):
     n_bootstrap: Positive
 
 
+class JobResources(Strict):
+    """What one job asks for; a job of several GPUs spreads its batches over them."""
+
+    cores: Positive
+    gpus: Natural
+    memory_gib: Rate
+    minutes: Positive
+
+
+class Resources(Strict):
+    """`train`: base models, SFT and RL. `sample`: evaluation. `light`: all that needs no model."""
+
+    train: JobResources
+    sample: JobResources
+    light: JobResources
+    gpu_memory_gib: Rate | None = None
+
+
 class RlProblems(Strict):
     steps: StepRange
     evaluation_share: Share
@@ -229,6 +247,7 @@ class Params(Strict):
     sampling: Sampling
     evaluation: Evaluation
     statistics: Statistics
+    resources: Resources
     sft_mixes: dict[str, Share]
     rl_problems: dict[str, RlProblems]
     experiments: dict[str, Experiment]

@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from selectimprove.config import Params, ParamsError, RlProblems
+from selectimprove.memory import too_large
 from selectimprove.problems import count_chains
 
 SCALES = Path(__file__).parents[1] / "scales"
@@ -206,6 +207,12 @@ def _values(params: Params, rl_problems: list[str]) -> list[str]:
         mistakes.append(
             f"rl.prompts_per_step: {params.rl.prompts_per_step} is more than n_prompts {params.rl.n_prompts}"
         )
+    if params.resources.gpu_memory_gib:
+        mistakes += too_large(params, rl_problems, params.resources.gpu_memory_gib)
+    if params.sampling.engine == "vllm" and params.sampling.vllm is None:
+        mistakes.append("sampling.vllm: missing; the engine vllm needs its settings, as in workflow/scales/paper.yaml")
+    if params.pretrained and (params.model.n_kv_heads is None or params.model.vocab_size is None):
+        mistakes.append("model: a pretrained model needs n_kv_heads and vocab_size too, as in its config.json")
     asked = {name: params.rl_problems[name] for name in rl_problems}
     return mistakes + _lengths(params, asked) + _capacities(params, asked)
 
