@@ -110,6 +110,16 @@ class Evaluation(Strict):
     step_ranges: Annotated[list[StepRange], Field(min_length=1)]
 
 
+class VllmSettings(Strict):
+    """Where vLLM samples; the last two are the server's address, and count in its mode only."""
+
+    mode: Literal["colocate", "server"]
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)]
+    tensor_parallel: Positive
+    server_host: str
+    server_port: Positive
+
+
 class Statistics(Strict):
     confidence: Annotated[float, Field(gt=0, lt=1)]
     n_bootstrap: Positive
