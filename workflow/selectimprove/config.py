@@ -61,7 +61,7 @@ class Task(Strict):
 
 
 class VllmSettings(Strict):
-    """`gpu_memory_utilization` is the share of a GPU's memory that vLLM takes, weights and cache."""
+    """`gpu_memory_utilization` is the share of a GPU's memory that vLLM takes; host and port are a server's, and count in its mode only."""
 
     mode: Literal["colocate", "server"]
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)]
