@@ -68,6 +68,7 @@ def made(tmp_path_factory) -> dict[str, Path]:
         "base",
         shared
         | {
+            "optimizer": params["optimizer"],
             # vLLM's CPU build has no attention for heads of fewer than 32 dimensions.
             "model": params["model"] | {"n_heads": params["model"]["hidden_size"] // 32},
             "base": params["base"] | {"n_steps": 800, "warmup_steps": 50, "max_chain_steps": 3},
@@ -76,7 +77,17 @@ def made(tmp_path_factory) -> dict[str, Path]:
     )
     sft = run_stage(
         "sft",
-        {"seed": 1, "learning_rate": 1e-3, "batch_size": 16, "n_epochs": 2, "warmup_steps": 20},
+        {
+            "seed": 1,
+            "learning_rate": 1e-3,
+            "batch_size": 16,
+            "device_batch_size": None,
+            "n_epochs": 2,
+            "warmup_steps": 20,
+            "optimizer": params["optimizer"],
+            "lora": None,
+            "system_prompt": None,
+        },
         folder / "sft",
         base=base,
         train=demonstrations["sft_train"],

@@ -56,11 +56,12 @@ def measure_pass_rates(generations: pd.DataFrame, statistics: Statistics) -> pd.
     """Estimate pass@1 and pass@k, k being the number of samples, in every cell and margin."""
     counts = per_problem(generations)
     rows = []
+    samples, correct = counts["n"].to_numpy(), counts["c"].to_numpy()
     cell = ["variant", "sft", "training", "rl_step", "step_range"]
     for pooled, by_type, by_steps in product((False, True), repeat=3):
         keys = cell + ["seed"] * (not pooled) + ["problem_type"] * by_type + ["n_steps"] * by_steps
-        for values, group in counts.groupby(keys):
-            n, c = group["n"].to_numpy(), group["c"].to_numpy()
+        for values, members in sorted(counts.groupby(keys).indices.items()):
+            n, c = samples[members], correct[members]
             low, high = proportion_interval(c / n, statistics.confidence, int(n.sum()))
             rows.append(
                 {"seed": POOLED, "problem_type": "all", "n_steps": "all"}
@@ -71,7 +72,7 @@ def measure_pass_rates(generations: pd.DataFrame, statistics: Statistics) -> pd.
                     "ci_high": high,
                     "k": int(n.min()),
                     "pass_at_k": float(pass_at_k(n, c, int(n.min())).mean()),
-                    "n_problems": len(group),
+                    "n_problems": len(members),
                     "n_samples": int(n.sum()),
                 }
             )
@@ -96,24 +97,26 @@ def measure_strategies(counts: pd.DataFrame, statistics: Statistics) -> pd.DataF
     """Estimate the share, with its interval over problems, and the pass rate of each strategy in each cell."""
     rows = []
     cell = [*MODEL, "rl_step", "problem_set", "problem_type"]
+    index, used, passed = counts.index.to_frame(index=False), counts["used"].to_numpy(), counts["passed"].to_numpy()
     for keys in (cell, [name for name in cell if name != "seed"]):
-        for (values, group), strategy in product(counts.groupby(keys), LABELS):
-            n_samples = group["used"].sum(axis="columns")
-            used, passed = group["used", strategy], group["passed", strategy]
-            low, high = proportion_interval((used / n_samples).to_numpy(), statistics.confidence, int(n_samples.sum()))
-            rows.append(
-                {"seed": POOLED}
-                | dict(zip(keys, values, strict=True))
-                | {
-                    "strategy": strategy,
-                    "share": used.sum() / n_samples.sum(),
-                    "share_low": low,
-                    "share_high": high,
-                    "pass_rate": passed.sum() / used.sum() if used.sum() else float("nan"),
-                    "n_samples": int(used.sum()),
-                    "n_problems": len(group),
-                }
-            )
+        for values, members in sorted(index.groupby(keys).indices.items()):
+            n_samples = used[members].sum(axis=1)
+            for number, strategy in enumerate(LABELS):
+                n_used, n_passed = used[members, number], passed[members, number]
+                low, high = proportion_interval(n_used / n_samples, statistics.confidence, int(n_samples.sum()))
+                rows.append(
+                    {"seed": POOLED}
+                    | dict(zip(keys, values, strict=True))
+                    | {
+                        "strategy": strategy,
+                        "share": n_used.sum() / n_samples.sum(),
+                        "share_low": low,
+                        "share_high": high,
+                        "pass_rate": n_passed.sum() / n_used.sum() if n_used.sum() else float("nan"),
+                        "n_samples": int(n_used.sum()),
+                        "n_problems": len(members),
+                    }
+                )
     return pd.DataFrame(rows).rename(columns={"problem_set": "step_range"})
 
 
@@ -124,20 +127,25 @@ def measure_mechanisms(counts: pd.DataFrame, statistics: Statistics) -> pd.DataF
     mean of the seeds, of which each is split by itself.
     """
     parts = {}
+    index = counts.index.to_frame(index=False)
+    # Whole numbers, but kept as floating-point ones: products of integer matrices are slow.
+    used, passed = (counts[count].to_numpy(dtype=float) for count in ("used", "passed"))
     same_start = ["variant", "sft", "seed", "problem_set", "problem_type"]
-    for (variant, sft, seed, step_range, problem_type), cell in counts.groupby(same_start):
-        before = _by_problem(cell.xs("sft", level="training"))
-        strata = before.index.get_level_values("n_steps").to_numpy()
+    for (variant, sft, seed, step_range, problem_type), members in sorted(index.groupby(same_start).indices.items()):
+        # Within a checkpoint, rows are in the order of `n_steps` and `problem_id`.
+        checkpoints = index.iloc[members].groupby(["training", "rl_step"]).indices
+        checkpoints = {checkpoint: members[rows] for checkpoint, rows in sorted(checkpoints.items())}
+        before = checkpoints.pop(("sft", 0))
+        strata = index["n_steps"].to_numpy()[before]
         # Problems of other types, ranges and seeds are resampled independently of these.
         draws = zlib.crc32(f"{seed}/{step_range}/{problem_type}".encode())
         weights = bootstrap_weights(strata, statistics.n_bootstrap, draws)
-        weights = np.vstack([np.ones_like(strata), weights])
-        after = cell[cell.index.get_level_values("training") != "sft"]
-        for (training, rl_step), group in after.groupby(["training", "rl_step"]):
-            group = _by_problem(group).reindex(before.index)
-            sides = [weights @ side[count].to_numpy() for side in (before, group) for count in ("used", "passed")]
+        weights = np.vstack([np.ones(len(strata)), weights])
+        start = [weights @ used[before], weights @ passed[before]]
+        for (training, rl_step), after in checkpoints.items():
             model = (variant, sft, training, rl_step, step_range)
-            parts.setdefault(model, {})[seed, problem_type] = np.stack(split_change(*sides))
+            split = split_change(*start, weights @ used[after], weights @ passed[after])
+            parts.setdefault(model, {})[seed, problem_type] = np.stack(split)
     rows = []
     for (model, cells), seed, problem_type in _margins(parts):
         chosen = [part for (s, t), part in cells.items() if seed in (s, POOLED) and problem_type in (t, "all")]
@@ -153,10 +161,6 @@ def measure_mechanisms(counts: pd.DataFrame, statistics: Statistics) -> pd.DataF
     return pd.DataFrame(rows)
 
 
-def _by_problem(counts: pd.DataFrame) -> pd.DataFrame:
-    return counts.droplevel([name for name in counts.index.names if name not in ("n_steps", "problem_id")])
-
-
 def _margins(parts: dict):
     seeds = sorted({seed for cells in parts.values() for seed, _ in cells})
     return product(sorted(parts.items(), key=lambda item: item[0]), [*seeds, POOLED], [*PROBLEM_TYPES, "all"])
@@ -166,10 +170,10 @@ def measure_rewards(rollouts: pd.DataFrame) -> pd.DataFrame:
     """Average the rollouts of each RL step by problem type and number of steps."""
     if rollouts.empty:
         return rollouts
+    number, completions = pd.factorize(rollouts["completion"])
+    lengths = np.array([len(completion.split()) for completion in completions])
     rollouts = rollouts.assign(
-        forward=rollouts["strategy"] == "forward",
-        backward=rollouts["strategy"] == "backward",
-        length=rollouts["completion"].str.split().str.len(),
+        forward=rollouts["strategy"] == "forward", backward=rollouts["strategy"] == "backward", length=lengths[number]
     )
     groups = rollouts.groupby([*MODEL, "step", "problem_type", "n_steps"])
     table = groups[["reward", "forward", "backward", "length"]].mean()

@@ -6,7 +6,7 @@ how the same models would do on other problems. It says nothing of other seeds: 
 """
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 
 def pass_at_k(n_samples: np.ndarray, n_correct: np.ndarray, k: int) -> np.ndarray:
@@ -89,7 +89,7 @@ def proportion_interval(passed: np.ndarray, confidence: float, n_generations: in
     effective = mean * (1 - mean) / between if between > 1e-12 else n_problems
     if n_generations is not None:
         effective = min(effective, n_generations)
-    z = stats.norm.ppf((1 + confidence) / 2)
+    z = special.ndtri((1 + confidence) / 2)
     centre = (mean + z**2 / (2 * effective)) / (1 + z**2 / effective)
     half = z / (1 + z**2 / effective) * np.sqrt(mean * (1 - mean) / effective + (z / (2 * effective)) ** 2)
     return float(max(0.0, min(centre - half, mean))), float(min(1.0, max(centre + half, mean)))
