@@ -1,19 +1,22 @@
 """The frame of every stage: a resolved config and input folders in, one folder out.
 
 A stage works in ``<output>.partial`` and renames it when all is done, so no folder is ever half-written under its final
-name and a killed stage finds its checkpoints again. Beside its data it leaves ``config.json``, everything it used, and
+name and a killed stage finds its checkpoints again. It holds a lock on that folder: where several people share results, who comes second
+to an artifact waits and takes what the first has made. Beside its data it leaves ``config.json``, everything it used, and
 ``provenance.json``, how it came about. Any stage runs by hand::
 
     python -m selectimprove.sft --config results/sft/FB-…/config.json --input base=results/base/… --output /tmp/FB
 """
 
 import argparse
+import fcntl
 import inspect
 import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from selectimprove.config import ParamsError, Strict
@@ -23,6 +26,23 @@ from selectimprove.provenance import Recorder
 def read_config(text: str) -> dict:
     """Read a resolved config, given as JSON or as the path of a JSON file."""
     return json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[bool]:
+    """Hold the lock on a folder; yields whether another process had it before."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            had_to_wait = False
+        except BlockingIOError:
+            print(f"{folder}: another process makes this; waiting for it", file=sys.stderr, flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            had_to_wait = True
+        yield had_to_wait
+    finally:
+        os.close(descriptor)
 
 
 def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | None = None) -> None:
@@ -48,19 +68,23 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
 
     partial = options.output.with_name(options.output.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
-    modules = {Path(inspect.getfile(run)).stem}
-    if hasattr(config, "sampling"):
-        modules.add(f"engine_{config.sampling.engine}")
-    recorder = Recorder(config, inputs, modules)
-    try:
-        run(config, inputs, partial)
-    except ParamsError as error:
-        sys.exit(f"{run.__module__}: {error}")
-    # Of several processes that `accelerate launch` started, the first writes.
+    # Of several processes that `accelerate launch` started, the first locks and writes.
     if int(os.environ.get("RANK", 0)):
+        run(config, inputs, partial)
         return
-    (partial / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
-    (partial / "provenance.json").write_text(json.dumps(recorder.finish(partial), indent=2) + "\n")
-    if options.output.exists():
-        shutil.rmtree(options.output)
-    os.replace(partial, options.output)
+    with lock_folder(partial) as had_to_wait:
+        if had_to_wait and (options.output / "provenance.json").exists():
+            return
+        modules = {Path(inspect.getfile(run)).stem}
+        if hasattr(config, "sampling"):
+            modules.add(f"engine_{config.sampling.engine}")
+        recorder = Recorder(config, inputs, modules)
+        try:
+            run(config, inputs, partial)
+        except ParamsError as error:
+            sys.exit(f"{run.__module__}: {error}")
+        (partial / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
+        (partial / "provenance.json").write_text(json.dumps(recorder.finish(partial), indent=2) + "\n")
+        if options.output.exists():
+            shutil.rmtree(options.output)
+        os.replace(partial, options.output)
