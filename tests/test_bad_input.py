@@ -64,6 +64,22 @@ MISTAKES = {
         ("  group_size: 8", "  group_sise: 8"),
         ["rl.group_sise: unknown key; did you mean 'group_size'?"],
     ),
+    "a batch that does not divide": (
+        ("checkpoint_every: 25 ", "device_batch_size: 5\n  checkpoint_every: 25 "),
+        ["rl.device_batch_size: 5 does not divide the 256 sequences that a step has for each device"],
+    ),
+    "GPUs that do not divide a batch": (
+        ("train: {cores: 1, gpus: 0,", "train: {cores: 1, gpus: 32,"),
+        ["resources.train.gpus: 32 do not divide the 16 sequences of a step of sft"],
+    ),
+    "an engine without its settings": (
+        ("sampling: {engine: transformers}", "sampling: {engine: vllm}"),
+        ["sampling.vllm: missing; the engine vllm needs its settings, as in workflow/scales/paper.yaml"],
+    ),
+    "a revision that is a branch": (
+        ("lora: null", "lora: null\npretrained: {repository: Qwen/Qwen2.5-1.5B-Instruct, revision: main}"),
+        ["pretrained.revision: string should match pattern"],
+    ),
     "an unknown scale": (
         ("scale: smoke", "scale: cluster"),
         ["scale: 'cluster' is unknown; use one of laptop, paper, rehearsal, smoke, workstation"],

@@ -207,6 +207,7 @@ def _values(params: Params, rl_problems: list[str]) -> list[str]:
         mistakes.append(
             f"rl.prompts_per_step: {params.rl.prompts_per_step} is more than n_prompts {params.rl.n_prompts}"
         )
+    mistakes += _batches(params)
     if params.resources.gpu_memory_gib:
         mistakes += too_large(params, rl_problems, params.resources.gpu_memory_gib)
     if params.sampling.engine == "vllm" and params.sampling.vllm is None:
@@ -215,6 +216,24 @@ def _values(params: Params, rl_problems: list[str]) -> list[str]:
         mistakes.append("model: a pretrained model needs n_kv_heads and vocab_size too, as in its config.json")
     asked = {name: params.rl_problems[name] for name in rl_problems}
     return mistakes + _lengths(params, asked) + _capacities(params, asked)
+
+
+def _batches(params: Params) -> list[str]:
+    """Find batches that do not spread evenly over a job's GPUs and the passes of each."""
+    gpus = max(params.resources.train.gpus, 1)
+    mistakes = []
+    for section, size, device_size in (
+        ("sft", params.sft.batch_size, params.sft.device_batch_size),
+        ("rl", params.rl.prompts_per_step * params.rl.group_size, params.rl.device_batch_size),
+    ):
+        share, rest = divmod(size, gpus)
+        if rest:
+            mistakes.append(f"resources.train.gpus: {gpus} do not divide the {size} sequences of a step of {section}")
+        elif share % min(device_size or share, share):
+            mistakes.append(
+                f"{section}.device_batch_size: {device_size} does not divide the {share} sequences that a step has for each device"
+            )
+    return mistakes
 
 
 def _compositions(params: Params, name: str) -> list[str]:
