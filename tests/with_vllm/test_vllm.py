@@ -4,12 +4,15 @@ Run by ``make test-vllm``, on vLLM's CPU build, in an environment of its own. Wh
 compiled graphs, several GPUs, weights sent to a server.
 """
 
+import gc
 import json
 import math
 import subprocess
 import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import get_args
 
 import pandas as pd
@@ -22,9 +25,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 from selectimprove import engine_vllm
-from selectimprove.config import VllmSettings
+from selectimprove.config import EvaluationStage, RlStage, Sampling, VllmSettings
 from selectimprove.engine_vllm import Sampler, rollout_arguments, seed_rollouts, stop_engine
+from selectimprove.evaluate import evaluate_checkpoints
 from selectimprove.reward import outcome_reward
+from selectimprove.rl import train_grpo
 from selectimprove.training import prepare_torch
 
 ROOT = Path(__file__).parents[2]
@@ -53,10 +58,16 @@ def made(tmp_path_factory) -> dict[str, Path]:
     problems = {
         split: run_stage(
             "datasets",
-            shared | {"split": split, "n_problems": n, "steps": STEPS, "evaluation_share": 0.5},
+            shared | {"split": split, "n_problems": n, "steps": STEPS, "evaluation_share": evaluation_share},
             folder / split,
         )
-        for split, n in {"sft_train": 512, "sft_validation": 64, "rl": 512, "test": 512}.items()
+        for split, n, evaluation_share in (
+            ("sft_train", 512, 0.5),
+            ("sft_validation", 64, 0.5),
+            # Of one type, where one strategy is always the better: soon learned.
+            ("rl", 512, 1.0),
+            ("test", 512, 0.5),
+        )
     }
     demonstrations = {
         split: run_stage(
@@ -162,8 +173,8 @@ def mean_and_error(values) -> tuple[float, float]:
 
 def agree(first, second) -> bool:
     """Tell whether the 95 % interval of the difference of two means holds 0."""
-    (mean, error), (other, other_error) = mean_and_error(first), mean_and_error(second)
-    return abs(mean - other) <= 1.96 * math.hypot(error, other_error)
+    (one, error), (other, other_error) = mean_and_error(first), mean_and_error(second)
+    return abs(one - other) <= 1.96 * math.hypot(error, other_error)
 
 
 def test_tokens_come_and_go_as_in_transformers(sampler, prompts, made):
@@ -270,20 +281,22 @@ def test_highest_ranks_are_those_that_vllm_takes():
 
 
 @pytest.fixture
-def live_weights(monkeypatch):
-    """Have the CPU build compute with the weights it was given.
+def engine_for_trl(monkeypatch):
+    """Have TRL make an engine that the CPU build can follow the training with.
 
-    It packs them for oneDNN and drops the originals, and TRL would find nothing to write each step's weights into. A
-    GPU keeps them.
+    That build packs the weights for oneDNN and drops the originals, and TRL would find nothing to write each step's weights
+    into; a GPU keeps them. And without a GPU, compiling takes longer than it saves.
     """
+    from trl.generation import vllm_generation
     from vllm import _custom_ops
 
     monkeypatch.setattr(_custom_ops, "_supports_onednn", False)
+    monkeypatch.setattr(vllm_generation, "LLM", partial(vllm_generation.LLM, enforce_eager=True))
 
 
 @pytest.fixture
-def train(made, tmp_path, live_weights):
-    """Return a function that trains by GRPO with colocated vLLM and returns completions and mean reward of each step."""
+def train(made, tmp_path, engine_for_trl):
+    """Return a function that trains by GRPO with colocated vLLM and returns completions and mean reward by step."""
     from vllm.distributed import cleanup_dist_env_and_memory
 
     def train(seed: int, n_steps: int, seeding=seed_rollouts, afterwards=lambda llm: None):
@@ -300,7 +313,7 @@ def train(made, tmp_path, live_weights):
             seed=seed,
             # In one order, so that what differs between seeds is what the engine draws.
             shuffle_dataset=False,
-            learning_rate=1e-3,
+            learning_rate=3e-4,
             lr_scheduler_type="constant",
             max_steps=n_steps,
             per_device_train_batch_size=128,
@@ -335,8 +348,10 @@ def train(made, tmp_path, live_weights):
 
 
 def test_rollouts_learn_and_follow_the_seed(train):
-    completions, rewards = train(seed=1, n_steps=40)
-    assert sum(rewards[-5:]) > sum(rewards[:5]) + 0.5
+    completions, rewards = train(seed=1, n_steps=30)
+    assert mean(rewards[-10:]) > mean(rewards[:3]) + 0.2
+    forward = [mean(c.split()[0] == "forward" for c in step) for step in completions]
+    assert mean(forward[-10:]) > mean(forward[:3]) + 0.2
     assert len(set(completions[0][:8])) > 1
     again, _ = train(seed=1, n_steps=3)
     assert again == completions[:3]
@@ -364,6 +379,27 @@ def test_rollouts_draw_from_the_generator_that_checkpoints_keep(train, prompts):
 
     train(seed=1, n_steps=1, afterwards=draw)
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_the_stages_of_rl_and_evaluation_run_on_this_engine(made, tmp_path, live_weights):
+    from vllm.distributed import cleanup_dist_env_and_memory
+
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    settings = {"n_steps": 4, "prompts_per_step": 8, "checkpoint_every": 2}
+    shared = {"seed": 1, "system_prompt": None, "sampling": Sampling(engine="vllm", vllm=SETTINGS)}
+    config = RlStage(rl=params["rl"] | settings, optimizer=params["optimizer"], **shared)
+    policy, evaluation = tmp_path / "policy", tmp_path / "evaluation"
+    policy.mkdir()
+    evaluation.mkdir()
+    train_grpo(config, {"sft": made["model"].parent, "problems": made["rl"]}, policy)
+    gc.collect()
+    cleanup_dist_env_and_memory()
+    assert len(pd.read_parquet(policy / "rollouts.parquet")) == 4 * 8 * 8
+
+    asked = EvaluationStage(temperature=0.7, n_samples=2, **shared)
+    evaluate_checkpoints(asked, {"policy": policy, "test": made["test"]}, evaluation)
+    generations = pd.read_parquet(evaluation / "generations.parquet")
+    assert generations.groupby("rl_step").size().to_dict() == {2: 1024, 4: 1024}
 
 
 def test_rollout_arguments_are_those_of_the_mode():
