@@ -381,7 +381,7 @@ def test_rollouts_draw_from_the_generator_that_checkpoints_keep(train, prompts):
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_the_stages_of_rl_and_evaluation_run_on_this_engine(made, tmp_path, live_weights):
+def test_the_stages_of_rl_and_evaluation_run_on_this_engine(made, tmp_path, engine_for_trl):
     from vllm.distributed import cleanup_dist_env_and_memory
 
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
