@@ -5,6 +5,7 @@ rule generate_compositions:
         "results/compositions/{name}/provenance.json",
     log:
         "results/logs/compositions/{name}.log",
+    priority: 40
     conda:
         "../../envs/light.yaml"
     threads: get_cores("compositions")

@@ -5,6 +5,8 @@ rule generate_problems:
         "results/problems/{name}/provenance.json",
     log:
         "results/logs/problems/{name}.log",
+    # Seconds each, and training waits for them.
+    priority: 40
     conda:
         "../../envs/light.yaml"
     threads: get_cores("problems")
@@ -27,6 +29,7 @@ rule write_demonstrations:
         "results/demonstrations/{name}/provenance.json",
     log:
         "results/logs/demonstrations/{name}.log",
+    priority: 40
     conda:
         "../../envs/light.yaml"
     threads: get_cores("demonstrations")
