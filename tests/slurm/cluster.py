@@ -32,12 +32,13 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,sched_min_interval=0
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
+GresTypes=gpu
 ReturnToService=2
 MinJobAge=300
 KillWait=5
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory} Gres=gpu:fake:1 State=UNKNOWN
 PartitionName=debug Nodes={host} Default=YES MaxTime=120 State=UP
 """
 
@@ -91,6 +92,8 @@ class Cluster:
             )
         )
         (SETTINGS / "cgroup.conf").write_text("CgroupPlugin=autodetect\nIgnoreSystemd=yes\n")
+        # A GPU only to be counted, and asked for; any device will do.
+        (SETTINGS / "gres.conf").write_text("Name=gpu Type=fake File=/dev/null\n")
         files = [f"--{name}-file={self.folder}/munge.{name}" for name in ("key", "pid", "log", "seed")]
         self._launch("munged", "--foreground", "--force", f"--socket={self.folder}/munge.socket", *files)
         self._wait("munge", lambda: (self.folder / "munge.socket").exists())
@@ -123,5 +126,5 @@ class Cluster:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
-        for name in ("slurm.conf", "cgroup.conf"):
+        for name in ("slurm.conf", "cgroup.conf", "gres.conf"):
             (SETTINGS / name).unlink(missing_ok=True)

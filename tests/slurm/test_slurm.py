@@ -16,11 +16,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 PROFILE = "workflow/profiles/slurm"
-# What a site edits, and a queue that is asked more often than one of a site should be.
-SITE = (
-    "--default-resources slurm_partition=debug --slurm-no-account --slurm-status-command squeue "
-    "--slurm-init-seconds-before-status-checks 3 --latency-wait 10 --jobs 4"
-)
+# A queue that is asked more often than one of a site should be.
+OFTEN = "--slurm-init-seconds-before-status-checks 3 --latency-wait 10 --jobs 4"
+# Of the rules that the DAG must have sent to Slurm, those that get a GPU.
+ON_GPU = {"pretrain_base": True, "train_sft": True, "train_grpo": True, "evaluate_model": False}
+ON_GPU |= dict.fromkeys(("label_strategies", "draw_exhibit"), False)
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,17 @@ def cluster(tmp_path_factory):
         yield cluster
     finally:
         cluster.stop()
+
+
+def edit_as_a_site(checkout: Checkout) -> None:
+    """Edit the profile as its comments say, for a cluster without accounting."""
+    profile = checkout.folder / PROFILE / "config.yaml"
+    text = re.sub(r"^  slurm_account: .*\n", "", profile.read_text(), flags=re.M)
+    text = text.replace("slurm_partition: gpu ", "slurm_partition: debug ")
+    for line in ("slurm-no-account: true", "slurm-status-command: squeue", "set-resources:"):
+        text = text.replace(f"# {line}", line)
+    text = text.replace("#   train_grpo: {gpu_model: a100}", "  train_grpo: {gpu_model: fake}")
+    profile.write_text(text)
 
 
 @pytest.fixture
@@ -45,6 +56,7 @@ def checkout(fresh, cluster, tmp_path, monkeypatch) -> Checkout:
         del overlay[section]
     (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (checkout.folder / "workflow/scales/smoke.yaml").write_text(yaml.safe_dump(overlay))
+    edit_as_a_site(checkout)
     monkeypatch.setitem(ENVIRONMENT, "PATH", f"{ENVIRONMENT['PATH']}:/usr/sbin")
     return checkout
 
@@ -89,7 +101,8 @@ class Watch(threading.Thread):
 
 
 def run_on_slurm(checkout: Checkout) -> subprocess.CompletedProcess:
-    return checkout.run(f"snakemake --workflow-profile {PROFILE} {SITE} figures", check=False)
+    gpu = "--config 'resources={train: {gpus: 1}}'"
+    return checkout.run(f"snakemake --workflow-profile {PROFILE} {OFTEN} figures {gpu}", check=False)
 
 
 def drawn(checkout: Checkout) -> list:
@@ -101,18 +114,20 @@ def test_the_dag_runs_through_the_profile_and_a_second_call_does_nothing(checkou
         done = run_on_slurm(checkout)
     assert done.returncode == 0, done.stderr[-4000:]
     assert len(drawn(checkout)) == 1
-    trained = [job for job in watch.jobs.values() if "train_grpo" in job.get("Comment", "")]
-    assert len(trained) == 1
-    # What params.yaml asks for is what Slurm was asked for.
-    assert trained[0]["TimeLimit"] == "02:00:00"
-    assert trained[0]["MinMemoryNode"] == "3G"
-    assert trained[0]["NumCPUs"] == "1"
+    for rule, on_gpu in ON_GPU.items():
+        job = next(job for job in watch.jobs.values() if rule in job.get("Comment", ""))
+        # What params.yaml asks for is what Slurm was asked for.
+        assert job["TimeLimit"] == ("02:00:00" if on_gpu else "01:00:00")
+        assert (job["MinMemoryNode"], job["NumCPUs"], job["NumNodes"]) == ("3G", "1", "1")
+        gpu = "gres:gpu:fake:1" if rule == "train_grpo" else "gres:gpu:1"
+        assert job.get("TresPerJob") == (gpu if on_gpu else None)
+    # Without a word of resources: they are in no key.
     assert "Nothing to be done" in checkout.run("snakemake --dry-run figures").stdout
 
 
 def test_a_cancelled_job_is_reported_and_a_second_call_completes(checkout, cluster):
     with Watch(cluster, cancel="pretrain_base") as watch:
-        done = checkout.run(f"snakemake --workflow-profile {PROFILE} {SITE} --retries 0 figures", check=False)
+        done = checkout.run(f"snakemake --workflow-profile {PROFILE} {OFTEN} --retries 0 figures", check=False)
     assert watch.cancelled
     assert done.returncode != 0
     assert "pretrain_base" in done.stderr
