@@ -13,8 +13,9 @@ figures: $(VENV)/train.done
 plan: $(VENV)/train.done
 	@snakemake plan --cores 1 --quiet all
 
+# Two processes: most tests keep one core busy.
 test: $(VENV)/dev.done
-	python -m pytest
+	python -m pytest --numprocesses 2 --dist worksteal
 
 # A real Slurm of one node on this machine; installing it takes root.
 test-slurm: $(VENV)/slurm.done

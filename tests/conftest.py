@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = os.environ | {
@@ -80,18 +82,34 @@ def fresh(tmp_path_factory) -> Checkout:
     return checkout
 
 
+def made_once(
+    name: str, original: Checkout, make: Callable[[Checkout], None], factory: pytest.TempPathFactory
+) -> Checkout:
+    """Return a copy of a repository in which `make` has run, once for all the processes that share the tests."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    done = folder.with_suffix(".done")
+    with FileLock(folder.with_suffix(".lock")):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(original.copy(folder))
+            done.touch()
+    return Checkout(folder)
+
+
 @pytest.fixture(scope="session")
 def smoke(fresh, tmp_path_factory) -> Checkout:
     """A repository where `snakemake --cores all figures` has run at smoke scale. Change copies of it only."""
-    checkout = fresh.copy(tmp_path_factory.mktemp("smoke") / "repository")
-    checkout.run("snakemake --cores all figures")
-    return checkout
+    return made_once("smoke", fresh, lambda checkout: checkout.run("snakemake --cores all figures"), tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def audited(smoke, tmp_path_factory) -> Checkout:
     """The main experiment alone, and a second seed of one model of it, with figures and verdicts. Change copies of it only."""
-    checkout = smoke.copy(tmp_path_factory.mktemp("audited") / "repository")
+    return made_once("audited", smoke, audit_one_seed_more, tmp_path_factory)
+
+
+def audit_one_seed_more(checkout: Checkout) -> None:
     params = yaml.safe_load((checkout.folder / "params.yaml").read_text())
     overlay = yaml.safe_load((checkout.folder / "workflow/scales/smoke.yaml").read_text())
     kept = {"main": True, "seeds": True}
@@ -104,7 +122,6 @@ def audited(smoke, tmp_path_factory) -> Checkout:
     (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (checkout.folder / "workflow/scales/smoke.yaml").write_text(yaml.safe_dump(overlay))
     checkout.run("snakemake --cores all figures && snakemake --cores all audit")
-    return checkout
 
 
 @pytest.fixture
