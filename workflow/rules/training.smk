@@ -6,13 +6,10 @@ rule fetch_model:
     log:
         "results/logs/pretrained/{name}.log",
     priority: 40
+    # Nodes of a cluster often have no network.
+    localrule: True
     conda:
         "../../envs/train.yaml"
-    threads: get_cores("pretrained")
-    resources:
-        gpu=get_gpus("pretrained"),
-        mem_mb=get_memory("pretrained"),
-        runtime=get_minutes("pretrained"),
     params:
         command=get_command("pretrained"),
     message:
