@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,18 +85,18 @@ def test_table_1_is_what_the_generations_say(smoke):
             assert table.loc[(sft, training, problem_type), "pass_at_1"] == pytest.approx(share, abs=1e-6)
 
 
-def test_verdicts_come_from_the_generations_and_agree_with_the_table(smoke):
-    smoke.run("snakemake --cores all audit")
-    claims = pd.read_csv(smoke.folder / "results/audit/claims.csv").set_index("claim")
+def test_verdicts_come_from_the_generations_and_agree_with_the_table(changed):
+    changed.run("snakemake --cores all audit")
+    claims = pd.read_csv(changed.folder / "results/audit/claims.csv").set_index("claim")
     assert claims.columns[:7].tolist() == ["statement", "verdict", "effect", "ci_low", "ci_high", "n", "paper"]
     assert set(claims["verdict"]) <= {"reproduced", "contradicted", "inconclusive", "not run"}
     assert claims.loc["gf13", "verdict"] == "not run"
-    tests = pd.read_csv(smoke.folder / "results/audit/tests.csv").set_index("test")["effect"]
-    table = pd.read_csv(smoke.folder / "results/tables/table1.csv")
+    tests = pd.read_csv(changed.folder / "results/audit/tests.csv").set_index("test")["effect"]
+    table = pd.read_csv(changed.folder / "results/tables/table1.csv")
     table = table.set_index(["sft", "training", "problem_type"])["pass_at_1"]
     gain = table["FB", "rl_6_9", "all"] - table["B", "rl_6_9", "all"]
     assert tests["pass_at_1 FB rl_6_9 6-9 − pass_at_1 B rl_6_9 6-9 above 0.2"] == pytest.approx(gain, abs=1e-5)
-    mechanisms = pd.read_csv(smoke.folder / "results/figures/mechanisms.csv")
+    mechanisms = pd.read_csv(changed.folder / "results/figures/mechanisms.csv")
     row = mechanisms.query("sft == 'B' and training == 'rl_6_9' and problem_type == 'inversion'").iloc[0]
     assert tests["improvement B rl_6_9 inversion 6-9 − 0 above 0.1"] == pytest.approx(row["improvement"], abs=1e-5)
 
@@ -218,6 +219,17 @@ def test_the_forecast_names_jobs_reasons_exhibits_and_time(changed):
     assert re.search(r"time: \d+ (s|min) of one core, about \d+ (s|min) on \d+", said), said
     changed.edit("workflow/selectimprove/sft.py", "packing=False", "packing=True")
     assert "× source of sft.py" in forecast()
+
+
+def test_the_forecast_counts_what_the_figures_need_and_not_what_the_claims_do(changed):
+    shutil.rmtree(changed.folder / "results/rl")
+    assert changed.planned() == {}
+    assert "Nothing to make" in changed.run("snakemake plan --cores 1 --quiet all").stdout
+    mine = f"{MAIN_ONLY} 'seeds=[7]'"
+    planned = changed.planned(mine)
+    said = changed.run(f"snakemake plan --cores 1 --quiet all {mine}").stdout
+    for stage, rule in (("sft", "train_sft"), ("rl", "train_grpo"), ("evaluation", "evaluate_model")):
+        assert f"{stage}: {planned[rule]} of {planned[rule]} to make" in said
 
 
 def test_two_runs_are_bit_equal(smoke, fresh, tmp_path):

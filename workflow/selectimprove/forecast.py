@@ -5,7 +5,7 @@ from pathlib import Path
 
 from selectimprove.changes import explain
 from selectimprove.costs import Estimate, describe, read_costs, time_left
-from selectimprove.plan import Plan
+from selectimprove.plan import Plan, collect_chain
 
 
 def forecast(plan: Plan, cores: int) -> str:
@@ -24,10 +24,9 @@ def forecast(plan: Plan, cores: int) -> str:
         the exhibits that would change, and the time, "unknown" where nothing alike was recorded.
     """
     exhibits = {**plan.figures, **plan.tables}
-    wanted = [
-        artifact for stage in plan.artifacts.values() for artifact in stage.values() if artifact.stage != "verdicts"
-    ]
-    pending = [artifact for artifact in wanted if not artifact.done.exists()]
+    wanted = collect_chain(exhibits.values())
+    # What a finished artifact was made from need not be there.
+    pending = collect_chain(exhibits.values(), lambda artifact: not artifact.done.exists())
     if not pending:
         return "Nothing to make: every exhibit is there for these params."
     lines = []

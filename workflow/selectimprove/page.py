@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from selectimprove.claims import Claim
 from selectimprove.excerpt import COLUMNS, PER_KIND, draw_excerpt, name_models
-from selectimprove.plan import MODULES, RESULTS, Artifact, Plan
+from selectimprove.plan import MODULES, RESULTS, Artifact, Plan, collect_chain
 from selectimprove.publish import TEMPLATES
 from selectimprove.shown_tests import WIDTH, show_tests
 from selectimprove.style import SCALE_NOTES, training_name
@@ -35,15 +35,6 @@ LINKS = {
     "problems": ("Problems", "problems.parquet"),
 }
 """The links of a chain below the exhibit: what people call each stage, and the files in its artifacts' folders."""
-
-
-def collect_chain(artifact: Artifact, found: dict[Artifact, None]) -> dict[Artifact, None]:
-    """Add an artifact, and all that it was made from, to an ordered set."""
-    if artifact not in found:
-        found[artifact] = None
-        for source in artifact.inputs.values():
-            collect_chain(source, found)
-    return found
 
 
 def claim_entries(plan: Plan) -> list[dict]:
@@ -96,7 +87,7 @@ def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]
     entries = []
     for kind, exhibits in (("figures", plan.figures), ("tables", plan.tables)):
         for name, artifact in exhibits.items():
-            sources = list(collect_chain(artifact, {}))
+            sources = collect_chain([artifact])
             picture, body = artifact.folder / f"{name}.svg", artifact.folder / "body.md"
             stages = [(stage, [s for s in sources if s.stage == stage]) for stage in LINKS]
             entries.append(
@@ -171,10 +162,7 @@ def write_page(plan: Plan) -> str:
     plan : Plan
         Whose exhibits and verdicts are made.
     """
-    found: dict[Artifact, None] = {}
-    for artifact in (*plan.figures.values(), *plan.tables.values(), plan.audit):
-        collect_chain(artifact, found)
-    artifacts = list(found)
+    artifacts = collect_chain((*plan.figures.values(), *plan.tables.values(), plan.audit))
     numbers, environments = number_environments(artifacts)
     claims = claim_entries(plan)
     models = name_models([a for a in artifacts if a.stage in ("measures", "composition_measures")])

@@ -10,6 +10,7 @@ or figure changes no rule::
 Those on compositions are planned by `selectimprove.plan_compositions`.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -104,6 +105,30 @@ class Artifact:
     def done(self) -> Path:
         """The file that is there only when the folder is complete."""
         return self.folder / "provenance.json"
+
+
+def collect_chain(
+    artifacts: Iterable[Artifact], counts: Callable[[Artifact], bool] = lambda artifact: True
+) -> list[Artifact]:
+    """List artifacts and all that they are made from, each once, an exhibit's chain from its end.
+
+    Parameters
+    ----------
+    artifacts : iterable of Artifact
+    counts : callable, optional
+        Whether an artifact counts; one that does not is left out, and so is what only it is made from.
+
+    Returns
+    -------
+    list of Artifact
+    """
+    found, pending = {}, [*artifacts][::-1]
+    while pending:
+        artifact = pending.pop()
+        if artifact not in found and counts(artifact):
+            found[artifact] = None
+            pending += [*artifact.inputs.values()][::-1]
+    return [*found]
 
 
 def engine_module(params: Params) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from selectimprove.costs import COLUMNS, COSTS, collect_costs, read_costs
 from selectimprove.keys import digest, source_digests
-from selectimprove.plan import RESULTS, Artifact, Plan
+from selectimprove.plan import RESULTS, Plan, collect_chain
 from selectimprove.provenance import file_hash
 
 FIGURE_SUFFIXES = ("png", "pdf", "svg", "csv", "md")
@@ -49,14 +49,6 @@ def published_files(plan: Plan) -> list[str]:
     return [str(path) for path in (*manifests, RESULTS / "metrics.json", *copies(plan))]
 
 
-def _chain(artifact: Artifact, chain: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Collect the artifact and all that it was made from, each with its inputs."""
-    chain[f"{artifact.stage}/{artifact.name}"] = [f"{a.stage}/{a.name}" for a in artifact.inputs.values()]
-    for source in artifact.inputs.values():
-        _chain(source, chain)
-    return chain
-
-
 def metrics(plan: Plan) -> dict:
     """Collect the tables' numbers from their artifacts, nested for ``dvc metrics``."""
     paths = {name: artifact.folder / "metrics.json" for name, artifact in plan.tables.items()}
@@ -65,9 +57,10 @@ def metrics(plan: Plan) -> dict:
 
 def manifest(plan: Plan) -> dict:
     """Describe the published files: what each is a copy of, and the records of all that they were made from."""
-    chain: dict[str, list[str]] = {}
-    for artifact in (*plan.figures.values(), *plan.tables.values()):
-        _chain(artifact, chain)
+    chain = {
+        f"{artifact.stage}/{artifact.name}": [f"{source.stage}/{source.name}" for source in artifact.inputs.values()]
+        for artifact in collect_chain((*plan.figures.values(), *plan.tables.values()))
+    }
     return {
         "scale": plan.params.scale,
         "files": {
