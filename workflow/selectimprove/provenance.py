@@ -6,10 +6,11 @@ import platform
 import resource
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+
+import psutil
 
 from selectimprove.keys import source_digests
 
@@ -89,8 +90,8 @@ class Recorder:
         # Read at the start: the source may change while a long stage runs.
         self.source = source_digests(frozenset(modules))
         self.inputs = inputs
-        self.started = datetime.now(UTC)
-        self.clock = time.monotonic()
+        # Loading torch and TRL takes longer than some stages take after it.
+        self.started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
 
     def finish(self, folder: Path) -> dict:
         """Describe the run, hashing every file in `folder`.
@@ -98,7 +99,7 @@ class Recorder:
         Returns
         -------
         dict
-            ``seconds`` is wall time, ``peak_memory_mib`` the largest resident size of the process.
+            ``seconds`` is wall time since the process began, ``peak_memory_mib`` the largest resident size of the process.
         """
         return {
             "command": " ".join([Path(sys.executable).name, *sys.orig_argv[1:]]),
@@ -115,6 +116,6 @@ class Recorder:
                 "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or None,
             },
             "started": self.started.isoformat(timespec="seconds"),
-            "seconds": round(time.monotonic() - self.clock, 1),
+            "seconds": round((datetime.now(UTC) - self.started).total_seconds(), 1),
             "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         }
