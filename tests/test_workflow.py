@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import boto3
 import pandas as pd
 import pytest
 import yaml
+from moto.server import ThreadedMotoServer
 
 from conftest import ENVIRONMENT, ROOT
 
@@ -232,6 +234,21 @@ def test_the_forecast_counts_what_the_figures_need_and_not_what_the_claims_do(ch
         assert f"{stage}: {planned[rule]} of {planned[rule]} to make" in said
 
 
+@pytest.fixture
+def bucket(monkeypatch) -> str:
+    """The address of an empty bucket; `ENVIRONMENT` says where its server is and who may use it."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    access = {"AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in (access | {"AWS_ENDPOINT_URL": f"http://{host}:{port}"}).items():
+        monkeypatch.setitem(ENVIRONMENT, name, value)
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="selectimprove")
+    yield "s3://selectimprove/artifacts"
+    server.stop()
+
+
 def test_two_runs_are_bit_equal(smoke, fresh, tmp_path):
     again = fresh.copy(tmp_path / "repository")
     again.run(f"snakemake --cores all figures {MAIN_ONLY}")
@@ -247,7 +264,7 @@ def test_two_runs_are_bit_equal(smoke, fresh, tmp_path):
         assert files[0] == files[1], name
 
 
-def test_dvc_shares_results_and_shows_them(smoke, fresh, tmp_path):
+def test_dvc_shares_results_and_shows_them(smoke, fresh, tmp_path, bucket):
     origin = smoke.copy(tmp_path / "origin")
     origin.run(f"dvc remote add --default shared {tmp_path / 'remote'}")
     origin.run("dvc repro && dvc push && git add --all && git commit --quiet --message results")
@@ -265,6 +282,14 @@ def test_dvc_shares_results_and_shows_them(smoke, fresh, tmp_path):
     assert set(clone.planned()) & {"train_grpo", "train_sft"} == {"train_grpo"}
     clone.edit("params.yaml", "seeds: [101]", "seeds: [7]")
     assert clone.planned(MAIN_ONLY) == fresh.planned(MAIN_ONLY)
+
+    for checkout in (origin, clone):
+        checkout.run(f"dvc remote add bucket {bucket}")
+    origin.run("dvc push --remote bucket")
+    clone.run(
+        "git checkout params.yaml && rm -r .dvc/cache results/*/ && git checkout results && dvc pull --remote bucket"
+    )
+    assert clone.planned() == {}
 
 
 def test_a_killed_training_resumes_and_ends_the_same(smoke, tmp_path):
