@@ -4,7 +4,6 @@ Writes ``generations.parquet`` and, for a model trained by RL, ``rollouts.parque
 problem's type and number of steps and with the fields of `selectimprove.labeling.Label`.
 """
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -33,7 +32,7 @@ def label_rows(field: FiniteField, problems: list[Problem], rows: pd.DataFrame) 
         The rows, with `problem_type`, `n_steps` and the fields of `Label`.
     """
     labels = [
-        asdict(label_generation(field, problem, completion))
+        vars(label_generation(field, problem, completion))
         for problem, completion in zip(problems, rows["completion"], strict=True)
     ]
     rows = rows.assign(

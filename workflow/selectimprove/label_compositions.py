@@ -4,7 +4,7 @@ Writes ``generations.parquet`` and, for a model trained by RL, ``rollouts.parque
 composition's number of parts and the fields of `PartsLabel`.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -98,7 +98,7 @@ def _kind(part, position: int, found: str, answers: bool) -> str:
 
 def label_rows(field: FiniteField, compositions: list[Composition], rows: pd.DataFrame) -> pd.DataFrame:
     """Label rows with a `completion` each; the composition of each row is given."""
-    labels = [asdict(label_parts(field, c, text)) for c, text in zip(compositions, rows["completion"], strict=True)]
+    labels = [vars(label_parts(field, c, text)) for c, text in zip(compositions, rows["completion"], strict=True)]
     rows = rows.assign(n_parts=[composition.n_parts for composition in compositions])
     return pd.concat([rows.reset_index(drop=True), pd.DataFrame(labels)], axis="columns")
 
