@@ -6,9 +6,17 @@ from pathlib import Path
 from selectimprove import keys
 from selectimprove.plan import MODULES, RESULTS, Artifact
 
+LONGEST = 40
+"""Characters of a value that a reason shows."""
+
 
 def flatten(content, prefix: str = "") -> dict[str, object]:
-    """Turn nested mappings into one, keys joined by dots."""
+    """Turn nested mappings into one, keys joined by dots; a list of mappings gives the values of each key."""
+    if isinstance(content, list) and content and all(isinstance(item, dict) for item in content):
+        columns = {key: [item.get(key) for item in content] for item in content for key in item}
+        content = {
+            key: values[0] if values.count(values[0]) == len(values) else values for key, values in columns.items()
+        }
     if not isinstance(content, dict):
         return {prefix: content}
     flat = {}
@@ -17,13 +25,18 @@ def flatten(content, prefix: str = "") -> dict[str, object]:
     return flat
 
 
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
 def _differences(artifact: Artifact, folder: Path) -> list[str]:
     """Say how an artifact differs from one that is there: in its own config and source, then in its inputs."""
     provenance = json.loads((folder / "provenance.json").read_text())
     old = flatten(json.loads((folder / "config.json").read_text()))
     new = flatten(artifact.config.model_dump(mode="json"))
     found = [
-        f"{key} {old.get(key, 'absent')} → {new.get(key, 'absent')}"
+        f"{key} {_shown(old.get(key, 'absent'))} → {_shown(new.get(key, 'absent'))}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
