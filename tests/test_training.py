@@ -1,5 +1,6 @@
 """Training stages on next to nothing: resuming, adapters, and the one way in which models are asked."""
 
+import shutil
 import zlib
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from selectimprove.problems import draw_problems
 from selectimprove.provenance import folder_hashes
 from selectimprove.sft import train_sft
 from selectimprove.strategies import SUITED, respond
-from selectimprove.training import batch_arguments
+from selectimprove.training import batch_arguments, latest_checkpoint
 
 SMOKE = load_params(ROOT / "params.yaml", {"scale": "smoke"})
 REHEARSAL = load_params(ROOT / "params.yaml", {"scale": "rehearsal"})
@@ -80,6 +81,14 @@ def rl_config(params) -> RlStage:
     )
 
 
+def cut_short(checkpoint: Path) -> None:
+    """Make a checkpoint what a kill leaves of it that came while its last files were written."""
+    for mark in checkpoint.glob("finished-*"):
+        mark.unlink()
+    for name in ("rollouts-0.parquet", "trainer_state.json"):
+        (checkpoint / name).write_bytes((checkpoint / name).read_bytes()[:100])
+
+
 def test_a_killed_run_of_rl_ends_as_one_that_was_not(models, tmp_path, monkeypatch):
     params, inputs = models
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -102,12 +111,27 @@ def test_a_killed_run_of_rl_ends_as_one_that_was_not(models, tmp_path, monkeypat
         rl_stage.train_grpo(rl_config(params), inputs, killed)
     most = 13 * 8
     assert [path.name for path in killed.glob("trainer/checkpoint-*")] == ["checkpoint-3"]
+    shutil.copytree(killed / "trainer/checkpoint-3", killed / "trainer/checkpoint-6")
+    cut_short(killed / "trainer/checkpoint-6")
     rl_stage.train_grpo(rl_config(params), inputs, killed)
 
     seen = pd.read_parquet(killed / "rollouts.parquet")
     assert len(seen) == 8 * 8
     assert seen["problem_id"].tolist() == pd.read_parquet(whole / "rollouts.parquet")["problem_id"].tolist()
     assert folder_hashes(killed) == folder_hashes(whole)
+
+
+def test_a_run_goes_on_from_the_newest_checkpoint_that_every_process_finished(tmp_path, monkeypatch):
+    for step, marks in ((9, ["0-of-2", "1-of-2"]), (10, ["0-of-2", "1-of-2"]), (11, ["1-of-2"]), (12, ["0-of-1"])):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        for mark in marks:
+            (tmp_path / f"checkpoint-{step}/finished-{mark}").touch()
+    for processes, expected in ((1, 12), (2, 10)):
+        monkeypatch.setenv("WORLD_SIZE", str(processes))
+        assert latest_checkpoint(tmp_path) == str(tmp_path / f"checkpoint-{expected}")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert latest_checkpoint(tmp_path) is None
+    assert latest_checkpoint(tmp_path / "absent") is None
 
 
 def test_every_epoch_of_rl_has_every_problem_in_another_order(models, tmp_path):

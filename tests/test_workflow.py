@@ -314,7 +314,7 @@ def test_a_killed_training_resumes_and_ends_the_same(smoke, tmp_path):
     ]
     environment = ENVIRONMENT | {"PYTHONPATH": str(smoke.folder / "workflow"), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    first_checkpoint = tmp_path / "again.partial/trainer/checkpoint-2/rollouts-0.parquet"
+    first_checkpoint = tmp_path / "again.partial/trainer/checkpoint-2/finished-0-of-1"
     while not first_checkpoint.exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

@@ -24,7 +24,14 @@ from selectimprove.field import FiniteField
 from selectimprove.problems import PROBLEM_TYPES, Problem, run_chain
 from selectimprove.stage import run_stage
 from selectimprove.strategies import SUITED, trace_text
-from selectimprove.training import latest_checkpoint, prepare_torch, save_model, trainer_arguments, write_training_log
+from selectimprove.training import (
+    MarkFinished,
+    latest_checkpoint,
+    prepare_torch,
+    save_model,
+    trainer_arguments,
+    write_training_log,
+)
 
 WORDS = ["end", "?", "find-start", "find-end", "forward", "backward", "guess", "answer"]
 
@@ -163,7 +170,7 @@ def pretrain_base(config: BaseStage, inputs: dict[str, Path], folder: Path) -> N
         max_steps=config.base.n_steps,
         per_device_train_batch_size=1,
         save_steps=500,
-        save_total_limit=1,
+        save_total_limit=2,
         logging_steps=100,
     )
     trainer = Trainer(
@@ -171,6 +178,7 @@ def pretrain_base(config: BaseStage, inputs: dict[str, Path], folder: Path) -> N
         args=arguments,
         train_dataset=BaseDocuments(config.base, config.task, tokenizer, config.seed),
         data_collator=lambda batches: batches[0],
+        callbacks=[MarkFinished()],
     )
     trainer.train(resume_from_checkpoint=latest_checkpoint(folder / "trainer"))
     write_training_log(trainer, folder)

@@ -18,7 +18,14 @@ from selectimprove.composition import draw_composition, work_part
 from selectimprove.config import CompositionBaseStage
 from selectimprove.stage import run_stage
 from selectimprove.strategies import STRATEGIES, SUITED
-from selectimprove.training import latest_checkpoint, prepare_torch, save_model, trainer_arguments, write_training_log
+from selectimprove.training import (
+    MarkFinished,
+    latest_checkpoint,
+    prepare_torch,
+    save_model,
+    trainer_arguments,
+    write_training_log,
+)
 
 
 class CompositionDocuments(BaseDocuments):
@@ -61,7 +68,7 @@ def continue_base(config: CompositionBaseStage, inputs: dict[str, Path], folder:
         max_steps=config.base.n_steps,
         per_device_train_batch_size=1,
         save_steps=500,
-        save_total_limit=1,
+        save_total_limit=2,
         logging_steps=100,
     )
     trainer = Trainer(
@@ -69,6 +76,7 @@ def continue_base(config: CompositionBaseStage, inputs: dict[str, Path], folder:
         args=arguments,
         train_dataset=CompositionDocuments(config, tokenizer),
         data_collator=lambda batches: batches[0],
+        callbacks=[MarkFinished()],
     )
     trainer.train(resume_from_checkpoint=latest_checkpoint(folder / "trainer"))
     write_training_log(trainer, folder)

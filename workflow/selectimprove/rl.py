@@ -26,7 +26,9 @@ from selectimprove.reward import outcome_reward
 from selectimprove.sampling import load_engine, rollout_arguments
 from selectimprove.stage import run_stage
 from selectimprove.training import (
+    MarkFinished,
     batch_arguments,
+    drop_checkpoints,
     is_main_process,
     latest_checkpoint,
     prepare_torch,
@@ -107,7 +109,7 @@ def keep_checkpoints(trainer_folder: Path, folder: Path) -> None:
         for pattern in WEIGHTS_AND_TOKENIZER:
             for file in checkpoint.glob(pattern):
                 shutil.copy2(file, kept)
-    shutil.rmtree(trainer_folder)
+    drop_checkpoints(trainer_folder)
 
 
 def train_grpo(config: RlStage, inputs: dict[str, Path], folder: Path) -> None:
@@ -149,7 +151,7 @@ def train_grpo(config: RlStage, inputs: dict[str, Path], folder: Path) -> None:
             args=arguments,
             train_dataset=Dataset.from_pandas(problems[["problem_id", "answer"]].assign(prompt=prompts)),
             processing_class=tokenizer,
-            callbacks=[rollouts],
+            callbacks=[rollouts, MarkFinished()],
         )
     if resumed_from:
         steps_done = int(Path(resumed_from).name.split("-")[1])

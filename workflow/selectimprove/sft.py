@@ -15,6 +15,7 @@ from selectimprove.config import Lora, SftStage
 from selectimprove.policies import load_frozen, load_model, load_tokenizer, render_completions, render_prompts
 from selectimprove.stage import run_stage
 from selectimprove.training import (
+    MarkFinished,
     batch_arguments,
     latest_checkpoint,
     prepare_torch,
@@ -67,7 +68,7 @@ def train_sft(config: SftStage, inputs: dict[str, Path], folder: Path) -> None:
         per_device_eval_batch_size=min(config.device_batch_size or 256, 256),
         eval_strategy="epoch",
         save_strategy="epoch",
-        save_total_limit=1,
+        save_total_limit=2,
         logging_steps=16,
     )
     trainer = SFTTrainer(
@@ -77,6 +78,7 @@ def train_sft(config: SftStage, inputs: dict[str, Path], folder: Path) -> None:
         eval_dataset=validation,
         processing_class=tokenizer,
         peft_config=adapter_of(config.lora),
+        callbacks=[MarkFinished()],
     )
     trainer.train(resume_from_checkpoint=latest_checkpoint(folder / "trainer"))
     write_training_log(trainer, folder)

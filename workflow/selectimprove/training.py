@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 import transformers
-from transformers import PreTrainedTokenizerBase, Trainer
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 
 from selectimprove.config import Optimizer, ParamsError
 
@@ -81,9 +80,32 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
+def _finished_by(process: int) -> str:
+    return f"finished-{process}-of-{os.environ.get('WORLD_SIZE', 1)}"
+
+
+class MarkFinished(TrainerCallback):
+    """Marks each checkpoint that this process has written to its end; has to be the last of a trainer's callbacks."""
+
+    def on_save(self, args, state, control, **_):
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / _finished_by(args.process_index)).touch()
+
+
 def latest_checkpoint(folder: Path) -> str | None:
-    """Return the newest trainer checkpoint that a killed run left in `folder`, if any."""
-    return get_last_checkpoint(folder) if folder.is_dir() else None
+    """Return the newest checkpoint in `folder` that was finished by as many processes as there are now, if any.
+
+    A kill leaves the checkpoint half-written that was being saved.
+    """
+    marks = [_finished_by(process) for process in range(int(os.environ.get("WORLD_SIZE", 1)))]
+    finished = [path for path in folder.glob("checkpoint-*") if all((path / mark).exists() for mark in marks)]
+    return str(max(finished, key=lambda path: int(path.name.split("-")[1]))) if finished else None
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """Remove a trainer's checkpoints, marks first: a kill meanwhile leaves none that lacks a file and looks finished."""
+    for mark in folder.glob("checkpoint-*/finished-*"):
+        mark.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def save_model(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -92,7 +114,7 @@ def save_model(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Pat
     if is_main_process():
         trainer.accelerator.unwrap_model(trainer.model).save_pretrained(folder / "model")
         tokenizer.save_pretrained(folder / "model")
-        shutil.rmtree(folder / "trainer", ignore_errors=True)
+        drop_checkpoints(folder / "trainer")
 
 
 def write_training_log(trainer: Trainer, folder: Path) -> None:
