@@ -87,6 +87,15 @@ def test_table_1_is_what_the_generations_say(smoke):
             assert table.loc[(sft, training, problem_type), "pass_at_1"] == pytest.approx(share, abs=1e-6)
 
 
+def test_where_no_curve_is_drawn_the_end_of_rl_alone_is_evaluated(smoke):
+    steps = {}
+    for path in (smoke.folder / "results/evaluation").glob("FB-gf11-rl_6_9-s101-*/generations.parquet"):
+        config = json.loads((path.parent / "config.json").read_text())
+        steps.setdefault(config["checkpoints"], []).append(set(pd.read_parquet(path)["rl_step"]))
+    # By every checkpoint, once for all experiments; two RL settings, and another range of steps.
+    assert steps == {"all": [{2, 4}], "last": [{4}] * 3}
+
+
 def test_verdicts_come_from_the_generations_and_agree_with_the_table(changed):
     changed.run("snakemake --cores all audit")
     claims = pd.read_csv(changed.folder / "results/audit/claims.csv").set_index("claim")
@@ -193,6 +202,28 @@ def test_one_model_serves_all_experiments_that_share_it(fresh):
     main = fresh.planned(MAIN_ONLY)
     assert (main["train_grpo"], main["train_sft"], main["draw_exhibit"]) == (6, 3, 5)
     assert fresh.planned()["draw_exhibit"] == len(PARAMS["figures"]) + len(PARAMS["tables"])
+
+
+def test_what_other_params_drew_keeps_its_record(changed):
+    path = changed.folder / "results/figures/manifest.json"
+    everything = json.loads(path.read_text())
+    assert everything["undrawn"] == {"files": {}, "made_from": {}, "provenance": {}}
+    changed.run(f"snakemake --cores all figures {MAIN_ONLY}")
+    kept = json.loads(path.read_text())["undrawn"]
+    assert {Path(file).stem for file in kept["files"]} == {
+        name for kind in ("figures", "tables") for name, entry in PARAMS[kind].items() if entry["experiment"] != "main"
+    }
+    for part in ("files", "made_from", "provenance"):
+        assert kept[part].items() <= everything[part].items()
+    assert {source for sources in kept["made_from"].values() for source in sources} <= kept["made_from"].keys()
+    assert kept["made_from"].keys() == kept["provenance"].keys()
+
+    (changed.folder / "results/figures/gf13.csv").write_text("sft,pass_at_1\nFB,1.0\n")
+    found = changed.run(f"snakemake --cores 2 verify {MAIN_ONLY}", check=False)
+    assert found.returncode
+    assert "results/figures/gf13.csv: is not as it was published, by other params" in found.stderr
+    changed.run("snakemake --cores all figures")
+    assert json.loads(path.read_text()) == everything
 
 
 def test_times_are_recorded_and_foretold(smoke, changed):

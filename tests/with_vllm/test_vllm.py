@@ -396,7 +396,7 @@ def test_the_stages_of_rl_and_evaluation_run_on_this_engine(made, tmp_path, engi
     cleanup_dist_env_and_memory()
     assert len(pd.read_parquet(policy / "rollouts.parquet")) == 4 * 8 * 8
 
-    asked = EvaluationStage(temperature=0.7, n_samples=2, **shared)
+    asked = EvaluationStage(temperature=0.7, n_samples=2, checkpoints="all", **shared)
     evaluate_checkpoints(asked, {"policy": policy, "test": made["test"]}, evaluation)
     generations = pd.read_parquet(evaluation / "generations.parquet")
     assert generations.groupby("rl_step").size().to_dict() == {2: 1024, 4: 1024}

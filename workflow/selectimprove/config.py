@@ -47,6 +47,7 @@ Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0)]
+Checkpoints = Literal["all", "last"]
 
 
 class Task(Strict):
@@ -154,6 +155,7 @@ class Evaluation(Strict):
     n_samples: Positive
     n_problems: Positive
     step_ranges: Annotated[list[StepRange], Field(min_length=1)]
+    checkpoints: Checkpoints
 
 
 class Statistics(Strict):
@@ -335,6 +337,7 @@ class EvaluationStage(Strict):
     seed: int
     temperature: Rate
     n_samples: Positive
+    checkpoints: Checkpoints
     system_prompt: str | None
     sampling: Sampling
 

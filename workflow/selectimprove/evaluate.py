@@ -1,4 +1,4 @@
-"""Evaluation: generations of every kept checkpoint on held-out problems.
+"""Evaluation: generations of every kept checkpoint, or of the last, on held-out problems.
 
 Writes ``generations.parquet``, a row a generation: `rl_step` (0 is the SFT model), `problem_set`, `problem_id`, `sample`,
 `completion`. Nothing is scored here: labels, rewards and pass rates are computed from these rows.
@@ -9,22 +9,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from selectimprove.config import EvaluationStage
+from selectimprove.config import Checkpoints, EvaluationStage
 from selectimprove.policies import load_tokenizer, max_new_tokens, render_prompts
 from selectimprove.sampling import open_sampler
 from selectimprove.stage import run_stage
 from selectimprove.training import prepare_torch
 
 
-def checkpoints_of(folder: Path) -> dict[int, Path]:
+def checkpoints_of(folder: Path, which: Checkpoints) -> dict[int, Path]:
     """List the models of an SFT or RL artifact by RL step."""
     if (folder / "model").is_dir():
         return {0: folder / "model"}
-    return {int(path.name.split("-")[1]): path for path in sorted((folder / "checkpoints").iterdir())}
+    found = {int(path.name.split("-")[1]): path for path in sorted((folder / "checkpoints").iterdir())}
+    return found if which == "all" else {max(found): found[max(found)]}
 
 
 def evaluate_checkpoints(config: EvaluationStage, inputs: dict[str, Path], folder: Path) -> None:
-    """Sample from every checkpoint of ``policy``, adapters on ``base``, on every other input, each a set of problems."""
+    """Sample from the checkpoints of ``policy``, adapters on ``base``, on every other input, each a set of problems."""
     prepare_torch(config.seed)
     base = inputs["base"] / "model" if "base" in inputs else None
     problem_sets = {
@@ -33,7 +34,7 @@ def evaluate_checkpoints(config: EvaluationStage, inputs: dict[str, Path], folde
         if role not in ("policy", "base")
     }
     parts = []
-    for rl_step, checkpoint in checkpoints_of(inputs["policy"]).items():
+    for rl_step, checkpoint in checkpoints_of(inputs["policy"], config.checkpoints).items():
         # A part is kept a checkpoint, so that a killed evaluation goes on where it was.
         part = folder / f"part-{rl_step:04d}.parquet"
         parts.append(part)

@@ -4,6 +4,7 @@ Writes ``generations.parquet`` and, for a model trained by RL, ``rollouts.parque
 problem's type and number of steps and with the fields of `selectimprove.labeling.Label`.
 """
 
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -31,10 +32,9 @@ def label_rows(field: FiniteField, problems: list[Problem], rows: pd.DataFrame) 
     pandas.DataFrame
         The rows, with `problem_type`, `n_steps` and the fields of `Label`.
     """
-    labels = [
-        vars(label_generation(field, problem, completion))
-        for problem, completion in zip(problems, rows["completion"], strict=True)
-    ]
+    # The better a model, the more of its responses to a problem are the same.
+    label = cache(lambda problem, completion: vars(label_generation(field, problem, completion)))
+    labels = [label(problem, completion) for problem, completion in zip(problems, rows["completion"], strict=True)]
     rows = rows.assign(
         problem_type=[problem.problem_type for problem in problems], n_steps=[problem.n_steps for problem in problems]
     )

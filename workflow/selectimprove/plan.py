@@ -209,6 +209,8 @@ class Plan:
             seed=seed,
             temperature=params.evaluation.temperature,
             n_samples=params.evaluation.n_samples,
+            # A model after SFT is one checkpoint: whoever asks for it shares its generations.
+            checkpoints="all" if policy.stage == "sft" else params.evaluation.checkpoints,
             system_prompt=params.system_prompt,
             sampling=params.sampling,
         )

@@ -3,6 +3,7 @@
 They are copied together, once all of them are made, with a manifest that says from which artifact each file comes. The copies and
 ``results/figures/manifest.json`` are in git. A second copy of the manifest, under a name that carries the key of the whole set, goes with
 the artifacts instead: where it is missing, the published files are of other params, or came with the repository, and are made anew.
+What other params drew stays, and so does its record, under ``undrawn``.
 """
 
 import csv
@@ -72,6 +73,39 @@ def manifest(plan: Plan) -> dict:
     }
 
 
+def undrawn(plan: Plan, before: dict) -> dict:
+    """Keep what the manifest before said of figures and tables that these params do not draw, if they are still as published.
+
+    Parameters
+    ----------
+    plan : Plan
+    before : dict
+        The manifest that was published last, by params of any kind.
+
+    Returns
+    -------
+    dict
+        ``files``, ``made_from`` and ``provenance``, as in `manifest`.
+    """
+    drawn = {str(target.relative_to(RESULTS)) for target in copies(plan)}
+    parts = ("files", "made_from", "provenance")
+    known = {part: before.get("undrawn", {}).get(part, {}) | before.get(part, {}) for part in parts}
+    if before.get("scale") != plan.params.scale:
+        return {part: {} for part in parts}
+    files = {
+        name: entry
+        for name, entry in known["files"].items()
+        if name not in drawn and (RESULTS / name).exists() and file_hash(RESULTS / name) == entry["sha256"]
+    }
+    chain, pending = [], [str(Path(entry["from"]).parent) for entry in files.values()]
+    while pending:
+        name = pending.pop()
+        if name not in chain:
+            chain.append(name)
+            pending += known["made_from"][name]
+    return {"files": files} | {part: {name: known[part][name] for name in sorted(chain)} for part in parts[1:]}
+
+
 def _replace(target: Path, write) -> None:
     temporary = target.with_name(target.name + ".tmp")
     write(temporary)
@@ -94,7 +128,8 @@ def publish(plan: Plan) -> None:
     costs = collect_costs(plan, read_costs())
     _replace(COSTS, lambda path: _write_csv(path, costs))
 
-    content = json.dumps(manifest(plan), indent=2) + "\n"
+    before = json.loads(MANIFEST.read_text()) if MANIFEST.exists() else {}
+    content = json.dumps(manifest(plan) | {"undrawn": undrawn(plan, before)}, indent=2) + "\n"
     current = keyed_manifest(plan)
     current.parent.mkdir(parents=True, exist_ok=True)
     for old in current.parent.glob("manifest-*.json"):

@@ -41,6 +41,7 @@ from selectimprove.provenance import file_hash, folder_hashes
 REMADE = {
     "problems": datasets.generate_problems,
     "demonstrations": demonstrations.write_demonstrations,
+    "labels": label.label_model,
     "compositions": compositions.generate_compositions,
     "composition_labels": label_compositions.label_compositions,
     "measures": measure.measure_experiment,
@@ -129,33 +130,6 @@ def check_remade(artifact: Artifact) -> Iterator[str]:
                 difference = first_difference(read_table(path), read_table(again))
                 if difference:
                     yield f"{path}: differs from what its inputs give: {difference}"
-
-
-def check_labels(artifact: Artifact) -> Iterator[str]:
-    """Label all generations and rollouts again, each response to a problem once: many are alike."""
-    field = datasets.field_of(artifact.config.task)
-    sets = {role: source.folder for role, source in artifact.inputs.items() if role not in ("evaluation", "rl")}
-    problems = {
-        role: datasets.read_problems(pd.read_parquet(folder / "problems.parquet")) for role, folder in sets.items()
-    }
-    for role, name in (("evaluation", "generations"), ("rl", "rollouts")):
-        if role not in artifact.inputs:
-            continue
-        rows = pd.read_parquet(artifact.inputs[role].folder / f"{name}.parquet")
-        asked = rows.assign(problem_set=rows.get("problem_set", "rollouts"))
-        groups = asked.groupby(["problem_set", "problem_id", "completion"], sort=False)
-        of_group = groups.ngroup().to_numpy()
-        first = asked.drop_duplicates(["problem_set", "problem_id", "completion"])
-        first_problems = [
-            problems[problem_set][number]
-            for problem_set, number in zip(first["problem_set"], first["problem_id"], strict=True)
-        ]
-        labels = label.label_rows(field, first_problems, first).iloc[of_group].reset_index(drop=True)
-        expected = pd.concat([rows, labels.drop(columns=asked.columns)], axis="columns")
-        path = artifact.folder / f"{name}.parquet"
-        difference = first_difference(pd.read_parquet(path), expected)
-        if difference:
-            yield f"{path}: differs from what its inputs give: {difference}"
 
 
 def _passes(completion: str, answer: int) -> bool:
@@ -283,6 +257,9 @@ def check_published(plan: Plan) -> Iterator[str]:
             for name in sorted(manifest.get(part, {}).keys() | expected[part].keys()):
                 if manifest.get(part, {}).get(name) != expected[part].get(name):
                     yield f"{path}: {name} is not as it was published"
+        for name, entry in manifest.get("undrawn", {}).get("files", {}).items():
+            if not (RESULTS / name).exists() or file_hash(RESULTS / name) != entry["sha256"]:
+                yield f"{RESULTS / name}: is not as it was published, by other params than today's ({path})"
     if publish.PAGE.exists() and publish.PAGE.read_text() != page.write_page(plan):
         yield f"{publish.PAGE}: is not the page of these artifacts"
     elif not publish.PAGE.exists():
@@ -298,7 +275,6 @@ def check_artifact(artifact: Artifact) -> list[str]:
     if not artifact.done.exists() or not all(source.done.exists() for source in artifact.inputs.values()):
         return mistakes
     checks = {
-        "labels": check_labels,
         "rl": check_rollouts,
         "evaluation": check_generations,
         "measures": check_pass_rates,
