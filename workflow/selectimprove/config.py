@@ -224,9 +224,10 @@ class CompositionExperiment(Strict):
 
 
 class Exhibit(Strict):
-    """A figure or a table: what it shows and how."""
+    """A figure or a table: what it shows and how; `notebook` is the name of another exhibit whose notebook draws this one too."""
 
     experiment: str
+    notebook: str | None = None
     draw: bool = True
     caption: Annotated[str, Field(min_length=1)]
     plot: dict[str, int | float | str | list[float] | list[int]] = {}
@@ -400,3 +401,4 @@ class ExhibitStage(Strict):
     caption: str
     plot: dict
     notebook: str
+    notebook_source: str

@@ -1,6 +1,6 @@
 """Exhibits: a figure or table, drawn by its notebook.
 
-papermill runs ``workflow/notebooks/<name>.ipynb`` on the measures of the experiment and keeps the executed copy. The notebook
+papermill runs ``workflow/notebooks/<name>.ipynb``, or the one that the exhibit names, on the measures of the experiment and keeps the executed copy. The notebook
 writes a figure as PDF, SVG and PNG with the data that it plots, or a table as CSV, as Markdown and as metrics.
 """
 
@@ -37,7 +37,7 @@ def draw_exhibit(config: ExhibitStage, inputs: dict[str, Path], folder: Path) ->
     os.environ["PYTHONHASHSEED"] = "0"
     try:
         papermill.execute_notebook(
-            NOTEBOOKS / f"{config.name}.ipynb",
+            NOTEBOOKS / f"{config.notebook}.ipynb",
             folder / "notebook.ipynb",
             parameters={
                 "measures": str(inputs["measures"].resolve()),
@@ -50,7 +50,7 @@ def draw_exhibit(config: ExhibitStage, inputs: dict[str, Path], folder: Path) ->
             progress_bar=False,
         )
     except papermill.PapermillExecutionError as error:
-        raise ParamsError(f"{config.name}.ipynb, cell {error.exec_count}: {error.ename}: {error.evalue}") from error
+        raise ParamsError(f"{config.notebook}.ipynb, cell {error.exec_count}: {error.ename}: {error.evalue}") from error
     # Snakemake's report reads captions in this format; a sentence is the same in both.
     caption = f"{config.caption} {describe_sample(config, inputs, folder)}"
     (folder / "caption.rst").write_text(caption + "\n")

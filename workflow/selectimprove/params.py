@@ -185,9 +185,10 @@ def _names(params: Params) -> list[str]:
         for name, exhibit in exhibits.items():
             known = {**params.experiments, **params.compositions}
             mistakes += _unknown(f"{kind}.{name}.experiment", exhibit.experiment, known)
-            if not (NOTEBOOKS / f"{name}.ipynb").is_file():
+            notebook = exhibit.notebook or name
+            if not (NOTEBOOKS / f"{notebook}.ipynb").is_file():
                 mistakes.append(
-                    f"{kind}.{name}: there is no workflow/notebooks/{name}.ipynb; add it or remove the entry"
+                    f"{kind}.{name}: there is no workflow/notebooks/{notebook}.ipynb; add it or remove the entry"
                 )
     for name in params.compositions.keys() & params.experiments.keys():
         mistakes.append(f"compositions.{name}: an experiment has that name too; choose another")

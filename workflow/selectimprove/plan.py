@@ -330,13 +330,15 @@ class Plan:
         return can_run(claim, resolve_params(self.params, claim.experiment) if known else self.params)
 
     def _exhibit(self, name, exhibit) -> Artifact:
-        notebook = keys.notebook_source(NOTEBOOKS / f"{name}.ipynb")
+        notebook = exhibit.notebook or name
+        source = keys.notebook_source(NOTEBOOKS / f"{notebook}.ipynb")
         config = ExhibitStage(
             name=name,
             scale=self.params.scale,
             caption=exhibit.caption,
             plot=exhibit.plot,
-            notebook=keys.digest(keys.canonical_source(notebook)),
+            notebook=notebook,
+            notebook_source=keys.digest(keys.canonical_source(source)),
         )
-        modules = frozenset(keys.imported_modules(notebook))
+        modules = frozenset(keys.imported_modules(source))
         return self.add("exhibits", name, config, {"measures": self._measured(exhibit.experiment)}, modules)
