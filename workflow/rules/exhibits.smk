@@ -28,7 +28,9 @@ rule publish_exhibits:
             report(path, caption=str(captions.resolve()), category=category, labels={"name": name})
             for path, (name, category, captions) in SHOWN.items()
         ],
-        [path for path in PUBLISHED if path not in SHOWN],
+        [path for path in PUBLISHED if path not in SHOWN and path != str(publish.MANIFEST)],
+        # What it says of exhibits that other params drew is kept.
+        update(str(publish.MANIFEST)),
     log:
         "results/logs/publish.log",
     localrule: True
