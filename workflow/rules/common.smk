@@ -8,7 +8,7 @@ sys.path.insert(0, str(PACKAGE))
 # A checkout runs its own source, whichever copy of the package is installed: in jobs, and in the kernels of notebooks.
 os.environ.update(PYTHONPATH=str(PACKAGE))
 # Memory that a process has freed stays with it: training allocates the same megabytes at every step, and having them mapped and
-# cleared anew took a tenth of its time. Results are the same to the bit.
+# cleared anew took about a twentieth of its time. Results are the same to the bit.
 MALLOC = "MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456"
 shell.prefix(f"export PYTHONPATH={shlex.quote(str(PACKAGE))} {MALLOC}; ")
 
