@@ -119,6 +119,7 @@ def audit_one_seed_more(checkout: Checkout) -> None:
     overlay["figures"] = {"seeds": overlay["figures"]["seeds"]}
     del params["compositions"], overlay["compositions"]
     params["tables"] = {"table1": params["tables"]["table1"]}
+    del overlay["tables"]
     (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (checkout.folder / "workflow/scales/smoke.yaml").write_text(yaml.safe_dump(overlay))
     checkout.run("snakemake --cores all figures && snakemake --cores all audit")
