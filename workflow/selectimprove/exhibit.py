@@ -1,7 +1,7 @@
 """Exhibits: a figure or table, drawn by its notebook.
 
-papermill runs ``workflow/notebooks/<name>.ipynb``, or the one that the exhibit names, on the measures of the experiment and keeps the executed copy. The notebook
-writes a figure as PDF, SVG and PNG with the data that it plots, or a table as CSV, as Markdown and as metrics.
+papermill runs ``workflow/notebooks/<name>.ipynb``, or the one that the exhibit names, on the measures of the experiment and keeps the
+executed copy. The notebook writes a figure as PDF, SVG and PNG with the data that it plots, or a table as CSV, as Markdown and as metrics.
 """
 
 import json

@@ -9,12 +9,17 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from selectimprove.config import Params, ParamsError, RlProblems
+from selectimprove.config import Exhibit, Params, ParamsError, RlProblems
 from selectimprove.memory import too_large
 from selectimprove.problems import count_chains
 
 SCALES = Path(__file__).parents[1] / "scales"
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+
+def notebook_of(name: str, exhibit: Exhibit) -> Path:
+    """Return the notebook that draws an exhibit: its own, or that of the one it names."""
+    return NOTEBOOKS / f"{exhibit.notebook or name}.ipynb"
 
 
 def read_yaml(path: Path) -> dict:
@@ -185,10 +190,10 @@ def _names(params: Params) -> list[str]:
         for name, exhibit in exhibits.items():
             known = {**params.experiments, **params.compositions}
             mistakes += _unknown(f"{kind}.{name}.experiment", exhibit.experiment, known)
-            notebook = exhibit.notebook or name
-            if not (NOTEBOOKS / f"{notebook}.ipynb").is_file():
+            notebook = notebook_of(name, exhibit)
+            if not notebook.is_file():
                 mistakes.append(
-                    f"{kind}.{name}: there is no workflow/notebooks/{notebook}.ipynb; add it or remove the entry"
+                    f"{kind}.{name}: there is no workflow/notebooks/{notebook.name}; add it or remove the entry"
                 )
     for name in params.compositions.keys() & params.experiments.keys():
         mistakes.append(f"compositions.{name}: an experiment has that name too; choose another")

@@ -36,7 +36,7 @@ from selectimprove.config import (
     Task,
     VariantSettings,
 )
-from selectimprove.params import NOTEBOOKS, resolve_params
+from selectimprove.params import notebook_of, resolve_params
 from selectimprove.plan_compositions import composition_runs, plan_compositions, plan_labels
 
 RESULTS = Path("results")
@@ -330,14 +330,14 @@ class Plan:
         return can_run(claim, resolve_params(self.params, claim.experiment) if known else self.params)
 
     def _exhibit(self, name, exhibit) -> Artifact:
-        notebook = exhibit.notebook or name
-        source = keys.notebook_source(NOTEBOOKS / f"{notebook}.ipynb")
+        notebook = notebook_of(name, exhibit)
+        source = keys.notebook_source(notebook)
         config = ExhibitStage(
             name=name,
             scale=self.params.scale,
             caption=exhibit.caption,
             plot=exhibit.plot,
-            notebook=notebook,
+            notebook=notebook.stem,
             notebook_source=keys.digest(keys.canonical_source(source)),
         )
         modules = frozenset(keys.imported_modules(source))

@@ -89,9 +89,9 @@ def undrawn(plan: Plan, before: dict) -> dict:
     """
     drawn = {str(target.relative_to(RESULTS)) for target in copies(plan)}
     parts = ("files", "made_from", "provenance")
-    known = {part: before.get("undrawn", {}).get(part, {}) | before.get(part, {}) for part in parts}
     if before.get("scale") != plan.params.scale:
-        return {part: {} for part in parts}
+        before = {}
+    known = {part: before.get("undrawn", {}).get(part, {}) | before.get(part, {}) for part in parts}
     files = {
         name: entry
         for name, entry in known["files"].items()
