@@ -89,7 +89,7 @@ MISTAKES = {
         ("rl: 0.25, test: 0.25", "rl: 0.25, test: 0.5"),
         ["task.split_shares: the shares add up to 1.25"],
     ),
-    "no YAML": (("seeds: [101]", "seeds: [101"), ["params.yaml: line", "not YAML"]),
+    "no YAML": (("seeds: [104]", "seeds: [104"), ["params.yaml: line", "not YAML"]),
 }
 
 
