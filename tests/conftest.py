@@ -12,6 +12,8 @@ import yaml
 from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
+SEEDS = yaml.safe_load((ROOT / "params.yaml").read_text())["seeds"]
+SMOKE_SEEDS = yaml.safe_load((ROOT / "workflow/scales/smoke.yaml").read_text())["experiments"]["seeds"]["seeds"]
 ENVIRONMENT = os.environ | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "GIT_AUTHOR_NAME": "test",

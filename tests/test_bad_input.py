@@ -2,6 +2,8 @@
 
 import pytest
 
+from conftest import SEEDS
+
 MISTAKES = {
     "an order that is not prime": (
         ("field_order: 11", "field_order: 12"),
@@ -89,7 +91,7 @@ MISTAKES = {
         ("rl: 0.25, test: 0.25", "rl: 0.25, test: 0.5"),
         ["task.split_shares: the shares add up to 1.25"],
     ),
-    "no YAML": (("seeds: [104]", "seeds: [104"), ["params.yaml: line", "not YAML"]),
+    "no YAML": ((f"seeds: {SEEDS}", f"seeds: {SEEDS}"[:-1]), ["params.yaml: line", "not YAML"]),
 }
 
 

@@ -9,6 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from conftest import SMOKE_SEEDS
+
+SEED, OTHER_SEED = (f"s{seed}" for seed in SMOKE_SEEDS)
+
 
 def find(folder: Path, pattern: str) -> Path:
     """Find a file of an artifact that the published figures were made from: others, of other params, lie beside them."""
@@ -43,10 +47,10 @@ def edit_json(path: Path, change) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-ROLLOUTS = "rl/FB-gf11-rl_6_9-s104-*/rollouts.parquet"
-GENERATIONS = "evaluation/FB-gf11-rl_6_9-s104-*/generations.parquet"
-LABELS = "labels/FB-gf11-rl_6_9-s104-*/generations.parquet"
-WEIGHTS = "rl/FB-gf11-rl_6_9-s104-*/checkpoints/step-0004/model.safetensors"
+ROLLOUTS = f"rl/FB-gf11-rl_6_9-{SEED}-*/rollouts.parquet"
+GENERATIONS = f"evaluation/FB-gf11-rl_6_9-{SEED}-*/generations.parquet"
+LABELS = f"labels/FB-gf11-rl_6_9-{SEED}-*/generations.parquet"
+WEIGHTS = f"rl/FB-gf11-rl_6_9-{SEED}-*/checkpoints/step-0004/model.safetensors"
 
 
 def flip_reward(folder, cover=False):
@@ -81,7 +85,7 @@ def flip_byte(folder):
 
 
 def swap_checkpoints(folder):
-    one, other = (find(folder, WEIGHTS.replace("s104", seed)).parents[1] for seed in ("s104", "s105"))
+    one, other = (find(folder, WEIGHTS.replace(SEED, seed)).parents[1] for seed in (SEED, OTHER_SEED))
     one.rename(folder / "aside")
     other.rename(one)
     (folder / "aside").rename(other)
@@ -89,14 +93,14 @@ def swap_checkpoints(folder):
 
 def swap_models(folder):
     """Swap whole artifacts, records and all."""
-    one, other = (find(folder, f"rl/FB-gf11-rl_6_9-{seed}-*/provenance.json").parent for seed in ("s104", "s105"))
+    one, other = (find(folder, f"rl/FB-gf11-rl_6_9-{seed}-*/provenance.json").parent for seed in (SEED, OTHER_SEED))
     one.rename(folder / "aside")
     other.rename(one)
     (folder / "aside").rename(other)
 
 
 def edit_config(folder):
-    edit_json(find(folder, "sft/FB-gf11-s104-*/config.json"), lambda c: c.update(n_epochs=2))
+    edit_json(find(folder, f"sft/FB-gf11-{SEED}-*/config.json"), lambda c: c.update(n_epochs=2))
 
 
 def older_figure(folder):
@@ -124,8 +128,8 @@ def change_source(folder):
 
 
 def leak_test_problem(folder):
-    test = pd.read_parquet(find(folder, "problems/test-gf11-6to9-s104-*/problems.parquet")).iloc[[0]]
-    path = find(folder, "problems/rl-gf11-6to9-s104-*/problems.parquet")
+    test = pd.read_parquet(find(folder, f"problems/test-gf11-6to9-{SEED}-*/problems.parquet")).iloc[[0]]
+    path = find(folder, f"problems/rl-gf11-6to9-{SEED}-*/problems.parquet")
     edit_table(path, lambda t: pd.concat([test, t.iloc[1:]], ignore_index=True), cover=True)
 
 
@@ -142,7 +146,7 @@ def forge_manifest(folder):
 
 
 def change_demonstration(folder):
-    path = find(folder, "demonstrations/FB-train-gf11-s104-*/demonstrations.parquet")
+    path = find(folder, f"demonstrations/FB-train-gf11-{SEED}-*/demonstrations.parquet")
     edit_table(path, lambda t: with_value(t, "completion", lambda c: c[:-1] + "0"), cover=True)
 
 
@@ -153,16 +157,16 @@ def smuggle_pickle(folder):
 
 
 def change_answer(folder):
-    path = find(folder, "problems/test-gf11-6to9-s104-*/problems.parquet")
+    path = find(folder, f"problems/test-gf11-6to9-{SEED}-*/problems.parquet")
     edit_table(path, lambda t: with_value(t, "answer", lambda a: (a + 1) % 11), cover=True)
 
 
 def lose_file(folder):
-    find(folder, "base/gf11-s104-*/training.parquet").unlink()
+    find(folder, f"base/gf11-{SEED}-*/training.parquet").unlink()
 
 
 def rename_input(folder):
-    edit_json(find(folder, "rl/FB-gf11-rl_6_9-s104-*/provenance.json"), lambda p: p["inputs"].update(sft="another"))
+    edit_json(find(folder, f"rl/FB-gf11-rl_6_9-{SEED}-*/provenance.json"), lambda p: p["inputs"].update(sft="another"))
 
 
 def edit_table_text(folder):
@@ -178,35 +182,35 @@ def edit_page(folder):
 PLANTED = [
     (flip_reward, "rollouts.parquet", "has changed since it was made"),
     (partial(flip_reward, cover=True), "rollouts.parquet: row 0: reward"),
-    (change_label, "labels/FB-gf11-rl_6_9-s104", "has changed since it was made"),
+    (change_label, f"labels/FB-gf11-rl_6_9-{SEED}", "has changed since it was made"),
     (
         partial(change_label, cover=True),
         "differs from what its inputs give: row 0, column",
     ),
-    (drop_row, "evaluation/FB-gf11-rl_6_9-s104", "generations, not"),
+    (drop_row, f"evaluation/FB-gf11-rl_6_9-{SEED}", "generations, not"),
     (double_row, "generations.parquet", "is there twice"),
-    (change_completion, "labels/FB-gf11-rl_6_9-s104", "differs from what its inputs give"),
+    (change_completion, f"labels/FB-gf11-rl_6_9-{SEED}", "differs from what its inputs give"),
     (flip_byte, "step-0004/model.safetensors", "has changed since it was made"),
-    (swap_checkpoints, "rl/FB-gf11-rl_6_9-s105", "model.safetensors: has changed since it was made"),
-    (swap_models, "rl/FB-gf11-rl_6_9-s105", "config.json: is not the config of the key"),
-    (edit_config, "sft/FB-gf11-s104", "config.json: is not the config of the key"),
+    (swap_checkpoints, f"rl/FB-gf11-rl_6_9-{OTHER_SEED}", "model.safetensors: has changed since it was made"),
+    (swap_models, f"rl/FB-gf11-rl_6_9-{OTHER_SEED}", "config.json: is not the config of the key"),
+    (edit_config, f"sft/FB-gf11-{SEED}", "config.json: is not the config of the key"),
     (older_figure, "results/figures/figure2.png", "is not the file of results/exhibits/figure2"),
     (edit_plotted_data, "results/figures/figure2.csv", "is not the file of results/exhibits/figure2"),
     (edit_metrics, "results/metrics.json", "is not what the tables' artifacts hold"),
     (edit_verdict, "results/audit/claims.csv", "is not the file of results/verdicts/"),
-    (change_source, "rl/FB-gf11-rl_6_9-s104", "not there under its key: source of rl.py"),
-    (leak_test_problem, "problems/rl-gf11-6to9-s104", "problem 0 is test problem 0"),
+    (change_source, f"rl/FB-gf11-rl_6_9-{SEED}", "not there under its key: source of rl.py"),
+    (leak_test_problem, f"problems/rl-gf11-6to9-{SEED}", "problem 0 is test problem 0"),
     (change_pass_rate, "measures/main", "pass_rates.parquet: differs from what its inputs give"),
     (forge_manifest, "results/figures/manifest.json", "figures/figure2.png is not as it was published"),
     (
         change_demonstration,
-        "demonstrations/FB-train-gf11-s104",
+        f"demonstrations/FB-train-gf11-{SEED}",
         "differs from what its inputs give: row 0, column completion",
     ),
     (smuggle_pickle, "optimizer.pt", "might hold code"),
-    (change_answer, "problems/test-gf11-6to9-s104", "differs from what its inputs give: row 0, column answer"),
-    (lose_file, "base/gf11-s104", "training.parquet: is missing"),
-    (rename_input, "rl/FB-gf11-rl_6_9-s104", "names other inputs than the key"),
+    (change_answer, f"problems/test-gf11-6to9-{SEED}", "differs from what its inputs give: row 0, column answer"),
+    (lose_file, f"base/gf11-{SEED}", "training.parquet: is missing"),
+    (rename_input, f"rl/FB-gf11-rl_6_9-{SEED}", "names other inputs than the key"),
     (edit_page, "results/audit/index.html", "is not the page of these artifacts"),
     (edit_table_text, "results/tables/table1.md", "is not the file of results/exhibits/table1"),
 ]

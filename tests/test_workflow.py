@@ -15,7 +15,7 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
-from conftest import ENVIRONMENT, ROOT
+from conftest import ENVIRONMENT, ROOT, SEEDS
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 MAIN_ONLY = "--config " + " ".join(
@@ -89,7 +89,7 @@ def test_table_1_is_what_the_generations_say(smoke):
 
 def test_where_no_curve_is_drawn_the_end_of_rl_alone_is_evaluated(smoke):
     steps = {}
-    for path in (smoke.folder / "results/evaluation").glob("FB-gf11-rl_6_9-s104-*/generations.parquet"):
+    for path in (smoke.folder / "results/evaluation").glob(f"FB-gf11-rl_6_9-s{SEEDS[0]}-*/generations.parquet"):
         config = json.loads((path.parent / "config.json").read_text())
         steps.setdefault(config["checkpoints"], []).append(set(pd.read_parquet(path)["rl_step"]))
     # By every checkpoint, once for all experiments; two RL settings, and another range of steps.
@@ -169,7 +169,7 @@ def test_changing_the_labels_does_not_train_again(changed, fresh):
 
 
 def test_a_seed_reruns_everything(changed, fresh):
-    changed.edit("params.yaml", "seeds: [104]", "seeds: [7]")
+    changed.edit("params.yaml", f"seeds: {SEEDS}", "seeds: [7]")
     assert changed.planned(MAIN_ONLY) == fresh.planned(MAIN_ONLY)
 
 
@@ -312,7 +312,7 @@ def test_dvc_shares_results_and_shows_them(smoke, fresh, tmp_path, bucket):
     difference = json.loads(clone.run("dvc params diff --json").stdout)["params.yaml"]
     assert difference["rl.beta"]["new"] == 0.1
     assert set(clone.planned()) & {"train_grpo", "train_sft"} == {"train_grpo"}
-    clone.edit("params.yaml", "seeds: [104]", "seeds: [7]")
+    clone.edit("params.yaml", f"seeds: {SEEDS}", "seeds: [7]")
     assert clone.planned(MAIN_ONLY) == fresh.planned(MAIN_ONLY)
 
     for checkout in (origin, clone):
