@@ -86,7 +86,7 @@ MISTAKES = {
         ("scale: smoke", "scale: cluster"),
         ["scale: 'cluster' is unknown; use one of laptop, paper, rehearsal, smoke, workstation"],
     ),
-    "a word for a number": (("n_steps: 2500", "n_steps: many"), ["base.n_steps: input should be a valid integer"]),
+    "a word for a number": (("n_steps: 3000", "n_steps: many"), ["base.n_steps: input should be a valid integer"]),
     "shares that do not add up": (
         ("rl: 0.25, test: 0.25", "rl: 0.25, test: 0.5"),
         ["task.split_shares: the shares add up to 1.25"],

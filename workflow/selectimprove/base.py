@@ -8,7 +8,8 @@ worked in a direction drawn at random, without regard to which end is asked for:
     start e3 s7 +e5 s8 *e2 end ? find-end | backward guess e6 s8 /e2 e9 s7 -e5 e1 answer e6
 
 So it can do arithmetic, follow a chain either way, guess what is hidden, and answer. What suits a problem it cannot know: in its
-documents the direction is independent of the problem's type, and guesses are random. Long chains are mostly run forward.
+documents the direction is independent of the problem's type, and guesses are random. Backward chains are rarer, and past the first
+few steps they hold mistakes.
 """
 
 import random
@@ -23,7 +24,7 @@ from selectimprove.config import Base, BaseStage, Model, Task
 from selectimprove.field import FiniteField
 from selectimprove.problems import PROBLEM_TYPES, Problem, run_chain
 from selectimprove.stage import run_stage
-from selectimprove.strategies import SUITED, trace_text
+from selectimprove.strategies import SUITED, steps_of
 from selectimprove.training import (
     MarkFinished,
     latest_checkpoint,
@@ -98,9 +99,9 @@ class BaseDocuments(Dataset):
         """Return ``input_ids`` and ``labels``, both of shape (batch_size, length); labels are -100 on prompts."""
         rng = random.Random(f"base/{self.seed}/{step}")
         n_drills = round(self.base.batch_size * self.base.drill_share)
-        # Forward chains of one batch share their length: less padding, the same distribution over batches.
-        forward_steps = rng.randint(1, self.base.max_chain_steps)
-        documents = [self._chain(rng, forward_steps) for _ in range(self.base.batch_size - n_drills)]
+        # Chains of one batch share their length: less padding, the same distribution over batches.
+        n_steps = rng.randint(1, self.base.max_chain_steps)
+        documents = [self._chain(rng, n_steps) for _ in range(self.base.batch_size - n_drills)]
         longest = max((len(prompt) + len(response) for prompt, response in documents), default=60)
         documents += [self._drill(rng, longest // 3) for _ in range(n_drills)]
         width = max(len(prompt) + len(response) for prompt, response in documents)
@@ -132,14 +133,9 @@ class BaseDocuments(Dataset):
             words += [f"e{value}", f"{operation}e{operand}", f"e{self.field.apply(operation, value, operand)}"]
         return [], self._ids(" ".join(words))
 
-    def _chain(self, rng: random.Random, forward_steps: int) -> tuple[list[int], list[int]]:
+    def _chain(self, rng: random.Random, n_steps: int) -> tuple[list[int], list[int]]:
         base, order = self.base, self.task.field_order
         direction = "backward" if rng.random() < base.backward_share else "forward"
-        n_steps = forward_steps
-        if direction == "backward":
-            n_steps = 1
-            while n_steps < base.max_chain_steps and rng.random() < base.backward_continue:
-                n_steps += 1
         operations, operands = zip(*(self._operation(rng, "+*") for _ in range(n_steps)), strict=True)
         start = rng.randrange(order)
         # Drawn without regard to the direction: which of the two suits which is not in the documents.
@@ -154,9 +150,15 @@ class BaseDocuments(Dataset):
         )
         guesses = SUITED[problem.problem_type] != direction
         guess = rng.randrange(order)
-        first_value, answer = (guess, guess) if guesses else (problem.given, problem.answer)
-        trace = trace_text(self.field, problem, direction, first_value)
-        response = f"{direction} {'guess ' if guesses else ''}{trace} answer e{answer}"
+        value = guess if guesses else problem.given
+        words = [direction, *(["guess"] if guesses else []), f"e{value}"]
+        for position, (label, operation, operand) in enumerate(steps_of(problem, direction)):
+            value = self.field.apply(operation, value, operand)
+            unsound = direction == "backward" and position >= base.backward_sound_steps
+            if unsound and rng.random() < base.backward_error:
+                value = (value + rng.randrange(1, order)) % order
+            words += [label, f"{operation}e{operand}", f"e{value}"]
+        response = " ".join([*words, "answer", f"e{guess if guesses else value}"])
         return self._ids(problem.prompt), [*self._ids(response), self.end]
 
 

@@ -41,7 +41,7 @@ class CompositionDocuments(BaseDocuments):
         super().__init__(config.base, config.task, tokenizer, config.seed)
         self.config = config
 
-    def _chain(self, rng: random.Random, forward_steps: int) -> tuple[list[int], list[int]]:
+    def _chain(self, rng: random.Random, n_steps: int) -> tuple[list[int], list[int]]:
         config, task = self.config, self.task
         n_parts = rng.randint(*config.parts)
         composition = draw_composition(self.field, n_parts, config.part_steps, task.ring_size, rng)

@@ -100,7 +100,7 @@ class Lora(Strict):
 
 
 class Optimizer(Strict):
-    """AdamW, with linear warm-up and decay."""
+    """AdamW."""
 
     adam_beta2: Annotated[float, Field(gt=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0)]
@@ -122,7 +122,8 @@ class Base(Strict):
     drill_share: Share
     backward_share: Share
     max_chain_steps: Positive
-    backward_continue: Share
+    backward_sound_steps: Natural
+    backward_error: Share
 
 
 class Sft(Strict):
@@ -221,6 +222,7 @@ class CompositionExperiment(Strict):
     rl_parts: dict[str, StepRange]
     test_parts: StepRange
     n_problems: Positive
+    checkpoints: Checkpoints
 
 
 class Exhibit(Strict):

@@ -5,6 +5,7 @@ composition's number of parts and the fields of `PartsLabel`.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -98,7 +99,8 @@ def _kind(part, position: int, found: str, answers: bool) -> str:
 
 def label_rows(field: FiniteField, compositions: list[Composition], rows: pd.DataFrame) -> pd.DataFrame:
     """Label rows with a `completion` each; the composition of each row is given."""
-    labels = [vars(label_parts(field, c, text)) for c, text in zip(compositions, rows["completion"], strict=True)]
+    label = cache(lambda composition, completion: vars(label_parts(field, composition, completion)))
+    labels = [label(composition, text) for composition, text in zip(compositions, rows["completion"], strict=True)]
     rows = rows.assign(n_parts=[composition.n_parts for composition in compositions])
     return pd.concat([rows.reset_index(drop=True), pd.DataFrame(labels)], axis="columns")
 

@@ -63,7 +63,9 @@ def plan_labels(plan, name: str, run: Run):
     slug = f"{run.sft}-{name}-{run.training}-s{run.seed}"
     policy = plan_policy(plan, name, run)
     test = _set(plan, name, "test", experiment.n_problems, experiment.test_parts, run.seed)
-    inputs = {"evaluation": plan.evaluation(params, slug, run.seed, policy, {TEST: test}), TEST: test}
+    evaluation = params.evaluation.model_copy(update={"checkpoints": experiment.checkpoints})
+    evaluated = params.model_copy(update={"evaluation": evaluation})
+    inputs = {"evaluation": plan.evaluation(evaluated, slug, run.seed, policy, {TEST: test}), TEST: test}
     if run.training != "sft":
         inputs |= {"rl": policy, "rollouts": policy.inputs["problems"]}
     return plan.add("composition_labels", slug, LabelStage(task=params.task), inputs)

@@ -123,7 +123,10 @@ def train_grpo(config: RlStage, inputs: dict[str, Path], folder: Path) -> None:
     prompts = render_prompts(tokenizer, problems["prompt"], config.system_prompt)
     batch_size = rl.prompts_per_step * rl.group_size
     arguments = GRPOConfig(
-        **trainer_arguments(folder, config.seed, rl.learning_rate, rl.warmup_steps, config.optimizer),
+        # With a rate that runs out, a policy that is late in telling the problem types apart would never get there.
+        **trainer_arguments(
+            folder, config.seed, rl.learning_rate, rl.warmup_steps, config.optimizer, "constant_with_warmup"
+        ),
         **batch_arguments(batch_size, rl.device_batch_size),
         max_steps=rl.n_steps,
         generation_batch_size=batch_size,

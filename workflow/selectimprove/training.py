@@ -25,13 +25,15 @@ def prepare_torch(seed: int) -> None:
     transformers.set_seed(seed)
 
 
-def trainer_arguments(folder: Path, seed: int, learning_rate: float, warmup_steps: int, optimizer: Optimizer) -> dict:
+def trainer_arguments(
+    folder: Path, seed: int, learning_rate: float, warmup_steps: int, optimizer: Optimizer, schedule: str = "linear"
+) -> dict:
     """Return the `TrainingArguments` that all stages share."""
     on_gpu = torch.cuda.is_available()
     return {
         "output_dir": str(folder / "trainer"),
         "learning_rate": learning_rate,
-        "lr_scheduler_type": "linear",
+        "lr_scheduler_type": schedule,
         "warmup_steps": warmup_steps,
         "weight_decay": optimizer.weight_decay,
         "adam_beta2": optimizer.adam_beta2,
