@@ -58,7 +58,7 @@ MISTAKES = {
             "compositions:\n",
             "compositions:\n"
             "  gf13: {part_steps: [2, 2], base: {n_steps: 1, learning_rate: 0.1, warmup_steps: 0, part_continue: 0.5},\n"
-            "         sft_parts: {one: [1, 1]}, rl_parts: {}, test_parts: [1, 2], n_problems: 2}\n",
+            "         sft_parts: {one: [1, 1]}, rl_parts: {}, test_parts: [1, 2], n_problems: 2, checkpoints: all}\n",
         ),
         ["compositions.gf13: an experiment has that name too; choose another"],
     ),
