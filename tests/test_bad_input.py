@@ -53,12 +53,16 @@ MISTAKES = {
         ("    n_problems: 1536 ", "    n_problems: 60000 "),
         ["compositions.composition.test_parts: asks for 10000 problems of 1 parts, more than three quarters"],
     ),
+    "an override of compositions that contradicts": (
+        ("overrides: {evaluation: {checkpoints: last}}  #", "overrides: {rl: {n_prompts: 8}}  #"),
+        ["compositions.composition.overrides: rl.prompts_per_step: 32 is more than n_prompts 8"],
+    ),
     "an experiment and one on compositions of one name": (
         (
             "compositions:\n",
             "compositions:\n"
             "  gf13: {part_steps: [2, 2], base: {n_steps: 1, learning_rate: 0.1, warmup_steps: 0, part_continue: 0.5},\n"
-            "         sft_parts: {one: [1, 1]}, rl_parts: {}, test_parts: [1, 2], n_problems: 2, checkpoints: all}\n",
+            "         sft_parts: {one: [1, 1]}, rl_parts: {}, test_parts: [1, 2], n_problems: 2}\n",
         ),
         ["compositions.gf13: an experiment has that name too; choose another"],
     ),

@@ -51,7 +51,7 @@ def test_agreement_of_all_problems_is_not_certainty():
     assert found.p > 0.05
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.floats(0, 1), max_size=3), min_size=1, max_size=8))
 def test_all_tests_of_a_claim_must_hold_and_holm_corrects_over_claims(p_values):
     fields = {"effect": 0.0, "low": -1.0, "high": 1.0, "against": False, "n_problems": 1, "n_seeds": 1}

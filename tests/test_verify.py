@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from conftest import SMOKE_SEEDS
+from conftest import ROOT, SMOKE_SEEDS
 
 SEED, OTHER_SEED = (f"s{seed}" for seed in SMOKE_SEEDS)
 
@@ -104,11 +104,11 @@ def edit_config(folder):
 
 
 def older_figure(folder):
-    shutil.copyfile(folder / "results/figures/seeds.png", folder / "results/figures/figure2.png")
+    shutil.copyfile(ROOT / "results/figures/seeds.png", folder / "results/figures/seeds.png")
 
 
 def edit_plotted_data(folder):
-    path = folder / "results/figures/figure2.csv"
+    path = folder / "results/figures/seeds.csv"
     table = pd.read_csv(path)
     with_value(table, "pass_at_1", lambda rate: rate + 0.1).to_csv(path, index=False)
 
@@ -141,7 +141,7 @@ def change_pass_rate(folder):
 def forge_manifest(folder):
     edit_json(
         folder / "results/figures/manifest.json",
-        lambda m: m["files"]["figures/figure2.png"].update(sha256="0" * 64),
+        lambda m: m["files"]["figures/seeds.png"].update(sha256="0" * 64),
     )
 
 
@@ -179,6 +179,10 @@ def edit_page(folder):
     path.write_text(path.read_text().replace("contradicted</span>", "reproduced</span>", 1))
 
 
+def edit_undrawn(folder):
+    (folder / "results/figures/gf13.csv").write_text("sft,pass_at_1\nFB,1.0\n")
+
+
 PLANTED = [
     (flip_reward, "rollouts.parquet", "has changed since it was made"),
     (partial(flip_reward, cover=True), "rollouts.parquet: row 0: reward"),
@@ -194,14 +198,14 @@ PLANTED = [
     (swap_checkpoints, f"rl/FB-gf11-rl_6_9-{OTHER_SEED}", "model.safetensors: has changed since it was made"),
     (swap_models, f"rl/FB-gf11-rl_6_9-{OTHER_SEED}", "config.json: is not the config of the key"),
     (edit_config, f"sft/FB-gf11-{SEED}", "config.json: is not the config of the key"),
-    (older_figure, "results/figures/figure2.png", "is not the file of results/exhibits/figure2"),
-    (edit_plotted_data, "results/figures/figure2.csv", "is not the file of results/exhibits/figure2"),
+    (older_figure, "results/figures/seeds.png", "is not the file of results/exhibits/seeds"),
+    (edit_plotted_data, "results/figures/seeds.csv", "is not the file of results/exhibits/seeds"),
     (edit_metrics, "results/metrics.json", "is not what the tables' artifacts hold"),
     (edit_verdict, "results/audit/claims.csv", "is not the file of results/verdicts/"),
     (change_source, f"rl/FB-gf11-rl_6_9-{SEED}", "not there under its key: source of rl.py"),
     (leak_test_problem, f"problems/rl-gf11-6to9-{SEED}", "problem 0 is test problem 0"),
     (change_pass_rate, "measures/main", "pass_rates.parquet: differs from what its inputs give"),
-    (forge_manifest, "results/figures/manifest.json", "figures/figure2.png is not as it was published"),
+    (forge_manifest, "results/figures/manifest.json", "figures/seeds.png is not as it was published"),
     (
         change_demonstration,
         f"demonstrations/FB-train-gf11-{SEED}",
@@ -212,6 +216,7 @@ PLANTED = [
     (lose_file, f"base/gf11-{SEED}", "training.parquet: is missing"),
     (rename_input, f"rl/FB-gf11-rl_6_9-{SEED}", "names other inputs than the key"),
     (edit_page, "results/audit/index.html", "is not the page of these artifacts"),
+    (edit_undrawn, "results/figures/gf13.csv: is not as it was published, by other params"),
     (edit_table_text, "results/tables/table1.md", "is not the file of results/exhibits/table1"),
 ]
 

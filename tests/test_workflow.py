@@ -50,7 +50,7 @@ def test_every_figure_and_table_is_published(smoke):
     assert PAPER[0] <= PARAMS["figures"].keys()
     assert PAPER[1] <= PARAMS["tables"].keys()
     for name in PARAMS["tables"]:
-        assert len(pd.read_csv(smoke.folder / f"results/tables/{name}.csv")) > 2, name
+        assert len(pd.read_csv(smoke.folder / f"results/tables/{name}.csv")) > 1, name
         assert (smoke.folder / f"results/tables/{name}.md").read_text().count("|") > 20, name
     for name in PARAMS["figures"]:
         for suffix in ("png", "pdf", "svg", "csv", "md"):
@@ -182,28 +182,22 @@ def test_a_seed_reruns_everything(changed, fresh):
 
 
 def test_an_experiment_and_a_figure_are_added_without_a_rule(changed):
-    """A 60:40 mix and GF(17), with a figure each."""
+    """SFT at 60:40 in GF(17), and its figure."""
     before = changed.planned()
     assert before == {}
     params = yaml.safe_load((changed.folder / "params.yaml").read_text())
     params["sft_mixes"]["F60"] = 0.6
-    params["experiments"] |= {
-        "sixty": {"sft_mixes": ["F60"], "rl_problems": ["rl_6_9"]},
-        "gf17": {"sft_mixes": ["FB"], "rl_problems": ["rl_6_9"], "overrides": {"task": {"field_order": 17}}},
-    }
-    for name in ("sixty", "gf17"):
-        params["figures"][name] = {"experiment": name, "caption": f"{name}.", "plot": {"width": 3.4, "height": 2.5}}
-        notebook = (changed.folder / "workflow/notebooks/figure2.ipynb").read_text()
-        (changed.folder / f"workflow/notebooks/{name}.ipynb").write_text(notebook)
+    overrides = {"task": {"field_order": 17}}
+    params["experiments"]["gf17"] = {"sft_mixes": ["F60"], "rl_problems": ["rl_6_9"], "overrides": overrides}
+    params["figures"]["gf17"] = {"experiment": "gf17", "caption": "GF(17).", "plot": {"width": 3.4, "height": 2.5}}
+    notebooks = changed.folder / "workflow/notebooks"
+    (notebooks / "gf17.ipynb").write_text((notebooks / "figure2.ipynb").read_text())
     (changed.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    assert changed.planned()["train_grpo"] == 2
-    assert changed.planned()["pretrain_base"] == 1
+    planned = changed.planned()
+    assert [planned[rule] for rule in ("pretrain_base", "train_sft", "train_grpo", "draw_exhibit")] == [1, 1, 1, 1]
     changed.run("snakemake --cores all figures")
-    for name in ("sixty", "gf17"):
-        assert set(pd.read_csv(changed.folder / f"results/figures/{name}.csv")["sft"]) == {
-            "F60" if name == "sixty" else "FB"
-        }
-        assert (changed.folder / f"results/figures/{name}.png").stat().st_size > 1000
+    assert set(pd.read_csv(changed.folder / "results/figures/gf17.csv")["sft"]) == {"F60"}
+    assert (changed.folder / "results/figures/gf17.png").stat().st_size > 1000
 
 
 def test_one_model_serves_all_experiments_that_share_it(fresh):
@@ -212,27 +206,24 @@ def test_one_model_serves_all_experiments_that_share_it(fresh):
     assert fresh.planned()["draw_exhibit"] == len(PARAMS["figures"]) + len(PARAMS["tables"])
 
 
-def test_what_other_params_drew_keeps_its_record(changed):
-    path = changed.folder / "results/figures/manifest.json"
-    everything = json.loads(path.read_text())
+def test_what_other_params_drew_keeps_its_record(smoke, audited, tmp_path):
+    """`audited` is `smoke` with other params laid over it, which draw one figure and one table."""
+
+    def manifest(checkout) -> dict:
+        return json.loads((checkout.folder / "results/figures/manifest.json").read_text())
+
+    everything, kept = manifest(smoke), manifest(audited)["undrawn"]
     assert everything["undrawn"] == {"files": {}, "made_from": {}, "provenance": {}}
-    changed.run(f"snakemake --cores all figures {MAIN_ONLY}")
-    kept = json.loads(path.read_text())["undrawn"]
-    assert {Path(file).stem for file in kept["files"]} == {
-        name for kind in ("figures", "tables") for name, entry in PARAMS[kind].items() if entry["experiment"] != "main"
-    }
+    exhibits = PARAMS["figures"].keys() | PARAMS["tables"].keys()
+    assert {Path(file).stem for file in kept["files"]} == exhibits - {"seeds", "table1"}
     for part in ("files", "made_from", "provenance"):
         assert kept[part].items() <= everything[part].items()
     assert {source for sources in kept["made_from"].values() for source in sources} <= kept["made_from"].keys()
     assert kept["made_from"].keys() == kept["provenance"].keys()
 
-    changed.run(f"snakemake --cores all audit {MAIN_ONLY}")
-    (changed.folder / "results/figures/gf13.csv").write_text("sft,pass_at_1\nFB,1.0\n")
-    found = changed.run(f"snakemake --cores all verify {MAIN_ONLY}", check=False)
-    assert found.returncode
-    assert "results/figures/gf13.csv: is not as it was published, by other params" in found.stderr
-    changed.run("snakemake --cores all figures")
-    assert json.loads(path.read_text()) == everything
+    back = audited.copy(tmp_path / "repository")
+    back.run("git checkout params.yaml workflow/scales && snakemake --cores all figures")
+    assert manifest(back) == everything
 
 
 def test_times_are_recorded_and_foretold(smoke, changed):

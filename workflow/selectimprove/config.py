@@ -222,7 +222,7 @@ class CompositionExperiment(Strict):
     rl_parts: dict[str, StepRange]
     test_parts: StepRange
     n_problems: Positive
-    checkpoints: Checkpoints
+    overrides: Overrides = {}
 
 
 class Exhibit(Strict):

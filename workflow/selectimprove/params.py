@@ -4,6 +4,8 @@ All mistakes are reported at once, one line each, as ``file: key: what is wrong 
 """
 
 import difflib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -143,12 +145,23 @@ def _unknown(key: str, name: str, known) -> list[str]:
 def resolve_params(params: Params, experiment: str, variant: str | None = None) -> Params:
     """Lay an experiment's overrides, and those of one of its variants, over the params.
 
+    Parameters
+    ----------
+    params : Params
+    experiment : str
+        A key of ``experiments`` or ``compositions``.
+    variant : str, optional
+
+    Returns
+    -------
+    Params
+
     Raises
     ------
     pydantic.ValidationError
         If the result is not valid.
     """
-    entry = params.experiments[experiment]
+    entry = {**params.experiments, **params.compositions}[experiment]
     overrides = merge(entry.overrides, entry.variants[variant] if variant else {})
     return Params.model_validate(merge(params.model_dump(), overrides)) if overrides else params
 
@@ -158,24 +171,38 @@ def _contradictions(params: Params) -> list[str]:
     if mistakes:
         return mistakes
     mistakes = _values(params, list(params.rl_problems))
-    for name in params.compositions:
-        mistakes += _compositions(params, name)
     everywhere = {line.partition(":")[0] for line in mistakes}
     for name, experiment in params.experiments.items():
-        # What is wrong without an override is said once, not for each.
-        said = set(everywhere)
-        for variant in (None, *experiment.variants):
-            place = f"experiments.{name}.{f'variants.{variant}' if variant else 'overrides'}"
-            try:
-                found = _values(resolve_params(params, name, variant), experiment.rl_problems)
-            except ValidationError as error:
-                mistakes += [f"{place}.{line}" for line in _describe_all(error.errors())]
-                if variant is None:
-                    break
-                continue
-            new = [line for line in found if line.partition(":")[0] not in said]
-            mistakes += [f"{place}: {line}" for line in new]
-            said |= {line.partition(":")[0] for line in new}
+        cases = {None: "overrides"} | {variant: f"variants.{variant}" for variant in experiment.variants}
+        check = partial(_values, rl_problems=experiment.rl_problems)
+        mistakes += _overridden(params, f"experiments.{name}", name, cases, check, everywhere)
+    for name in params.compositions:
+        check = partial(_compositions, name=name)
+        mistakes += _overridden(params, f"compositions.{name}", name, {None: "overrides"}, check, everywhere)
+    return mistakes
+
+
+def _overridden(
+    params: Params,
+    place: str,
+    name: str,
+    cases: dict[str | None, str],
+    check: Callable[[Params], list[str]],
+    everywhere: set[str],
+) -> list[str]:
+    """Find what an experiment's overrides, and those of its variants, make wrong; what is wrong without them is said already."""
+    mistakes, said = [], set(everywhere)
+    for variant, key in cases.items():
+        try:
+            found = check(resolve_params(params, name, variant))
+        except ValidationError as error:
+            mistakes += [f"{place}.{key}.{line}" for line in _describe_all(error.errors())]
+            if variant is None:
+                break
+            continue
+        new = [line for line in found if line.partition(":")[0] not in said]
+        mistakes += [line if line.startswith(place) else f"{place}.{key}: {line}" for line in new]
+        said |= {line.partition(":")[0] for line in new}
     return mistakes
 
 
@@ -243,7 +270,7 @@ def _batches(params: Params) -> list[str]:
 
 
 def _compositions(params: Params, name: str) -> list[str]:
-    """Find compositions that have more labels than the ring, or of which more are asked for than a split holds."""
+    """Find values that contradict one another, compositions that have more labels than the ring, and too many of them asked for."""
     experiment, task = params.compositions[name], params.task
     most = experiment.part_steps[1]
     asked = [
@@ -251,7 +278,7 @@ def _compositions(params: Params, name: str) -> list[str]:
     ]
     asked += [(f"rl_parts.{key}", "rl", params.rl.n_prompts, parts) for key, parts in experiment.rl_parts.items()]
     asked += [("test_parts", "test", experiment.n_problems, experiment.test_parts)]
-    mistakes = []
+    mistakes = _values(params, [])
     for key, split, n_problems, parts in asked:
         labels = parts[1] * (most + 1)
         if labels > task.ring_size:

@@ -322,11 +322,12 @@ class Plan:
     def _audited_runs(self, name: str) -> list[tuple[Run, Task, Artifact]]:
         if name in self.params.compositions:
             runs = composition_runs(self.params, name)
-            return [(run, self.params.task, plan_labels(self, name, run)) for run in runs]
+            task = resolve_params(self.params, name).task
+            return [(run, task, plan_labels(self, name, run)) for run in runs]
         return [(run, params.task, self._labels(params, run)) for run, params in self._runs(name)]
 
     def _can_run(self, claim: Claim) -> bool:
-        known = claim.experiment in self.params.experiments
+        known = claim.experiment in self.params.experiments or claim.experiment in self.params.compositions
         return can_run(claim, resolve_params(self.params, claim.experiment) if known else self.params)
 
     def _exhibit(self, name, exhibit) -> Artifact:

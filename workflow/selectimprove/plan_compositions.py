@@ -8,11 +8,14 @@
 
 from selectimprove.config import (
     CompositionBaseStage,
+    CompositionExperiment,
     CompositionMeasureStage,
     CompositionsStage,
     LabelStage,
+    Params,
     Run,
 )
+from selectimprove.params import resolve_params
 
 TEST = "test"
 """The role of the test set, whose problems have all numbers of parts."""
@@ -33,7 +36,7 @@ def plan_compositions(plan, name: str):
     Artifact
         The measures.
     """
-    params, experiment = plan.params, plan.params.compositions[name]
+    params, experiment = _resolved(plan, name)
     runs = composition_runs(params, name)
     inputs = {f"labels/{run.name}": plan_labels(plan, name, run) for run in runs}
     config = CompositionMeasureStage(
@@ -59,13 +62,11 @@ def composition_runs(params, name: str) -> list[Run]:
 
 def plan_labels(plan, name: str, run: Run):
     """Plan the labels of a model's generations, and of its rollouts if it was trained by RL."""
-    params, experiment = plan.params, plan.params.compositions[name]
+    params, experiment = _resolved(plan, name)
     slug = f"{run.sft}-{name}-{run.training}-s{run.seed}"
     policy = plan_policy(plan, name, run)
     test = _set(plan, name, "test", experiment.n_problems, experiment.test_parts, run.seed)
-    evaluation = params.evaluation.model_copy(update={"checkpoints": experiment.checkpoints})
-    evaluated = params.model_copy(update={"evaluation": evaluation})
-    inputs = {"evaluation": plan.evaluation(evaluated, slug, run.seed, policy, {TEST: test}), TEST: test}
+    inputs = {"evaluation": plan.evaluation(params, slug, run.seed, policy, {TEST: test}), TEST: test}
     if run.training != "sft":
         inputs |= {"rl": policy, "rollouts": policy.inputs["problems"]}
     return plan.add("composition_labels", slug, LabelStage(task=params.task), inputs)
@@ -73,7 +74,7 @@ def plan_labels(plan, name: str, run: Run):
 
 def plan_policy(plan, name: str, run: Run):
     """Plan the model of a run."""
-    params, experiment, seed = plan.params, plan.params.compositions[name], run.seed
+    (params, experiment), seed = _resolved(plan, name), run.seed
     parts = experiment.sft_parts[run.sft]
     inputs = {
         "base": _base(plan, name, seed),
@@ -88,8 +89,13 @@ def plan_policy(plan, name: str, run: Run):
     return plan.rl(params, slug, seed, sft, problems)
 
 
+def _resolved(plan, name: str) -> tuple[Params, CompositionExperiment]:
+    """Return the experiment, and the params with its overrides."""
+    return resolve_params(plan.params, name), plan.params.compositions[name]
+
+
 def _base(plan, name: str, seed: int):
-    params, experiment = plan.params, plan.params.compositions[name]
+    params, experiment = _resolved(plan, name)
     if experiment.base is None:
         return plan.base(params, seed)
     settings = experiment.base.model_dump(exclude={"part_continue"})
@@ -106,12 +112,13 @@ def _base(plan, name: str, seed: int):
 
 
 def _set(plan, name: str, split: str, n_problems: int, parts: tuple[int, int], seed: int):
+    params, experiment = _resolved(plan, name)
     config = CompositionsStage(
         seed=seed,
-        task=plan.params.task,
+        task=params.task,
         split=split,
         n_problems=n_problems,
         parts=parts,
-        part_steps=plan.params.compositions[name].part_steps,
+        part_steps=experiment.part_steps,
     )
     return plan.add("compositions", f"{name}-{split}-{parts[0]}to{parts[1]}-s{seed}", config)
