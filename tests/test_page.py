@@ -159,7 +159,8 @@ def test_the_page_shows_every_claim_test_figure_and_cell_of_table_1(page, audite
     assert len(page.find_elements(By.CSS_SELECTOR, ".plot")) == len(tests)
     assert len(page.find_elements(By.CSS_SELECTOR, "#table-1 ~ div tbody tr")) == 9
     pictures = page.execute_script("return [...document.images].map((image) => image.naturalWidth)")
-    assert len(pictures) == 2
+    published = json.loads((audited.folder / "results/figures/manifest.json").read_text())["files"]
+    assert len(pictures) == sum(name.endswith(".png") for name in published) > 0
     assert all(pictures)
     assert "not measured" in page.find_element(By.CSS_SELECTOR, "section[aria-labelledby=costs]").text
 
