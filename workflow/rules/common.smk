@@ -69,7 +69,7 @@ def get_command(stage):
         gpus = KINDS.get(stage, RESOURCES.light).gpus if stage in ("sft", "rl") else 1
         launcher = ["accelerate", "launch", "--config_file", str(PACKAGE / "profiles/accelerate.yaml")]
         words = [*launcher, "--num_processes", str(gpus), "-m"] if gpus > 1 else ["python", "-m"]
-        words += [f"selectimprove.{MODULES[stage]}", "--config", artifact.config.model_dump_json()]
+        words += ["selectimprove.stage", MODULES[stage], "--config", artifact.config.model_dump_json()]
         for role, source in artifact.inputs.items():
             words += ["--input", f"{role}={source.folder}"]
         return shlex.join([*words, "--output", str(artifact.folder)])

@@ -41,7 +41,8 @@ def canonical_source(source: str) -> str:
     return ast.unparse(_WithoutDocstrings().visit(ast.parse(source)))
 
 
-def imported_modules(source: str) -> set[str]:
+@cache
+def imported_modules(source: str) -> frozenset[str]:
     """Name the modules of this package that a source imports, frame excluded."""
     names = set()
     for node in ast.walk(ast.parse(source)):
@@ -52,7 +53,7 @@ def imported_modules(source: str) -> set[str]:
                 names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.Import):
             names.update(alias.name.split(".")[1] for alias in node.names if alias.name.startswith("selectimprove."))
-    return names - FRAME
+    return frozenset(names - FRAME)
 
 
 @cache
