@@ -161,6 +161,20 @@ def test_a_comment_in_a_stage_reruns_nothing(changed):
     assert changed.planned() == {}
 
 
+def test_another_command_for_the_same_artifacts_reruns_nothing(changed):
+    changed.edit(
+        "workflow/rules/common.smk",
+        'return shlex.join([*words, "--output"',
+        'return shlex.join(["env", *words, "--output"',
+    )
+    changed.edit("workflow/rules/training.smk", "{params.command} > {log} 2>&1", "{params.command} &> {log}")
+    assert changed.planned() == {}
+    shutil.rmtree(changed.folder / "results/labels")
+    shutil.rmtree(changed.folder / "results/measures")
+    changed.edit("params.yaml", "window: 10", "window: 3")
+    assert set(changed.planned()) == {"label_strategies", "measure_experiment", "draw_exhibit", "publish_exhibits"}
+
+
 def test_code_reruns_its_stage_and_what_follows(changed, fresh):
     changed.edit("workflow/selectimprove/rl.py", 'scale_rewards="group"', 'scale_rewards="batch"')
     planned, everything = changed.planned(), fresh.planned()

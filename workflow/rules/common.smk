@@ -26,9 +26,9 @@ except ParamsError as error:
     sys.exit(str(error))
 
 # An artifact's name covers its params, its stage's source and its inputs: nothing that has its name may be made again because
-# Snakemake remembers another command line for it, or none, as after `dvc pull`. Linting has no settings of a DAG.
-if workflow.dag_settings:
-    workflow.dag_settings.rerun_triggers = frozenset([RerunTrigger.MTIME])
+# Snakemake remembers another command line for it, or none, as after `dvc pull`. What the command line says of triggers is set only
+# after this file is read, and a profile holds only where it is named.
+type(workflow).rerun_triggers = frozenset([RerunTrigger.MTIME])
 
 RESOURCES = PLAN.params.resources
 KINDS = dict.fromkeys(("base", "composition_base", "sft", "rl"), RESOURCES.train) | {"evaluation": RESOURCES.sample}
