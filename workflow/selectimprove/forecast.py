@@ -1,14 +1,17 @@
 """The forecast: before anything is spent, what a run would make and why, which exhibits it changes and what it costs."""
 
+import time
 from collections import Counter
 from pathlib import Path
+
+import psutil
 
 from selectimprove.changes import explain
 from selectimprove.costs import Estimate, describe, read_costs, time_left
 from selectimprove.plan import Plan, collect_chain
 
 
-def forecast(plan: Plan, cores: int) -> str:
+def forecast(plan: Plan, cores: int, start: float) -> str:
     """Describe what `snakemake figures` would do.
 
     Parameters
@@ -16,6 +19,9 @@ def forecast(plan: Plan, cores: int) -> str:
     plan : Plan
     cores : int
         Jobs of one core that would run at once.
+    start : float
+        Seconds that Snakemake takes to start. It does so twice, for the run and for the job that publishes, which is most of a small
+        change.
 
     Returns
     -------
@@ -45,7 +51,7 @@ def forecast(plan: Plan, cores: int) -> str:
     known = {artifact: value for artifact, value in seconds.items() if value is not None}
     unknown = sorted({artifact.stage for artifact in pending if artifact not in known})
     if known:
-        total, left = sum(known.values()), time_left(known, cores)
+        total, left = sum(known.values()), time_left(known, cores) + 2 * start
         lines.append(f"time: {describe(total)} of one core, about {describe(left)} on {cores}")
     if unknown:
         lines.append(f"time unknown, since none was recorded at this scale: {', '.join(unknown)}")
@@ -54,6 +60,6 @@ def forecast(plan: Plan, cores: int) -> str:
 
 def print_forecast(plan: Plan, cores: int, log: Path) -> None:
     """Print the forecast, and leave it in a log."""
-    text = forecast(plan, cores)
+    text = forecast(plan, cores, start=time.time() - psutil.Process().create_time())
     log.write_text(text + "\n")
     print(text)
