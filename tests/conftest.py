@@ -1,5 +1,6 @@
 """Fixtures: fresh repositories to try user stories in, one of them with the whole DAG run at smoke scale."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -11,6 +12,10 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from selectimprove import params
+from selectimprove.plan import Plan
+from selectimprove.verify import verify
+
 ROOT = Path(__file__).parents[1]
 SEEDS = yaml.safe_load((ROOT / "params.yaml").read_text())["seeds"]
 SMOKE_SEEDS = yaml.safe_load((ROOT / "workflow/scales/smoke.yaml").read_text())["experiments"]["seeds"]["seeds"]
@@ -21,6 +26,11 @@ ENVIRONMENT = os.environ | {
     "GIT_COMMITTER_NAME": "test",
     "GIT_COMMITTER_EMAIL": "test@example.org",
 }
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what was imported: statsmodels has everything searched whenever it corrects p-values."""
+    gc.freeze()
 
 
 class Checkout:
@@ -57,6 +67,12 @@ class Checkout:
         table = lines[lines.index("Job stats:") + 3 :]
         counts = (line.split() for line in table[: table.index("")])
         return {rule: int(count) for rule, count in counts if rule not in ("total", "figures")}
+
+    def mismatches(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Verify as the rule does, in this process: the package that it imports is that of the copy."""
+        monkeypatch.chdir(self.folder)
+        monkeypatch.setattr(params, "SCALES", self.folder / "workflow/scales")
+        return verify(Plan(params.load_params(Path("params.yaml"))), cores=1)
 
     def copy(self, folder: Path) -> "Checkout":
         shutil.copytree(self.folder, folder, symlinks=True)
@@ -112,17 +128,17 @@ def audited(smoke, tmp_path_factory) -> Checkout:
 
 
 def audit_one_seed_more(checkout: Checkout) -> None:
-    params = yaml.safe_load((checkout.folder / "params.yaml").read_text())
+    values = yaml.safe_load((checkout.folder / "params.yaml").read_text())
     overlay = yaml.safe_load((checkout.folder / "workflow/scales/smoke.yaml").read_text())
     kept = {"main": True, "seeds": True}
-    params["experiments"] = {name: params["experiments"][name] for name in kept}
+    values["experiments"] = {name: values["experiments"][name] for name in kept}
     overlay["experiments"] = {"seeds": overlay["experiments"]["seeds"]}
-    params["figures"] = {"seeds": params["figures"]["seeds"]}
+    values["figures"] = {"seeds": values["figures"]["seeds"]}
     overlay["figures"] = {"seeds": overlay["figures"]["seeds"]}
-    del params["compositions"], overlay["compositions"]
-    params["tables"] = {"table1": params["tables"]["table1"]}
+    del values["compositions"], overlay["compositions"]
+    values["tables"] = {"table1": values["tables"]["table1"]}
     del overlay["tables"]
-    (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    (checkout.folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     (checkout.folder / "workflow/scales/smoke.yaml").write_text(yaml.safe_dump(overlay))
     checkout.run("snakemake --cores all figures && snakemake --cores all audit")
 

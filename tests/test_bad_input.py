@@ -1,8 +1,14 @@
 """A user's mistakes: one clear line with file and key, before any job starts."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from conftest import SEEDS
+from selectimprove import params
+from selectimprove.config import ParamsError
+from selectimprove.params import SCALES, load_params
 
 MISTAKES = {
     "an order that is not prime": (
@@ -99,30 +105,54 @@ MISTAKES = {
 }
 
 
+@pytest.fixture
+def params_file(fresh, tmp_path, monkeypatch) -> Path:
+    """The file of `fresh` to change. The overlay of its scale is empty, lest it hide the value under test."""
+    shutil.copytree(SCALES, tmp_path / "scales")
+    (tmp_path / "scales/smoke.yaml").write_text("{}\n")
+    monkeypatch.setattr(params, "SCALES", tmp_path / "scales")
+    return Path(shutil.copy(fresh.folder / "params.yaml", tmp_path))
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text, f"{path} has no {old!r}"
+    path.write_text(text.replace(old, new, 1))
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_named_in_one_line(fresh, tmp_path, mistake):
+def test_a_mistake_is_named_in_one_line(params_file, mistake):
     (old, new), expected = MISTAKES[mistake]
-    checkout = fresh.copy(tmp_path / "repository")
-    # The overlay of the scale must not hide the value under test.
-    (checkout.folder / "workflow/scales/smoke.yaml").write_text("{}\n")
-    checkout.edit("params.yaml", old, new)
+    edit(params_file, old, new)
     if mistake == "more problems than exist":
-        checkout.edit("params.yaml", "  n_problems: 1024", "")
-    done = checkout.run("snakemake --cores 1 figures", check=False)
-    assert done.returncode != 0
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("params.yaml")
-    assert all(part in lines[0] for part in expected), lines[0]
-    assert not (checkout.folder / "results/problems").exists()
+        edit(params_file, "  n_problems: 1024", "")
+    with pytest.raises(ParamsError) as found:
+        load_params(params_file)
+    (line,) = str(found.value).splitlines()
+    assert line.startswith("params.yaml")
+    assert all(part in line for part in expected), line
 
 
-def test_all_mistakes_are_named_at_once(fresh, tmp_path):
+def test_what_is_right_passes(params_file):
+    load_params(params_file)
+
+
+def test_the_command_names_all_mistakes_at_once_a_line_each_and_starts_nothing(fresh, tmp_path):
     checkout = fresh.copy(tmp_path / "repository")
     checkout.edit("params.yaml", "field_order: 11", "field_order: 10")
     checkout.edit("params.yaml", "  beta: 0.05", "  betta: 0.05")
     done = checkout.run("snakemake --cores 1 figures", check=False)
     assert done.returncode != 0
-    lines = done.stderr.splitlines()
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     assert [sum(key in line for line in lines) for key in ("task.field_order", "rl.betta")] == [1, 1]
     assert len(lines) == 2
+    assert not (checkout.folder / "results/problems").exists()
+
+
+def test_the_command_names_a_mistake_that_is_no_yaml_in_one_line(fresh, tmp_path):
+    checkout = fresh.copy(tmp_path / "repository")
+    checkout.edit("params.yaml", f"seeds: {SEEDS}", f"seeds: {SEEDS}"[:-1])
+    done = checkout.run("snakemake --cores 1 figures", check=False)
+    assert done.returncode != 0
+    (line,) = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    assert line.startswith("params.yaml: line")

@@ -1,6 +1,7 @@
 """Every command of the README, run; and its table, which must be the published one."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,14 +35,19 @@ def test_the_readme_has_the_two_commands():
     assert COMMANDS[:2] == ["make figures", "make test"]
 
 
-def test_the_commands_run_in_order(changed, environment):
-    (changed.folder / ".venv").symlink_to(environment)
+def test_the_commands_run_in_order(audited, environment, tmp_path):
+    checkout = audited.copy(tmp_path / "repository")
+    # The reader audits only now.
+    shutil.rmtree(checkout.folder / "results/audit")
+    shutil.rmtree(checkout.folder / "results/verdicts")
+    (checkout.folder / ".venv").symlink_to(environment)
     for command in COMMANDS:
         if command == "make test":
             # The tests are running: collecting them once more is enough.
             command = "PYTEST_ADDOPTS='--collect-only --quiet' make test"
-        changed.run(command.replace("/tmp/selectimprove-remote", f"{environment.parent}/remote"))
-    assert changed.planned() == {}
+        checkout.run(command.replace("/tmp/selectimprove-remote", f"{environment.parent}/remote"))
+    assert (checkout.folder / "results/audit/index.html").exists()
+    assert checkout.planned() == {}
 
 
 def test_the_table_is_the_published_one():

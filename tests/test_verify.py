@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, SMOKE_SEEDS
-from selectimprove import params
-from selectimprove.plan import Plan
-from selectimprove.verify import verify
+from selectimprove.provenance import folder_hashes
+from selectimprove.verify import REMADE
 
 SEED, OTHER_SEED = (f"s{seed}" for seed in SMOKE_SEEDS)
 
@@ -228,14 +227,30 @@ def test_an_untouched_tree_passes(audited, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.fixture
+def remade_once(monkeypatch, tmp_path_factory) -> None:
+    """Let verification make again, over all tests, only what it has not yet made from the very same config and inputs."""
+    kept = tmp_path_factory.getbasetemp() / "remade"
+
+    def make_once(make, config, inputs: dict[str, Path], folder: Path) -> None:
+        hashes = {role: folder_hashes(source) for role, source in inputs.items()}
+        key = hashlib.sha256(json.dumps([make.__qualname__, config.model_dump_json(), hashes]).encode()).hexdigest()
+        if (kept / key).exists():
+            shutil.copytree(kept / key, folder, dirs_exist_ok=True)
+        else:
+            make(config, inputs, folder)
+            shutil.copytree(folder, kept / key)
+
+    for stage, make in REMADE.items():
+        monkeypatch.setitem(REMADE, stage, partial(make_once, make))
+
+
 @pytest.mark.parametrize(("plant", "expected"), [(plant, expected) for plant, *expected in PLANTED])
+@pytest.mark.usefixtures("remade_once")
 def test_a_planted_error_is_found_and_named(audited, tmp_path, monkeypatch, plant, expected):
     copy = audited.copy(tmp_path / "repository")
     plant(copy.folder)
-    # What the rule does, by the package that the tests import: its source is that of the copy.
-    monkeypatch.chdir(copy.folder)
-    monkeypatch.setattr(params, "SCALES", copy.folder / "workflow/scales")
-    lines = verify(Plan(params.load_params(Path("params.yaml"), {})), cores=1)
+    lines = copy.mismatches(monkeypatch)
     assert any(all(part in line for part in expected) for line in lines), "\n".join(lines)
 
 
