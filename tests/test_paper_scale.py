@@ -19,7 +19,7 @@ def paper() -> Plan:
 
 @pytest.fixture(scope="module")
 def rehearsed(fresh, tmp_path_factory) -> Checkout:
-    """A repository where Table 1 was made at the scale `rehearsal`, of one SFT mix."""
+    """A repository where Table 1 was made at the scale `rehearsal`, of one SFT mix and one distribution of RL problems."""
     return made_once("rehearsed", fresh, rehearse, tmp_path_factory)
 
 
@@ -31,7 +31,7 @@ def rehearse(checkout: Checkout) -> None:
         "figures": {},
         "tables": {"table1": params["tables"]["table1"]},
     }
-    params["experiments"] = {"main": params["experiments"]["main"] | {"sft_mixes": ["FB"]}}
+    params["experiments"] = {"main": {"sft_mixes": ["FB"], "rl_problems": ["rl_6_9"]}}
     (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     overlay = yaml.safe_load((checkout.folder / "workflow/scales/paper.yaml").read_text())
     for section in ("experiments", "compositions", "tables"):
@@ -81,8 +81,8 @@ def test_resources_and_gpu_memory_are_in_no_key(paper):
 
 def test_the_rehearsal_ends_in_table_1(rehearsed):
     table = pd.read_csv(rehearsed.folder / "results/tables/table1.csv")
-    assert len(table) == 3 * 3
-    assert set(table["training"]) == {"sft", "rl_2_5", "rl_6_9"}
+    assert len(table) == 2 * 3
+    assert set(table["training"]) == {"sft", "rl_6_9"}
     assert table["pass_at_1"].between(0, 1).all()
 
 
@@ -116,7 +116,7 @@ def test_the_rehearsal_is_audited_and_verified(rehearsed, tmp_path, monkeypatch)
 
 def test_two_processes_share_each_batch(rehearsed, tmp_path):
     """Data parallel, on a CPU: as `accelerate launch` starts it on several GPUs."""
-    (folder,) = (path for path in artifacts(rehearsed, "rl") if "rl_6_9" in path.name)
+    (folder,) = artifacts(rehearsed, "rl")
     inputs = json.loads((folder / "provenance.json").read_text())["inputs"]
     stages = {"sft": "sft", "base": "pretrained", "problems": "problems"}
     given = " ".join(f"--input {role}=results/{stages[role]}/{name}" for role, name in inputs.items())

@@ -35,17 +35,20 @@ def test_the_readme_has_the_two_commands():
     assert COMMANDS[:2] == ["make figures", "make test"]
 
 
-def test_the_commands_run_in_order(audited, environment, tmp_path):
-    checkout = audited.copy(tmp_path / "repository")
+def test_the_commands_run_in_order(fresh, audited, environment, tmp_path):
+    checkout, whole = audited.copy(tmp_path / "repository"), fresh.copy(tmp_path / "whole")
     # The reader audits only now.
     shutil.rmtree(checkout.folder / "results/audit")
     shutil.rmtree(checkout.folder / "results/verdicts")
-    (checkout.folder / ".venv").symlink_to(environment)
+    for folder in (checkout.folder, whole.folder):
+        (folder / ".venv").symlink_to(environment)
     for command in COMMANDS:
         if command == "make test":
-            # The tests are running: collecting them once more is enough.
-            command = "PYTEST_ADDOPTS='--collect-only --quiet' make test"
-        checkout.run(command.replace("/tmp/selectimprove-remote", f"{environment.parent}/remote"))
+            # The tests are running: collecting them once more is enough. They are of the params as published.
+            whole.run("PYTEST_ADDOPTS='--collect-only --quiet' make test")
+        else:
+            done = checkout.run(command.replace("/tmp/selectimprove-remote", f"{environment.parent}/remote"))
+            assert "Traceback" not in done.stderr, command
     assert (checkout.folder / "results/audit/index.html").exists()
     assert checkout.planned() == {}
 
