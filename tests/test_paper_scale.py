@@ -106,6 +106,9 @@ def test_rollouts_and_generations_are_completions_and_not_chats(rehearsed):
 def test_the_rehearsal_is_audited_and_verified(rehearsed, tmp_path, monkeypatch):
     checkout = rehearsed.copy(tmp_path / "repository")
     checkout.run("snakemake --cores all audit")
+    # One mix after one RL is too little for any claim.
+    assert set(pd.read_csv(checkout.folder / "results/audit/claims.csv")["verdict"]) == {"not run"}
+    assert pd.read_csv(checkout.folder / "results/audit/tests.csv").empty
     assert checkout.mismatches(monkeypatch) == []
     # DVC leaves pretrained checkpoints on their hub: after `dvc pull` nothing has to be made, and verify says what it did not see.
     shutil.rmtree(checkout.folder / "results/pretrained")

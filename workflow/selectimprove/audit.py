@@ -197,7 +197,9 @@ def audit_claims(config: AuditStage, inputs: dict[str, Path], folder: Path) -> N
             for test, outcome in zip(claim.tests, found, strict=bool(found))
         ]
     pd.DataFrame(rows).to_csv(folder / "claims.csv", index=False, float_format="%.6g")
-    pd.DataFrame(details).to_csv(folder / "tests.csv", index=False, float_format="%.6g")
+    # Where no claim can be tested, the columns are there still.
+    details = pd.DataFrame(details, columns=["claim", "test", *Outcome.model_fields])
+    details.to_csv(folder / "tests.csv", index=False, float_format="%.6g")
 
 
 if __name__ == "__main__":
