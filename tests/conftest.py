@@ -12,7 +12,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from selectimprove import params
+from selectimprove.params import load_params
 from selectimprove.plan import Plan
 from selectimprove.verify import verify
 
@@ -71,8 +71,8 @@ class Checkout:
     def mismatches(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """Verify as the rule does, in this process: the package that it imports is that of the copy."""
         monkeypatch.chdir(self.folder)
-        monkeypatch.setattr(params, "SCALES", self.folder / "workflow/scales")
-        return verify(Plan(params.load_params(Path("params.yaml"))), cores=1)
+        monkeypatch.setattr("selectimprove.params.SCALES", self.folder / "workflow/scales")
+        return verify(Plan(load_params(Path("params.yaml"))), cores=1)
 
     def copy(self, folder: Path) -> "Checkout":
         shutil.copytree(self.folder, folder, symlinks=True)
@@ -128,17 +128,17 @@ def audited(smoke, tmp_path_factory) -> Checkout:
 
 
 def audit_one_seed_more(checkout: Checkout) -> None:
-    values = yaml.safe_load((checkout.folder / "params.yaml").read_text())
+    params = yaml.safe_load((checkout.folder / "params.yaml").read_text())
     overlay = yaml.safe_load((checkout.folder / "workflow/scales/smoke.yaml").read_text())
     kept = {"main": True, "seeds": True}
-    values["experiments"] = {name: values["experiments"][name] for name in kept}
+    params["experiments"] = {name: params["experiments"][name] for name in kept}
     overlay["experiments"] = {"seeds": overlay["experiments"]["seeds"]}
-    values["figures"] = {"seeds": values["figures"]["seeds"]}
+    params["figures"] = {"seeds": params["figures"]["seeds"]}
     overlay["figures"] = {"seeds": overlay["figures"]["seeds"]}
-    del values["compositions"], overlay["compositions"]
-    values["tables"] = {"table1": values["tables"]["table1"]}
+    del params["compositions"], overlay["compositions"]
+    params["tables"] = {"table1": params["tables"]["table1"]}
     del overlay["tables"]
-    (checkout.folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (checkout.folder / "workflow/scales/smoke.yaml").write_text(yaml.safe_dump(overlay))
     checkout.run("snakemake --cores all figures && snakemake --cores all audit")
 

@@ -1,12 +1,10 @@
 """A user's mistakes: one clear line with file and key, before any job starts."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
-from conftest import SEEDS
-from selectimprove import params
+from conftest import SEEDS, Checkout
 from selectimprove.config import ParamsError
 from selectimprove.params import SCALES, load_params
 
@@ -106,53 +104,53 @@ MISTAKES = {
 
 
 @pytest.fixture
-def params_file(fresh, tmp_path, monkeypatch) -> Path:
-    """The file of `fresh` to change. The overlay of its scale is empty, lest it hide the value under test."""
+def params(fresh, tmp_path, monkeypatch) -> Checkout:
+    """Nothing but the params of `fresh`, to change. The overlay of their scale is empty, lest it hide the value under test."""
     shutil.copytree(SCALES, tmp_path / "scales")
     (tmp_path / "scales/smoke.yaml").write_text("{}\n")
-    monkeypatch.setattr(params, "SCALES", tmp_path / "scales")
-    return Path(shutil.copy(fresh.folder / "params.yaml", tmp_path))
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text, f"{path} has no {old!r}"
-    path.write_text(text.replace(old, new, 1))
+    monkeypatch.setattr("selectimprove.params.SCALES", tmp_path / "scales")
+    shutil.copy(fresh.folder / "params.yaml", tmp_path)
+    return Checkout(tmp_path)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_named_in_one_line(params_file, mistake):
-    (old, new), expected = MISTAKES[mistake]
-    edit(params_file, old, new)
+def test_a_mistake_is_named_in_one_line(params, mistake):
+    edit, expected = MISTAKES[mistake]
+    params.edit("params.yaml", *edit)
     if mistake == "more problems than exist":
-        edit(params_file, "  n_problems: 1024", "")
+        params.edit("params.yaml", "  n_problems: 1024", "")
     with pytest.raises(ParamsError) as found:
-        load_params(params_file)
+        load_params(params.folder / "params.yaml")
     (line,) = str(found.value).splitlines()
     assert line.startswith("params.yaml")
     assert all(part in line for part in expected), line
 
 
-def test_what_is_right_passes(params_file):
-    load_params(params_file)
+def test_what_is_right_passes(params):
+    load_params(params.folder / "params.yaml")
 
 
-def test_the_command_names_all_mistakes_at_once_a_line_each_and_starts_nothing(fresh, tmp_path):
+def refuse(checkout: Checkout) -> list[str]:
+    """Return the lines that the command says of params with mistakes, before it has started anything."""
+    done = checkout.run("snakemake --cores 1 figures", check=False)
+    assert done.returncode != 0
+    assert not (checkout.folder / "results/problems").exists()
+    return [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+
+
+def test_the_command_names_all_mistakes_at_once_a_line_each(fresh, tmp_path):
     checkout = fresh.copy(tmp_path / "repository")
     checkout.edit("params.yaml", "field_order: 11", "field_order: 10")
     checkout.edit("params.yaml", "  beta: 0.05", "  betta: 0.05")
-    done = checkout.run("snakemake --cores 1 figures", check=False)
-    assert done.returncode != 0
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    lines = refuse(checkout)
     assert [sum(key in line for line in lines) for key in ("task.field_order", "rl.betta")] == [1, 1]
     assert len(lines) == 2
-    assert not (checkout.folder / "results/problems").exists()
 
 
 def test_the_command_names_a_mistake_that_is_no_yaml_in_one_line(fresh, tmp_path):
+    edit, expected = MISTAKES["no YAML"]
     checkout = fresh.copy(tmp_path / "repository")
-    checkout.edit("params.yaml", f"seeds: {SEEDS}", f"seeds: {SEEDS}"[:-1])
-    done = checkout.run("snakemake --cores 1 figures", check=False)
-    assert done.returncode != 0
-    (line,) = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    checkout.edit("params.yaml", *edit)
+    (line,) = refuse(checkout)
     assert line.startswith("params.yaml: line")
+    assert all(part in line for part in expected), line

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, SMOKE_SEEDS
+from selectimprove.keys import digest
 from selectimprove.provenance import folder_hashes
 from selectimprove.verify import REMADE
 
@@ -229,7 +230,7 @@ def remade_once(monkeypatch, tmp_path_factory) -> None:
 
     def make_once(make, config, inputs: dict[str, Path], folder: Path) -> None:
         hashes = {role: folder_hashes(source) for role, source in inputs.items()}
-        key = hashlib.sha256(json.dumps([make.__qualname__, config.model_dump_json(), hashes]).encode()).hexdigest()
+        key = digest([make.__qualname__, config.model_dump(mode="json"), hashes])
         if (kept / key).exists():
             shutil.copytree(kept / key, folder, dirs_exist_ok=True)
         else:
