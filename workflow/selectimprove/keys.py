@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-FRAME = {"__init__", "config", "keys", "params", "plan", "plan_compositions", "provenance", "publish", "stage"}
+FRAME = {"__init__", "arithmetic", "config", "keys", "params", "plan", "plan_compositions", "provenance", "publish", "stage"}
 
 
 class _WithoutDocstrings(ast.NodeTransformer):
@@ -36,16 +36,21 @@ def _is_documentation(statement: ast.stmt) -> bool:
     )
 
 
+@cache
+def _undocumented(source: str) -> ast.Module:
+    return _WithoutDocstrings().visit(ast.parse(source))
+
+
 def canonical_source(source: str) -> str:
     """Return Python source without comments, formatting and docstrings."""
-    return ast.unparse(_WithoutDocstrings().visit(ast.parse(source)))
+    return ast.unparse(_undocumented(source))
 
 
 @cache
 def imported_modules(source: str) -> frozenset[str]:
     """Name the modules of this package that a source imports, frame excluded."""
     names = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(_undocumented(source)):
         if isinstance(node, ast.ImportFrom) and node.module:
             if node.module.startswith("selectimprove."):
                 names.add(node.module.split(".")[1])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from selectimprove.arithmetic import processor_info, vector_instructions
 from selectimprove.keys import source_digests
 
 PACKAGES = (
@@ -62,21 +63,6 @@ def git_commit() -> str | None:
     return commit.stdout.strip() + ("+dirty" if status.stdout.strip() else "")
 
 
-def _cpuinfo(key: str) -> str:
-    """Return what Linux says of the first processor; empty elsewhere."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")
-
-
-def _vector_instructions() -> str | None:
-    """Name the widest vector instructions: with others sums are rounded otherwise, and a trained model is another."""
-    flags = _cpuinfo("flags").split()
-    return next((name for name in ("avx512f", "avx2", "avx") if name in flags), None)
-
-
 class Recorder:
     """Watches one stage from its start.
 
@@ -116,8 +102,8 @@ class Recorder:
             "versions": _versions(),
             "machine": {
                 "system": f"{platform.system()} {platform.machine()}",
-                "processor": _cpuinfo("model name") or platform.processor(),
-                "vector_instructions": _vector_instructions(),
+                "processor": processor_info("model name") or platform.processor(),
+                "vector_instructions": vector_instructions(),
                 "cores": os.cpu_count(),
                 "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or None,
             },
