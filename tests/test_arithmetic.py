@@ -12,7 +12,7 @@ SHOW = "import selectimprove.provenance as provenance, torch; print(torch.backen
 
 
 def show_capability(**environment: str) -> list[str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("ATEN_CPU_CAPABILITY", "MKL_CBWR")}
+    kept = {name: value for name, value in os.environ.items() if name != "ATEN_CPU_CAPABILITY"}
     done = subprocess.run(
         [sys.executable, "-c", SHOW], env=kept | environment, capture_output=True, text=True, check=True
     )
