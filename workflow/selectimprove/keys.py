@@ -15,7 +15,18 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-FRAME = {"__init__", "arithmetic", "config", "keys", "params", "plan", "plan_compositions", "provenance", "publish", "stage"}
+FRAME = {
+    "__init__",
+    "arithmetic",
+    "config",
+    "keys",
+    "params",
+    "plan",
+    "plan_compositions",
+    "provenance",
+    "publish",
+    "stage",
+}
 
 
 class _WithoutDocstrings(ast.NodeTransformer):
