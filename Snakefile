@@ -6,12 +6,8 @@ min_version("9.0")
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/training.smk"
-include: "workflow/rules/evaluation.smk"
-include: "workflow/rules/composition.smk"
-include: "workflow/rules/exhibits.smk"
-include: "workflow/rules/audit.smk"
+include: "workflow/rules/stages.smk"
+include: "workflow/rules/publishing.smk"
 
 
 rule figures:

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from selectimprove.params import load_params
-from selectimprove.plan import Plan
-from selectimprove.verify import verify
+from selectimprove.config.loading import load_params
+from selectimprove.dag.plan import Plan
+from selectimprove.reports.verify import verify
 
 ROOT = Path(__file__).parents[1]
 SEEDS = yaml.safe_load((ROOT / "params.yaml").read_text())["seeds"]
@@ -71,7 +71,7 @@ class Checkout:
     def mismatches(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """Verify as the rule does, in this process: the package that it imports is that of the copy."""
         monkeypatch.chdir(self.folder)
-        monkeypatch.setattr("selectimprove.params.SCALES", self.folder / "workflow/scales")
+        monkeypatch.setattr("selectimprove.config.loading.SCALES", self.folder / "workflow/scales")
         return verify(Plan(load_params(Path("params.yaml"))), cores=1)
 
     def copy(self, folder: Path) -> "Checkout":
@@ -135,7 +135,6 @@ def audit_one_seed_more(checkout: Checkout) -> None:
     overlay["experiments"] = {"seeds": overlay["experiments"]["seeds"]}
     params["figures"] = {"seeds": params["figures"]["seeds"]}
     overlay["figures"] = {"seeds": overlay["figures"]["seeds"]}
-    del params["compositions"], overlay["compositions"]
     params["tables"] = {"table1": params["tables"]["table1"]}
     del overlay["tables"]
     (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))

@@ -51,8 +51,8 @@ def checkout(fresh, cluster, tmp_path, monkeypatch) -> Checkout:
     params = yaml.safe_load((checkout.folder / "params.yaml").read_text())
     overlay = yaml.safe_load((checkout.folder / "workflow/scales/smoke.yaml").read_text())
     params["experiments"] = {"main": {"sft_mixes": ["FB"], "rl_problems": ["rl_6_9"]}}
-    params |= {"compositions": {}, "tables": {}, "figures": {"figure2": params["figures"]["figure2"]}}
-    for section in ("experiments", "compositions", "figures", "tables"):
+    params |= {"tables": {}, "figures": {"figure2": params["figures"]["figure2"]}}
+    for section in ("experiments", "figures", "tables"):
         del overlay[section]
     (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (checkout.folder / "workflow/scales/smoke.yaml").write_text(yaml.safe_dump(overlay))

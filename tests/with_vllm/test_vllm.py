@@ -24,13 +24,15 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from selectimprove import engine_vllm
-from selectimprove.config import EvaluationStage, RlStage, Sampling, VllmSettings
-from selectimprove.engine_vllm import Sampler, rollout_arguments, seed_rollouts, stop_engine
-from selectimprove.evaluate import evaluate_checkpoints
-from selectimprove.reward import outcome_reward
-from selectimprove.rl import train_grpo
-from selectimprove.training import prepare_torch
+from selectimprove.config.params import Sampling, VllmSettings
+from selectimprove.config.stages import EvaluationStage, RlStage
+from selectimprove.stages.evaluation import evaluate_model
+from selectimprove.stages.rl import train_grpo
+from selectimprove.tasks.chains.settings import Settings
+from selectimprove.tasks.reward import reward as outcome_reward
+from selectimprove.training import engine_vllm
+from selectimprove.training.engine_vllm import Sampler, rollout_arguments, seed_rollouts, stop_engine
+from selectimprove.training.trainer import prepare_torch
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = VllmSettings(
@@ -42,7 +44,15 @@ LONGEST = 3 * STEPS[1] + 8
 
 def run_stage(stage: str, config: dict, output: Path, **inputs: Path) -> Path:
     """Run a stage in a process of its own and return the folder that it made."""
-    command = [sys.executable, "-m", f"selectimprove.{stage}", "--config", json.dumps(config), "--output", str(output)]
+    command = [
+        sys.executable,
+        "-m",
+        f"selectimprove.stages.{stage}",
+        "--config",
+        json.dumps(config),
+        "--output",
+        str(output),
+    ]
     command += [part for role, folder in inputs.items() for part in ("--input", f"{role}={folder}")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert not done.returncode, done.stderr[-4000:]
@@ -54,11 +64,13 @@ def made(tmp_path_factory) -> dict[str, Path]:
     """Problems, and a model after a short pretraining and SFT: right on some problems, wrong on others."""
     folder = tmp_path_factory.mktemp("made")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    shared = {"seed": 1, "task": params["task"]}
+    chains = params["tasks"]["chains"]
+    shared = {"seed": 1, "task_name": "chains", "task": {name: chains[name] for name in Settings.model_fields}}
     problems = {
         split: run_stage(
-            "datasets",
-            shared | {"split": split, "n_problems": n, "steps": STEPS, "evaluation_share": evaluation_share},
+            "problems",
+            shared
+            | {"split": split, "n_problems": n, "problems": {"steps": STEPS, "evaluation_share": evaluation_share}},
             folder / split,
         )
         for split, n, evaluation_share in (
@@ -71,7 +83,10 @@ def made(tmp_path_factory) -> dict[str, Path]:
     }
     demonstrations = {
         split: run_stage(
-            "demonstrations", shared | {"forward_share": 0.5}, folder / f"shown_{split}", problems=problems[split]
+            "demonstrations",
+            shared | {"demonstrations": {"forward_share": 0.5}},
+            folder / f"shown_{split}",
+            problems=problems[split],
         )
         for split in ("sft_train", "sft_validation")
     }
@@ -82,7 +97,8 @@ def made(tmp_path_factory) -> dict[str, Path]:
             "optimizer": params["optimizer"],
             # vLLM's CPU build has no attention for heads of fewer than 32 dimensions.
             "model": params["model"] | {"n_heads": params["model"]["hidden_size"] // 32},
-            "base": params["base"] | {"n_steps": 800, "warmup_steps": 50, "max_chain_steps": 3},
+            "base": params["base"] | {"n_steps": 800, "warmup_steps": 50},
+            "documents": chains["documents"] | {"max_chain_steps": 3},
         },
         folder / "base",
     )
@@ -386,7 +402,9 @@ def test_the_stages_of_rl_and_evaluation_run_on_this_engine(made, tmp_path, engi
 
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     settings = {"n_steps": 4, "prompts_per_step": 8, "checkpoint_every": 2}
-    shared = {"seed": 1, "system_prompt": None, "sampling": Sampling(engine="vllm", vllm=SETTINGS)}
+    chains = params["tasks"]["chains"]
+    task = {"task_name": "chains", "task": {name: chains[name] for name in Settings.model_fields}}
+    shared = task | {"seed": 1, "system_prompt": None, "sampling": Sampling(engine="vllm", vllm=SETTINGS)}
     config = RlStage(rl=params["rl"] | settings, optimizer=params["optimizer"], **shared)
     policy, evaluation = tmp_path / "policy", tmp_path / "evaluation"
     policy.mkdir()
@@ -397,7 +415,7 @@ def test_the_stages_of_rl_and_evaluation_run_on_this_engine(made, tmp_path, engi
     assert len(pd.read_parquet(policy / "rollouts.parquet")) == 4 * 8 * 8
 
     asked = EvaluationStage(temperature=0.7, n_samples=2, checkpoints="all", **shared)
-    evaluate_checkpoints(asked, {"policy": policy, "test": made["test"]}, evaluation)
+    evaluate_model(asked, {"policy": policy, "test": made["test"]}, evaluation)
     generations = pd.read_parquet(evaluation / "generations.parquet")
     assert generations.groupby("rl_step").size().to_dict() == {2: 1024, 4: 1024}
 

@@ -12,34 +12,19 @@ os.environ.update(PYTHONPATH=str(PACKAGE))
 MALLOC = "MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456"
 shell.prefix(f"export PYTHONPATH={shlex.quote(str(PACKAGE))} {MALLOC}; ")
 
-from snakemake.settings.types import RerunTrigger
-
-from selectimprove import publish
-from selectimprove.config import ParamsError
-from selectimprove.costs import Progress
-from selectimprove.params import load_params
-from selectimprove.plan import MODULES, Plan
+from selectimprove.config.loading import load_params
+from selectimprove.dag.costs import Progress
+from selectimprove.dag.plan import Plan
+from selectimprove.dag.table import STAGES
+from selectimprove.reports import publish
+from selectimprove.types import ParamsError
 
 try:
     PLAN = Plan(load_params(Path(workflow.basedir) / "params.yaml", dict(config)))
 except ParamsError as error:
     sys.exit(str(error))
 
-# An artifact's name covers its params, its stage's source and its inputs: nothing that has its name may be made again because
-# Snakemake remembers another command line for it, or none, as after `dvc pull`. What the command line says of triggers is set only
-# after this file is read, and a profile holds only where it is named.
-type(workflow).rerun_triggers = frozenset([RerunTrigger.MTIME])
-
-RESOURCES = PLAN.params.resources
-KINDS = dict.fromkeys(("base", "composition_base", "sft", "rl"), RESOURCES.train) | {"evaluation": RESOURCES.sample}
-
 PUBLISHED = publish.published_files(PLAN)
-# What Snakemake's report shows, with name, category and caption.
-SHOWN = {
-    f"results/{kind}/{name}.{suffix}": (name, kind.capitalize(), artifact.folder / "caption.rst")
-    for kind, suffix, exhibits in (("figures", "png", PLAN.figures), ("tables", "csv", PLAN.tables))
-    for name, artifact in exhibits.items()
-}
 
 
 wildcard_constraints:
@@ -49,9 +34,11 @@ wildcard_constraints:
 def get_artifact(stage, wildcards):
     """Look an artifact up by its name, which ends with its key."""
     try:
-        return PLAN.artifacts[stage][wildcards.name]
+        return PLAN.artifacts[stage.name][wildcards.name]
     except KeyError:
-        raise WorkflowError(f"params.yaml asks for no results/{stage}/{wildcards.name}")
+        raise WorkflowError(
+            f"results/{stage.name}/{wildcards.name}: not in the current plan; `snakemake --dry-run figures` lists what is"
+        )
 
 
 def get_inputs(stage):
@@ -66,32 +53,18 @@ def get_command(stage):
 
     def command(wildcards):
         artifact = get_artifact(stage, wildcards)
-        gpus = KINDS.get(stage, RESOURCES.light).gpus if stage in ("sft", "rl") else 1
-        launcher = ["accelerate", "launch", "--config_file", str(PACKAGE / "profiles/accelerate.yaml")]
-        words = [*launcher, "--num_processes", str(gpus), "-m"] if gpus > 1 else ["python", "-m"]
-        words += ["selectimprove.stage", MODULES[stage], "--config", artifact.config.model_dump_json()]
+        gpus = stage.resources(PLAN.params.resources).gpus if stage.name in ("sft", "rl") else 1
+        # The interpreter that Snakemake runs on; in an environment of conda's, that environment's.
+        words = ["python" if "conda" in str(workflow.deployment_settings.deployment_method).lower() else sys.executable]
+        if gpus > 1:
+            launcher = ["-m", "accelerate.commands.launch", "--num_processes", str(gpus)]
+            words += [*launcher, "--config_file", str(PACKAGE / "profiles/accelerate.yaml")]
+        words += ["-m", f"selectimprove.{stage.module}", "--config", artifact.config.model_dump_json()]
         for role, source in artifact.inputs.items():
             words += ["--input", f"{role}={source.folder}"]
         return shlex.join([*words, "--output", str(artifact.folder)])
 
     return command
-
-
-def get_cores(stage):
-    return KINDS.get(stage, RESOURCES.light).cores
-
-
-def get_gpus(stage):
-    return KINDS.get(stage, RESOURCES.light).gpus
-
-
-def get_memory(stage):
-    """Return the memory of a job in MB, as Snakemake counts it."""
-    return round(KINDS.get(stage, RESOURCES.light).memory_gib * 1024)
-
-
-def get_minutes(stage):
-    return KINDS.get(stage, RESOURCES.light).minutes
 
 
 def require_gpus_counted():

@@ -1,5 +1,5 @@
 """Reproduction of *Select and Improve: Understanding the Mechanics of Post-Training for Reasoning* (arXiv:2606.13125)."""
 
-from selectimprove.arithmetic import pin_arithmetic
+from selectimprove.artifacts.arithmetic import pin_arithmetic
 
 pin_arithmetic()

@@ -1,0 +1,93 @@
+"""The frame of a stage: one folder, made once, whole or not at all."""
+
+import json
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+
+from selectimprove.artifacts import runner
+from selectimprove.types import Strict
+
+PROCESSES = multiprocessing.get_context("fork")
+
+
+class Seconds(Strict):
+    seconds: float
+    fails: bool = False
+
+
+@pytest.fixture(autouse=True)
+def recorder(monkeypatch):
+    """What records a stage looks for its source in the package, where the one of these tests is not."""
+
+    class Recorder:
+        def __init__(self, *_):
+            pass
+
+        def finish(self, folder: Path) -> dict:
+            return {}
+
+    monkeypatch.setattr(runner, "Recorder", Recorder)
+
+
+def sleep(config: Seconds, inputs: dict[str, Path], folder: Path) -> None:
+    """Leave a file a call beside the artifact, and one in it."""
+    (folder.parent / f"call-{time.monotonic_ns()}").touch()
+    time.sleep(config.seconds)
+    if config.fails:
+        raise RuntimeError("half-way")
+    (folder / "done").touch()
+
+
+def make(folder: Path, **config) -> None:
+    runner.run_stage(Seconds, sleep, ["--config", json.dumps(config), "--output", str(folder / "artifact")])
+
+
+def calls(folder: Path) -> int:
+    return len(list(folder.glob("call-*")))
+
+
+def test_two_who_share_results_make_an_artifact_once(tmp_path):
+    users = [PROCESSES.Process(target=make, args=(tmp_path,), kwargs={"seconds": 1}) for _ in range(2)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+    assert [user.exitcode for user in users] == [0, 0]
+    assert calls(tmp_path) == 1
+    assert sorted(path.name for path in (tmp_path / "artifact").iterdir()) == ["config.json", "done", "provenance.json"]
+    assert not (tmp_path / "artifact.partial").exists()
+
+
+def test_who_waited_for_one_that_was_killed_makes_the_artifact(tmp_path):
+    first, second = (
+        PROCESSES.Process(target=make, args=(tmp_path,), kwargs={"seconds": seconds}) for seconds in (60, 0)
+    )
+    first.start()
+    for _ in range(200):
+        if calls(tmp_path):
+            break
+        time.sleep(0.05)
+    second.start()
+    time.sleep(0.5)
+    first.kill()
+    second.join(20)
+    assert second.exitcode == 0
+    assert calls(tmp_path) == 2
+    assert (tmp_path / "artifact/done").exists()
+
+
+def test_a_stage_that_fails_leaves_nothing_under_its_name(tmp_path):
+    with pytest.raises(RuntimeError):
+        make(tmp_path, seconds=0, fails=True)
+    assert not (tmp_path / "artifact").exists()
+    make(tmp_path, seconds=0)
+    assert (tmp_path / "artifact/done").exists()
+
+
+def test_a_later_run_by_hand_replaces_the_artifact(tmp_path):
+    make(tmp_path, seconds=0)
+    make(tmp_path, seconds=0.01)
+    assert json.loads((tmp_path / "artifact/config.json").read_text())["seconds"] == 0.01

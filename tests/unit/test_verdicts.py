@@ -1,0 +1,109 @@
+"""Claims and verdicts, against textbook tests and brute force."""
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from conftest import ROOT
+from selectimprove.analysis.claims import ClaimTest, read_claims
+from selectimprove.config.loading import load_params
+from selectimprove.dag.plan import Plan
+from selectimprove.stages.verdicts.judging import Outcome, judge_difference, reach_verdicts
+from selectimprove.types import ParamsError
+
+OF = {"sft": "FB", "training": "rl_6_9"}
+EFFECTS = st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=6).filter(lambda values: np.std(values, ddof=1) > 0.02)
+
+
+def judge(effects, n_problems=1000, **bound):
+    return judge_difference(ClaimTest(of=OF, **bound), [np.full(11, effect) for effect in effects], n_problems, 0.95)
+
+
+@settings(max_examples=100, deadline=None)
+@given(EFFECTS, st.floats(-0.3, 0.3))
+def test_with_seeds_it_is_students_test(effects, margin):
+    above, below = judge(effects, above=margin), judge(effects, below=margin)
+    assert above.p == pytest.approx(stats.ttest_1samp(effects, margin, alternative="greater").pvalue, abs=1e-9)
+    assert below.p == pytest.approx(stats.ttest_1samp(effects, margin, alternative="less").pvalue, abs=1e-9)
+    interval = stats.ttest_1samp(effects, 0).confidence_interval(0.95)
+    assert (above.low, above.high) == pytest.approx(tuple(interval), abs=1e-9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(EFFECTS, st.floats(0.01, 0.4))
+def test_equivalence_is_two_one_sided_tests(effects, margin):
+    p = max(judge(effects, above=-margin).p, judge(effects, below=margin).p)
+    assert judge(effects, within=margin).p == pytest.approx(p, abs=1e-9)
+
+
+def test_with_one_seed_the_draws_over_problems_are_the_error():
+    draws = np.random.default_rng(0).normal(0.1, 0.02, 4000)
+    found = judge_difference(ClaimTest(of=OF, above=0.05), [np.concatenate([[0.1], draws])], 1000, 0.95)
+    assert found.p == pytest.approx(stats.norm.sf(0.05 / 0.02), rel=0.2)
+    assert (found.low, found.high) == pytest.approx((0.1 - 1.96 * 0.02, 0.1 + 1.96 * 0.02), abs=0.002)
+
+
+def test_agreement_of_all_problems_is_not_certainty():
+    found = judge([0.0], n_problems=10, within=0.05)
+    assert found.low < 0 < found.high
+    assert found.p > 0.05
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.floats(0, 1), max_size=3), min_size=1, max_size=8))
+def test_all_tests_of_a_claim_must_hold_and_holm_corrects_over_claims(p_values):
+    fields = {"effect": 0.0, "low": -1.0, "high": 1.0, "against": False, "n_problems": 1, "n_seeds": 1}
+    outcomes = {f"c{i}": [Outcome(p=p, **fields) for p in claim] for i, claim in enumerate(p_values)}
+    verdicts = reach_verdicts(outcomes, 0.95)
+    run = sorted((max(claim), f"c{i}") for i, claim in enumerate(p_values) if claim)
+    corrected = 0.0
+    for position, (p, name) in enumerate(run):
+        corrected = max(corrected, min(1.0, p * (len(run) - position)))
+        assert verdicts[name][1] == pytest.approx(corrected)
+        assert (verdicts[name][0] == "reproduced") == (verdicts[name][1] < 1 - 0.95)
+    assert [name for name, (verdict, _) in verdicts.items() if verdict == "not run"] == [
+        f"c{i}" for i, claim in enumerate(p_values) if not claim
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bound", "against", "holds"),
+    [
+        ({"above": 0.4}, True, False),
+        ({"below": 0.0}, True, False),
+        ({"within": 0.1}, True, False),
+        ({"above": 0.1}, False, True),
+    ],
+)
+def test_an_interval_wholly_on_the_other_side_contradicts(bound, against, holds):
+    found = judge([0.19, 0.2, 0.21], **bound)
+    assert (found.against, found.p < 0.05) == (against, holds)
+    verdict = reach_verdicts({"claim": [found]}, 0.95)["claim"][0]
+    assert verdict == ("reproduced" if holds else "contradicted")
+
+
+def test_the_laptop_scale_runs_every_claim_that_it_can():
+    params = load_params(ROOT / "params.yaml")
+    plan = Plan(params)
+    not_run = {name for name, claim in read_claims().items() if not plan.can_run(claim)}
+    assert {name for name in not_run if not name.startswith("table1_")} == set()
+    assert len(not_run) == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"tests": [{"of": OF}]}, "exactly one of above, below and within"),
+        ({"tests": [{"of": {"sft": "FB", "vallue": "forward"}, "above": 0}]}, "vallue"),
+        ({"statment": "misspelt"}, "statment"),
+    ],
+)
+def test_a_mistake_in_the_claims_is_named(tmp_path, change, expected):
+    claim = {"statement": "s", "source": "s", "paper": "p", "experiment": "main", "tests": []}
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump({"some_claim": claim | change}))
+    with pytest.raises(ParamsError, match=expected):
+        read_claims(path)

@@ -1,0 +1,48 @@
+"""The command line: a bare call, a call without an activated environment, and options that mean what Snakemake's manual says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import ENVIRONMENT
+
+
+def jobs(text: str) -> list[str]:
+    """Return the table of jobs that a dry run prints."""
+    lines = text.splitlines()
+    start = lines.index("Job stats:")
+    return lines[start : lines.index("", start + 3)]
+
+
+def test_a_bare_call_asks_for_the_figures_as_make_does(fresh):
+    bare, asked = fresh.run("snakemake --dry-run"), fresh.run("snakemake --cores all figures --dry-run")
+    assert jobs(bare.stdout) == jobs(asked.stdout)
+    assert "profiles/default" in bare.stderr
+
+
+def test_jobs_run_without_an_activated_environment(fresh, tmp_path):
+    checkout = fresh.copy(tmp_path / "repository")
+    name = next(
+        word
+        for word in checkout.run("snakemake --dry-run").stdout.split()
+        if word.startswith("results/problems/test-gf11-2to5")
+    )
+    command = [Path(sys.executable).with_name("snakemake"), "--cores", "1", name]
+    environment = ENVIRONMENT | {"PATH": "/usr/bin:/bin"}
+    done = subprocess.run(command, cwd=checkout.folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (checkout.folder / name).is_file()
+
+
+def test_rerun_triggers_of_the_command_line_go_first(changed):
+    changed.edit("workflow/rules/stages.smk", "{params.command} > {log} 2>&1", "{params.command} &> {log}")
+    assert changed.planned() == {}
+    # Of these alone: what follows them has inputs that are `ancient`.
+    assert set(changed.planned("--rerun-triggers code mtime")) == {"generate_problems", "pretrain_base"}
+    assert changed.planned("--rerun-triggers mtime") == {}
+
+
+def test_a_folder_that_is_not_planned_is_named(fresh):
+    done = fresh.run("snakemake --cores 1 results/problems/none-0123456789/provenance.json", check=False)
+    assert done.returncode != 0
+    assert "not in the current plan; `snakemake --dry-run figures` lists what is" in done.stdout + done.stderr

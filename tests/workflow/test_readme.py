@@ -1,0 +1,78 @@
+"""Every command of README and of the documents that it links to, run; and the table of results, which must be the published one."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "workflow/docs").glob("*.md"))]
+COMMANDS = {
+    page.name: [
+        line.split("  #")[0].strip()
+        for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.S)
+        for line in block.splitlines()
+    ]
+    for page in PAGES
+}
+
+
+@pytest.fixture
+def environment(tmp_path) -> Path:
+    """A stand-in for .venv that has everything installed already: this one."""
+    folder = tmp_path / "venv"
+    folder.mkdir()
+    for entry in Path(sys.prefix).iterdir():
+        if entry.suffix != ".done":
+            (folder / entry.name).symlink_to(entry)
+    for role in ("train", "dev"):
+        (folder / f"{role}.done").touch()
+    return folder
+
+
+def test_the_readme_begins_with_the_two_commands_and_is_short():
+    assert COMMANDS["README.md"][:2] == ["make figures", "make plan"]
+    assert len(README.read_text().split()) <= 900
+
+
+def test_the_commands_run_in_order(fresh, audited, environment, tmp_path):
+    checkout, whole = audited.copy(tmp_path / "repository"), fresh.copy(tmp_path / "whole")
+    # The reader audits only now.
+    shutil.rmtree(checkout.folder / "results/audit")
+    shutil.rmtree(checkout.folder / "results/verdicts")
+    for folder in (checkout.folder, whole.folder):
+        (folder / ".venv").symlink_to(environment)
+    for command in dict.fromkeys(command for commands in COMMANDS.values() for command in commands):
+        if "scale=paper" in command:
+            # What that scale changes, the params of the smaller tree have not.
+            whole.run(command)
+        else:
+            done = checkout.run(command.replace("/tmp/selectimprove-remote", f"{environment.parent}/remote"))
+            assert "Traceback" not in done.stderr, command
+    # The tests are running: collecting them once more is enough.
+    for target in ("test", "test-fast"):
+        whole.run(f"PYTEST_ADDOPTS='--collect-only --quiet' make {target}")
+    assert (checkout.folder / "results/audit/index.html").exists()
+    assert checkout.planned() == {}
+
+
+def test_the_table_is_the_published_one():
+    # The committed one: a run of the reader's own may have published another.
+    show = ["git", "show", ":results/tables/table1.md"]
+    published = subprocess.run(show, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    published = published.split("\n\n", 1)[1].strip()
+    results = (ROOT / "workflow/docs/results.md").read_text()
+    shown = re.search(r"<!-- table1 -->\n(.*?)\n<!-- /table1 -->", results, re.S)[1].strip()
+    assert shown == published
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_picture_and_link_is_there(page):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target

@@ -1,0 +1,215 @@
+"""Training stages on next to nothing: resuming, adapters, and the one way in which models are asked."""
+
+import shutil
+import zlib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from conftest import ROOT
+from selectimprove.artifacts.provenance import folder_hashes
+from selectimprove.config.loading import load_params
+from selectimprove.config.params import Lora
+from selectimprove.config.resolving import Case
+from selectimprove.config.stages import BaseStage, PretrainedStage, RlStage, SftStage
+from selectimprove.stages import rl as rl_stage
+from selectimprove.stages.base import pretrain_base
+from selectimprove.stages.pretrained import fetch_model
+from selectimprove.stages.sft import train_sft
+from selectimprove.tasks.chains import problems as chains
+from selectimprove.tasks.chains.settings import Problems
+from selectimprove.tasks.chains.strategies import SUITED, respond
+from selectimprove.training.policies import is_adapter, load_model, load_tokenizer, max_new_tokens, render_prompts
+from selectimprove.training.trainer import batch_arguments, latest_checkpoint
+from selectimprove.types import ParamsError
+
+SMOKE = load_params(ROOT / "params.yaml", {"scale": "smoke"})
+REHEARSAL = load_params(ROOT / "params.yaml", {"scale": "rehearsal"})
+
+
+def write_problems(params, folder: Path, n_problems: int, split: str) -> Path:
+    folder.mkdir()
+    task = Case(params, "chains").settings
+    problems = chains.draw_problems(task, Problems(steps=(2, 3)), n_problems, split, 0)
+    table = pd.DataFrame([{"problem_id": number, **chains.to_row(p)} for number, p in enumerate(problems)])
+    table.to_parquet(folder / "problems.parquet", index=False)
+    responses = [" " + respond(task.field, p, SUITED[p.problem_type]) for p in problems]
+    table.assign(completion=responses).to_parquet(folder / "demonstrations.parquet", index=False)
+    return folder
+
+
+def sft_config(params) -> SftStage:
+    return SftStage(
+        seed=5,
+        optimizer=params.optimizer,
+        lora=params.lora,
+        system_prompt=params.system_prompt,
+        **params.sft.model_dump(include=set(SftStage.model_fields)) | {"n_epochs": 1},
+    )
+
+
+@pytest.fixture(scope="module", params=["smoke", "rehearsal"])
+def models(request, tmp_path_factory):
+    """Params, and the inputs of RL: a model after SFT, whole at the smoke scale and an adapter in the rehearsal."""
+    folder = tmp_path_factory.mktemp(request.param)
+    base = folder / "base"
+    base.mkdir()
+    if request.param == "smoke":
+        params = SMOKE
+        few = params.base.model_copy(update={"n_steps": 5})
+        case = Case(params, "chains")
+        config = BaseStage(
+            task_name="chains",
+            task=case.settings,
+            seed=5,
+            model=params.model,
+            base=few,
+            documents=case.section.documents,
+            optimizer=params.optimizer,
+        )
+        pretrain_base(config, {}, base)
+    else:
+        params = REHEARSAL
+        fetch_model(PretrainedStage(pretrained=params.pretrained, model=params.model), {}, base)
+    inputs = {"base": base}
+    inputs |= {role: write_problems(params, folder / role, 32, f"sft_{role}") for role in ("train", "validation")}
+    sft = folder / "sft"
+    sft.mkdir()
+    train_sft(sft_config(params), inputs, sft)
+    # Eight problems, four a step: an epoch is two steps.
+    return params, {"sft": sft, "base": base, "problems": write_problems(params, folder / "rl", 8, "rl")}
+
+
+def rl_config(params) -> RlStage:
+    rl = {"n_steps": 8, "prompts_per_step": 4, "group_size": 2, "checkpoint_every": 3, "device_batch_size": None}
+    return RlStage(
+        task_name="chains",
+        task=Case(params, "chains").settings,
+        seed=5,
+        rl=params.rl.model_copy(update=rl),
+        optimizer=params.optimizer,
+        system_prompt=params.system_prompt,
+        sampling=params.sampling,
+    )
+
+
+def cut_short(checkpoint: Path) -> None:
+    """Make a checkpoint what a kill leaves of it that came while its last files were written."""
+    for mark in checkpoint.glob("finished-*"):
+        mark.unlink()
+    for name in ("rollouts-0.parquet", "trainer_state.json"):
+        (checkpoint / name).write_bytes((checkpoint / name).read_bytes()[:100])
+
+
+def test_a_killed_run_of_rl_ends_as_one_that_was_not(models, tmp_path, monkeypatch):
+    params, inputs = models
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    calls, most = [], 8 * 8
+
+    def reward(completion, answer):
+        # An untrained model is never right, but must learn something.
+        calls.append(completion)
+        if len(calls) > most:
+            raise KeyboardInterrupt
+        return float(zlib.crc32(completion.encode()) % 2)
+
+    monkeypatch.setattr(chains, "reward", reward)
+    rl_stage.train_grpo(rl_config(params), inputs, whole)
+    # In step 6, whose epoch is not that of the last checkpoint, of step 3.
+    calls, most = [], 5 * 8
+    with pytest.raises(KeyboardInterrupt):
+        rl_stage.train_grpo(rl_config(params), inputs, killed)
+    most = 13 * 8
+    assert [path.name for path in killed.glob("trainer/checkpoint-*")] == ["checkpoint-3"]
+    shutil.copytree(killed / "trainer/checkpoint-3", killed / "trainer/checkpoint-6")
+    cut_short(killed / "trainer/checkpoint-6")
+    rl_stage.train_grpo(rl_config(params), inputs, killed)
+
+    seen = pd.read_parquet(killed / "rollouts.parquet")
+    assert len(seen) == 8 * 8
+    assert seen["problem_id"].tolist() == pd.read_parquet(whole / "rollouts.parquet")["problem_id"].tolist()
+    assert folder_hashes(killed) == folder_hashes(whole)
+
+
+def test_a_run_goes_on_from_the_newest_checkpoint_that_every_process_finished(tmp_path, monkeypatch):
+    for step, marks in ((9, ["0-of-2", "1-of-2"]), (10, ["0-of-2", "1-of-2"]), (11, ["1-of-2"]), (12, ["0-of-1"])):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        for mark in marks:
+            (tmp_path / f"checkpoint-{step}/finished-{mark}").touch()
+    for processes, expected in ((1, 12), (2, 10)):
+        monkeypatch.setenv("WORLD_SIZE", str(processes))
+        assert latest_checkpoint(tmp_path) == str(tmp_path / f"checkpoint-{expected}")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert latest_checkpoint(tmp_path) is None
+    assert latest_checkpoint(tmp_path / "absent") is None
+
+
+def test_every_epoch_of_rl_has_every_problem_in_another_order(models, tmp_path):
+    params, inputs = models
+    rl_stage.train_grpo(rl_config(params), inputs, tmp_path)
+    rollouts = pd.read_parquet(tmp_path / "rollouts.parquet")
+    epochs = [rows["problem_id"].tolist() for _, rows in rollouts.groupby((rollouts["step"] - 1) // 2)]
+    assert all(sorted(epoch) == sorted(list(range(8)) * 2) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_lora_leaves_adapters_that_load_on_their_base(models):
+    params, inputs = models
+    assert is_adapter(inputs["sft"] / "model") == (params.lora is not None)
+    model = load_model(inputs["sft"] / "model", inputs["base"] / "model", trainable=True)
+    trained = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
+    everything = sum(weights.numel() for weights in model.parameters())
+    assert trained < everything if params.lora else trained == everything
+
+
+def test_a_model_is_asked_behind_the_system_prompt_as_its_template_says(models):
+    params, inputs = models
+    tokenizer = load_tokenizer(inputs["sft"] / "model")
+    (asked,) = render_prompts(tokenizer, ["start e1 s1 +e1 end ? find-end"], params.system_prompt)
+    if params.system_prompt is None:
+        assert asked == "start e1 s1 +e1 end ? find-end"
+    else:
+        assert asked == (
+            f"<|im_start|>system\n{params.system_prompt}<|im_end|>\n<|im_start|>user\nstart e1 s1 +e1 end ? find-end<|im_end|>\n"
+            "<|im_start|>assistant\n"
+        )
+
+
+def test_no_demonstration_is_longer_than_a_response_may_be(models):
+    _, inputs = models
+    tokenizer = load_tokenizer(inputs["sft"] / "model")
+    demonstrations = pd.read_parquet(inputs["sft"].parent / "train" / "demonstrations.parquet")
+    longest = max(len(tokenizer(text)["input_ids"]) + 1 for text in demonstrations["completion"])
+    assert longest <= max_new_tokens(tokenizer, chains.longest_response(3))
+
+
+@pytest.mark.parametrize(
+    ("processes", "device", "expected"), [(1, None, (32, 1)), (1, 8, (8, 4)), (4, None, (8, 1)), (2, 4, (4, 4))]
+)
+def test_a_batch_is_spread_over_processes_and_passes(monkeypatch, processes, device, expected):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    assert tuple(batch_arguments(32, device).values()) == expected
+    assert processes * expected[0] * expected[1] == 32
+
+
+@pytest.mark.parametrize(("processes", "device"), [(3, None), (1, 5), (4, 3)])
+def test_a_batch_that_cannot_be_spread_is_refused(monkeypatch, processes, device):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    with pytest.raises(ParamsError, match="a batch of 32 sequences cannot be spread evenly"):
+        batch_arguments(32, device)
+
+
+def test_an_adapter_of_sft_has_the_rank_asked_for(models):
+    params, inputs = models
+    if params.lora:
+        model = load_model(inputs["sft"] / "model", inputs["base"] / "model")
+        config = model.peft_config["default"]
+        assert Lora(
+            rank=config.r,
+            alpha=config.lora_alpha,
+            dropout=config.lora_dropout,
+            target_modules=sorted(config.target_modules),
+        ) == params.lora.model_copy(update={"target_modules": sorted(params.lora.target_modules)})

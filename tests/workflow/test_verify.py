@@ -1,0 +1,270 @@
+"""`snakemake --cores all verify`: silent on what is untouched, and naming every one of two dozen planted errors."""
+
+import hashlib
+import importlib
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from conftest import ROOT, SMOKE_SEEDS
+from selectimprove.artifacts.keys import digest
+from selectimprove.artifacts.provenance import folder_hashes
+from selectimprove.dag.table import STAGES
+
+SEED, OTHER_SEED = (f"s{seed}" for seed in SMOKE_SEEDS)
+
+
+def find(folder: Path, pattern: str) -> Path:
+    """Find a file of an artifact that the published figures were made from: others, of other params, lie beside them."""
+    made_from = json.loads((folder / "results/figures/manifest.json").read_text())["made_from"]
+    found = sorted((folder / "results").glob(pattern))
+    return next(path for path in found if "/".join(path.relative_to(folder / "results").parts[:2]) in made_from)
+
+
+def edit_table(path: Path, change, cover: bool = False) -> None:
+    """Write what `change` makes of a table; to cover it up, forge the hash that was recorded for the file too."""
+    change(pd.read_parquet(path)).to_parquet(path, index=False)
+    if cover:
+        record(path)
+
+
+def with_value(table: pd.DataFrame, column: str, change, row: int = 0) -> pd.DataFrame:
+    values = list(table[column])
+    values[row] = change(values[row])
+    return table.assign(**{column: values})
+
+
+def record(path: Path) -> None:
+    folder = next(parent for parent in path.parents if (parent / "provenance.json").exists())
+    provenance = json.loads((folder / "provenance.json").read_text())
+    provenance["files"][str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n")
+
+
+def edit_json(path: Path, change) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+ROLLOUTS = f"rl/FB-gf11-rl_6_9-{SEED}-*/rollouts.parquet"
+GENERATIONS = f"evaluation/FB-gf11-rl_6_9-{SEED}-*/generations.parquet"
+LABELS = f"labels/FB-gf11-rl_6_9-{SEED}-*/generations.parquet"
+WEIGHTS = f"rl/FB-gf11-rl_6_9-{SEED}-*/checkpoints/step-0004/model.safetensors"
+
+
+def flip_reward(folder, cover=False):
+    edit_table(find(folder, ROLLOUTS), lambda t: with_value(t, "reward", lambda r: 1 - r), cover)
+
+
+def change_label(folder, cover=False):
+    edit_table(
+        find(folder, LABELS),
+        lambda t: with_value(t, "strategy", lambda s: "forward" if s != "forward" else "other"),
+        cover,
+    )
+
+
+def drop_row(folder):
+    edit_table(find(folder, GENERATIONS), lambda t: t.iloc[1:])
+
+
+def double_row(folder):
+    edit_table(find(folder, GENERATIONS), lambda t: pd.concat([t.iloc[:1], t]), cover=True)
+
+
+def change_completion(folder):
+    edit_table(find(folder, GENERATIONS), lambda t: with_value(t, "completion", lambda c: c + " answer e1"), cover=True)
+
+
+def flip_byte(folder):
+    path = find(folder, WEIGHTS)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def swap_checkpoints(folder):
+    one, other = (find(folder, WEIGHTS.replace(SEED, seed)).parents[1] for seed in (SEED, OTHER_SEED))
+    one.rename(folder / "aside")
+    other.rename(one)
+    (folder / "aside").rename(other)
+
+
+def swap_models(folder):
+    """Swap whole artifacts, records and all."""
+    one, other = (find(folder, f"rl/FB-gf11-rl_6_9-{seed}-*/provenance.json").parent for seed in (SEED, OTHER_SEED))
+    one.rename(folder / "aside")
+    other.rename(one)
+    (folder / "aside").rename(other)
+
+
+def edit_config(folder):
+    edit_json(find(folder, f"sft/FB-gf11-{SEED}-*/config.json"), lambda c: c.update(n_epochs=2))
+
+
+def older_figure(folder):
+    shutil.copyfile(ROOT / "results/figures/seeds.png", folder / "results/figures/seeds.png")
+
+
+def edit_plotted_data(folder):
+    path = folder / "results/figures/seeds.csv"
+    table = pd.read_csv(path)
+    with_value(table, "pass_at_1", lambda rate: rate + 0.1).to_csv(path, index=False)
+
+
+def edit_metrics(folder):
+    edit_json(folder / "results/metrics.json", lambda m: m["table1"]["FB_rl_6_9"].update(all=0.99))
+
+
+def edit_verdict(folder):
+    path = folder / "results/audit/claims.csv"
+    path.write_text(path.read_text().replace("contradicted", "reproduced", 1).replace("inconclusive", "reproduced", 1))
+
+
+def change_source(folder):
+    path = folder / "workflow/selectimprove/stages/rl.py"
+    path.write_text(path.read_text().replace('scale_rewards="group"', 'scale_rewards="batch"'))
+
+
+def leak_test_problem(folder):
+    test = pd.read_parquet(find(folder, f"problems/test-gf11-6to9-{SEED}-*/problems.parquet")).iloc[[0]]
+    path = find(folder, f"problems/rl-gf11-6to9-{SEED}-*/problems.parquet")
+    edit_table(path, lambda t: pd.concat([test, t.iloc[1:]], ignore_index=True), cover=True)
+
+
+def change_pass_rate(folder):
+    path = find(folder, "measures/main-*/pass_rates.parquet")
+    edit_table(path, lambda t: with_value(t, "pass_at_1", lambda rate: rate + 0.1, len(t) - 1), cover=True)
+
+
+def forge_manifest(folder):
+    edit_json(
+        folder / "results/figures/manifest.json",
+        lambda m: m["files"]["figures/seeds.png"].update(sha256="0" * 64),
+    )
+
+
+def change_demonstration(folder):
+    path = find(folder, f"demonstrations/FB-train-gf11-{SEED}-*/demonstrations.parquet")
+    edit_table(path, lambda t: with_value(t, "completion", lambda c: c[:-1] + "0"), cover=True)
+
+
+def smuggle_pickle(folder):
+    path = find(folder, WEIGHTS).with_name("optimizer.pt")
+    path.write_bytes(b"no safetensors")
+    record(path)
+
+
+def change_answer(folder):
+    path = find(folder, f"problems/test-gf11-6to9-{SEED}-*/problems.parquet")
+    edit_table(path, lambda t: with_value(t, "answer", lambda a: (a + 1) % 11), cover=True)
+
+
+def lose_file(folder):
+    find(folder, f"base/gf11-{SEED}-*/training.parquet").unlink()
+
+
+def rename_input(folder):
+    edit_json(find(folder, f"rl/FB-gf11-rl_6_9-{SEED}-*/provenance.json"), lambda p: p["inputs"].update(sft="another"))
+
+
+def edit_table_text(folder):
+    path = folder / "results/tables/table1.md"
+    path.write_text(path.read_text().replace("95.7", "65.7"))
+
+
+def edit_page(folder):
+    path = folder / "results/audit/index.html"
+    path.write_text(path.read_text().replace("contradicted</span>", "reproduced</span>", 1))
+
+
+def edit_undrawn(folder):
+    (folder / "results/figures/gf13.csv").write_text("sft,pass_at_1\nFB,1.0\n")
+
+
+PLANTED = [
+    (flip_reward, "rollouts.parquet", "has changed since it was made"),
+    (partial(flip_reward, cover=True), "rollouts.parquet: row 0: reward"),
+    (change_label, f"labels/FB-gf11-rl_6_9-{SEED}", "has changed since it was made"),
+    (
+        partial(change_label, cover=True),
+        "differs from what its inputs give: row 0, column",
+    ),
+    (drop_row, f"evaluation/FB-gf11-rl_6_9-{SEED}", "generations, not"),
+    (double_row, "generations.parquet", "is there twice"),
+    (change_completion, f"labels/FB-gf11-rl_6_9-{SEED}", "differs from what its inputs give"),
+    (flip_byte, "step-0004/model.safetensors", "has changed since it was made"),
+    (swap_checkpoints, f"rl/FB-gf11-rl_6_9-{OTHER_SEED}", "model.safetensors: has changed since it was made"),
+    (swap_models, f"rl/FB-gf11-rl_6_9-{OTHER_SEED}", "config.json: is not the config of the key"),
+    (edit_config, f"sft/FB-gf11-{SEED}", "config.json: is not the config of the key"),
+    (older_figure, "results/figures/seeds.png", "is not the file of results/exhibits/seeds"),
+    (edit_plotted_data, "results/figures/seeds.csv", "is not the file of results/exhibits/seeds"),
+    (edit_metrics, "results/metrics.json", "is not what the tables' artifacts hold"),
+    (edit_verdict, "results/audit/claims.csv", "is not the file of results/verdicts/"),
+    (leak_test_problem, f"problems/rl-gf11-6to9-{SEED}", "problem 0 is test problem 0"),
+    (change_pass_rate, "measures/main", "pass_rates.parquet: differs from what its inputs give"),
+    (forge_manifest, "results/figures/manifest.json", "figures/seeds.png is not as it was published"),
+    (
+        change_demonstration,
+        f"demonstrations/FB-train-gf11-{SEED}",
+        "differs from what its inputs give: row 0, column completion",
+    ),
+    (smuggle_pickle, "optimizer.pt", "might hold code"),
+    (change_answer, f"problems/test-gf11-6to9-{SEED}", "differs from what its inputs give: row 0, column answer"),
+    (lose_file, f"base/gf11-{SEED}", "training.parquet: is missing"),
+    (rename_input, f"rl/FB-gf11-rl_6_9-{SEED}", "names other inputs than the key"),
+    (edit_page, "results/audit/index.html", "is not the page of these artifacts"),
+    (edit_undrawn, "results/figures/gf13.csv: is not as it was published, by other params"),
+    (edit_table_text, "results/tables/table1.md", "is not the file of results/exhibits/table1"),
+]
+
+
+@pytest.fixture
+def remade_once(monkeypatch, tmp_path_factory) -> None:
+    """Let verification make again, over all tests, only what it has not yet made from the very same config and inputs."""
+    kept = tmp_path_factory.getbasetemp() / "remade"
+
+    def make_once(make, config, inputs: dict[str, Path], folder: Path) -> None:
+        hashes = {role: folder_hashes(source) for role, source in inputs.items()}
+        key = digest([make.__qualname__, config.model_dump(mode="json"), hashes])
+        if (kept / key).exists():
+            shutil.copytree(kept / key, folder, dirs_exist_ok=True)
+        else:
+            make(config, inputs, folder)
+            shutil.copytree(folder, kept / key)
+
+    for stage in STAGES.values():
+        if "remade" in stage.checks:
+            module = importlib.import_module(f"selectimprove.{stage.module}")
+            monkeypatch.setattr(module, stage.rule, partial(make_once, stage.function))
+
+
+@pytest.mark.usefixtures("remade_once")
+def test_an_untouched_tree_passes(audited, monkeypatch):
+    assert audited.mismatches(monkeypatch) == []
+
+
+@pytest.mark.parametrize(("plant", "expected"), [(plant, expected) for plant, *expected in PLANTED])
+@pytest.mark.usefixtures("remade_once")
+def test_a_planted_error_is_found_and_named(audited, tmp_path, monkeypatch, plant, expected):
+    copy = audited.copy(tmp_path / "repository")
+    plant(copy.folder)
+    lines = copy.mismatches(monkeypatch)
+    assert any(all(part in line for part in expected) for line in lines), "\n".join(lines)
+
+
+def test_a_source_changed_after_the_run_is_named_and_fails_the_command(audited, tmp_path):
+    copy = audited.copy(tmp_path / "repository")
+    change_source(copy.folder)
+    done = copy.run("snakemake --cores 1 verify", check=False)
+    assert done.returncode
+    named = f"rl/FB-gf11-rl_6_9-{SEED}"
+    assert any(
+        named in line and "missing: expected for" in line and "(source of stages/rl.py" in line
+        for line in done.stderr.splitlines()
+    )

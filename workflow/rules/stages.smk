@@ -1,0 +1,27 @@
+# One rule per stage, all of one form; what differs is in the table, workflow/selectimprove/dag/table.py.
+for stage in STAGES.values():
+
+    rule:
+        name:
+            stage.rule
+        input:
+            get_inputs(stage),
+        output:
+            f"results/{stage.name}/{{name}}/provenance.json",
+        log:
+            f"results/logs/{stage.name}/{{name}}.log",
+        priority: stage.priority
+        localrule: stage.local
+        conda:
+            f"../../envs/{stage.environment}.yaml"
+        threads: stage.resources(PLAN.params.resources).cores
+        resources:
+            gpu=stage.resources(PLAN.params.resources).gpus,
+            mem_mb=round(stage.resources(PLAN.params.resources).memory_gib * 1024),
+            runtime=stage.resources(PLAN.params.resources).minutes,
+        params:
+            command=get_command(stage),
+        message:
+            stage.message
+        shell:
+            "{params.command} > {log} 2>&1"

@@ -1,0 +1,113 @@
+"""How an artifact came about: versions, commit, machine, time, memory and the hashes of what was written."""
+
+import hashlib
+import os
+import platform
+import resource
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from selectimprove.artifacts.arithmetic import processor_info, vector_instructions
+from selectimprove.artifacts.keys import source_digests
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "vllm",
+    "accelerate",
+    "datasets",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "papermill",
+    "matplotlib",
+)
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below a folder, by relative path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): file_hash(path) for path in files if path.name != "provenance.json"}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit() -> str | None:
+    """Return the commit that is checked out, with ``+dirty`` for uncommitted changes; None outside a repository."""
+    here = Path(__file__).parents[1]
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
+    if commit.returncode:
+        return None
+    status = subprocess.run(["git", "status", "--porcelain", "--", here], cwd=here, capture_output=True, text=True)
+    return commit.stdout.strip() + ("+dirty" if status.stdout.strip() else "")
+
+
+class Recorder:
+    """Watches one stage from its start.
+
+    Parameters
+    ----------
+    config : object
+        The stage's config; its ``seed``, if it has one, is recorded.
+    inputs : dict of str to Path
+        Input folders by role.
+    modules : frozenset of str
+        The stage's module, and those that it loads by name.
+    """
+
+    def __init__(self, config, inputs: dict[str, Path], modules: frozenset[str]):
+        self.config = config
+        # Read at the start: the source may change while a long stage runs.
+        self.source = source_digests(modules)
+        self.inputs = inputs
+        # Loading torch and TRL takes longer than some stages take after it.
+        self.started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
+
+    def finish(self, folder: Path) -> dict:
+        """Describe the run, hashing every file in `folder`.
+
+        Returns
+        -------
+        dict
+            ``seconds`` is wall time since the process began, ``peak_memory_mib`` the largest resident size of the process.
+        """
+        return {
+            "command": " ".join([Path(sys.executable).name, *sys.orig_argv[1:]]),
+            "inputs": {role: path.name for role, path in self.inputs.items()},
+            "source": self.source,
+            "seed": getattr(self.config, "seed", None),
+            "files": folder_hashes(folder),
+            "commit": git_commit(),
+            "versions": _versions(),
+            "machine": {
+                "system": f"{platform.system()} {platform.machine()}",
+                "processor": processor_info("model name") or platform.processor(),
+                "vector_instructions": vector_instructions(),
+                "cores": os.cpu_count(),
+                "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or None,
+            },
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": round((datetime.now(UTC) - self.started).total_seconds(), 1),
+            "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        }

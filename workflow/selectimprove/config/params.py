@@ -1,0 +1,291 @@
+"""The typed config of `params.yaml`, as the user writes it.
+
+Values live in ``params.yaml`` and the overlays in ``workflow/scales``; here are only their types. What must hold between
+them is checked in `selectimprove.config.checks`. The JSON schema and the parameter reference are generated from these types.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, create_model
+
+from selectimprove.tasks.interface import task_types
+from selectimprove.types import Natural, Positive, Rate, Strict
+
+Checkpoints = Literal["all", "last"]
+
+
+class Continued(Strict):
+    """Pretraining of another task's base model, continued on the documents of this one."""
+
+    after: str
+    """The other task; it takes the settings that both tasks have from this one."""
+    n_steps: Positive
+    """Optimiser steps."""
+    learning_rate: Rate
+    warmup_steps: Natural
+
+
+class TaskParams(Strict):
+    """What every task has in ``params.yaml``, besides its own settings and what has its own types."""
+
+    extends: str | None = None
+    """Another task, whose settings hold where this one has none of its own."""
+    continued: Continued | None = None
+    """How the base model comes about; null: from scratch."""
+
+
+def _section_of(name: str, types) -> type[TaskParams]:
+    """Make the type of a task's section: its settings, and for each of its types where values of it are."""
+    mix = create_model(
+        f"{name}_mix", __base__=types.Demonstrations, __doc__="An SFT mix.", problems=(types.Problems | None, None)
+    )
+    many = dict[str, types.Problems]
+    return create_model(
+        f"{name}_params",
+        __base__=(types.Settings, TaskParams),
+        __doc__=types.Settings.__doc__,
+        documents=(types.Documents, Field(description="What the base model reads, where it is trained from scratch.")),
+        sft_problems=(types.Problems, Field(description="The problems of SFT, unless a mix has its own.")),
+        sft_mixes=(dict[str, mix], Field(description="How SFT data are answered, by the name of the mix.")),
+        rl_problems=(many, Field(description="Distributions of RL problems, by name.")),
+        test_problems=(many, Field(description="Sets of test problems, by name.")),
+    )
+
+
+Tasks = create_model(
+    "Tasks", __base__=Strict, **{name: (_section_of(name, types), ...) for name, types in task_types().items()}
+)
+
+
+class VllmSettings(Strict):
+    """vLLM."""
+
+    mode: Literal["colocate", "server"]
+    """``colocate``: on the GPU that trains; ``server``: on GPUs of its own."""
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)]
+    """Share of a GPU's memory that vLLM takes."""
+    tensor_parallel: Positive
+    """GPUs over which one model is spread."""
+    server_host: str
+    """Address of the server; counts in the mode ``server`` only."""
+    server_port: Positive
+
+
+class Model(Strict):
+    """A Qwen2 architecture."""
+
+    hidden_size: Positive
+    n_layers: Positive
+    n_heads: Positive
+    n_kv_heads: Positive | None = None
+    """Key and value heads; null: as many as heads."""
+    vocab_size: Positive | None = None
+    """Tokens; null: those of the task's own tokenizer."""
+    intermediate_size: Positive
+    rope_theta: Rate
+    """Base of the rotary position embedding."""
+    initializer_range: Rate
+    """Standard deviation of the initial weights."""
+
+
+class Pretrained(Strict):
+    """A checkpoint of the Hugging Face hub in place of a base model trained here."""
+
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    """Commit of the checkpoint's repository."""
+    weights: Annotated[str, Field(min_length=1)] = "hub"
+    """``hub``, a folder that holds the checkpoint, or ``random``."""
+    mirror: str | None = None
+    """Address of a mirror of the hub."""
+    sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
+    """Expected hashes, by file."""
+
+
+class Lora(Strict):
+    """A LoRA adapter."""
+
+    rank: Positive
+    alpha: Positive
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    """Dropout in SFT; RL uses none."""
+    target_modules: Annotated[list[str], Field(min_length=1)]
+
+
+class Optimizer(Strict):
+    """AdamW, in pretraining, SFT and RL."""
+
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    max_grad_norm: Rate
+
+
+class Sampling(Strict):
+    """What generates completions, in RL and in evaluation."""
+
+    engine: Literal["transformers", "vllm"]
+    vllm: VllmSettings | None = None
+    """Settings of vLLM; they do not count where it is not used."""
+
+
+class BaseTraining(Strict):
+    """Pretraining of the base model from scratch."""
+
+    n_steps: Positive
+    """Optimiser steps."""
+    batch_size: Positive
+    """Documents per step."""
+    learning_rate: Rate
+    warmup_steps: Natural
+    """Steps of linear warm-up; then linear decay."""
+
+
+class Sft(Strict):
+    """Supervised fine-tuning."""
+
+    n_train: Positive
+    """Prompt–response pairs."""
+    n_validation: Positive
+    """Pairs on which the cross-entropy is watched."""
+    learning_rate: Rate
+    batch_size: Positive
+    """Sequences per optimiser step."""
+    n_epochs: Positive
+    warmup_steps: Natural
+    """Steps of linear warm-up; then linear decay."""
+    device_batch_size: Positive | None = None
+    """Most sequences of one pass on a device; null: no bound."""
+
+
+class Rl(Strict):
+    """GRPO."""
+
+    n_prompts: Positive
+    """Distinct training problems."""
+    n_steps: Positive
+    """Optimiser steps."""
+    prompts_per_step: Positive
+    """Prompts per optimiser step."""
+    group_size: Annotated[int, Field(ge=2)]
+    """Completions per prompt."""
+    learning_rate: Rate
+    warmup_steps: Natural
+    """Steps of linear warm-up; then the rate is constant."""
+    beta: Annotated[float, Field(ge=0)]
+    """Weight of the KL divergence from the SFT policy."""
+    temperature: Rate
+    """Temperature of the rollouts."""
+    checkpoint_every: Positive
+    """Optimiser steps between two checkpoints."""
+    device_batch_size: Positive | None = None
+    """Most completions of one pass on a device; null: no bound."""
+
+
+class Evaluation(Strict):
+    """Generations on held-out problems."""
+
+    temperature: Rate
+    n_samples: Positive
+    """Generations per problem."""
+    n_problems: Positive
+    """Problems per test set."""
+    checkpoints: Checkpoints
+    """``all`` that RL kept, or the ``last`` alone."""
+
+
+class Statistics(Strict):
+    """Intervals."""
+
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    """Confidence of every interval."""
+    n_bootstrap: Positive
+    """Resamples of problems, for intervals."""
+
+
+class JobResources(Strict):
+    """What one job asks for; a job of several GPUs spreads its batches over them."""
+
+    cores: Positive
+    """Cores. On a CPU, training and sampling use one thread whatever is asked for: the number of threads would decide their sums."""
+    gpus: Natural
+    memory_gib: Rate
+    minutes: Positive
+
+
+class Resources(Strict):
+    """What jobs ask Snakemake, and through it a cluster's scheduler, for."""
+
+    train: JobResources
+    """Base models, SFT and RL."""
+    sample: JobResources
+    """Evaluation."""
+    light: JobResources
+    """All that needs no model."""
+    gpu_memory_gib: Rate | None = None
+    """Memory of each GPU; training that cannot fit is refused before anything starts."""
+
+
+Overrides = dict[
+    Literal["task", "model", "pretrained", "base", "lora", "optimizer", "sft", "rl", "sampling", "evaluation"],
+    dict[str, Any],
+]
+"""Params laid over those of the file, by section; checked as those are. ``task`` is the section of the experiment's own task."""
+
+
+class Experiment(Strict):
+    """A set of models: every mix after SFT and after RL on every distribution, in every variant, for every seed."""
+
+    task: str = "chains"
+    """A key of ``tasks``."""
+    sft_mixes: Annotated[list[str], Field(min_length=1)]
+    """Keys of the task's ``sft_mixes``."""
+    rl_problems: list[str]
+    """Keys of the task's ``rl_problems``."""
+    seeds: Annotated[list[int], Field(min_length=1)] | None = None
+    """Seeds in place of those of the run."""
+    overrides: Overrides = {}
+    """Params with other values for this experiment."""
+    variants: Annotated[dict[str, Overrides], Field(min_length=1)] = {"default": {}}
+    """Overrides by name, each with a set of models of its own."""
+
+
+class Exhibit(Strict):
+    """A figure or a table."""
+
+    experiment: str
+    """The experiment it shows."""
+    notebook: str | None = None
+    """The figure or table whose notebook draws this one too."""
+    draw: bool = True
+    """Whether it is drawn; false leaves it out, with all that only it needs."""
+    caption: Annotated[str, Field(min_length=1)]
+    plot: dict[str, int | float | str | list[float] | list[int]] = {}
+    """What the notebook takes as parameters."""
+
+
+class Params(Strict):
+    """All of ``params.yaml``, after the overlay of the scale."""
+
+    scale: str
+    """A file of ``workflow/scales``, or ``laptop``."""
+    seeds: Annotated[list[int], Field(min_length=1)]
+    """Random seeds; each is a set of models of its own."""
+    tasks: Tasks
+    """The tasks, each with its settings, problems and mixes."""
+    model: Model
+    pretrained: Pretrained | None = None
+    system_prompt: Annotated[str, Field(min_length=1)] | None = None
+    """The system prompt of a chat; null: a model is asked with the problem's text alone."""
+    base: BaseTraining
+    lora: Lora | None = None
+    """An adapter in place of training all weights."""
+    optimizer: Optimizer
+    sft: Sft
+    rl: Rl
+    sampling: Sampling
+    evaluation: Evaluation
+    statistics: Statistics
+    resources: Resources
+    experiments: dict[str, Experiment]
+    figures: dict[str, Exhibit]
+    tables: dict[str, Exhibit]

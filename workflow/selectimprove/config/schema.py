@@ -1,0 +1,77 @@
+"""What is generated from the typed config: the JSON schema of `params.yaml`, for editors, and the parameter reference, for people."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from selectimprove.config.params import Params
+
+WORKFLOW = Path(__file__).parents[2]
+SCHEMA = WORKFLOW / "schemas" / "params.schema.json"
+REFERENCE = WORKFLOW / "docs" / "params.md"
+
+
+def schema_text() -> str:
+    """Return the schema as it lies in ``workflow/schemas``."""
+    return json.dumps(Params.model_json_schema() | {"title": "params.yaml"}, indent=2, ensure_ascii=False) + "\n"
+
+
+def reference_text() -> str:
+    """Return the reference as it lies in ``workflow/docs``: a table per section of `params.yaml`."""
+    schema = Params.model_json_schema()
+    parts = [
+        "# Every parameter\n\nMade by `make schema` from the typed config. Values and their sources are in `params.yaml`.",
+        "## params.yaml\n\n" + _table(schema),
+    ]
+    for name, section in _sections(schema, schema["$defs"]):
+        about = section.get("description", "")
+        parts.append(f"## {name}\n\n{about}\n\n{_table(section)}" if about else f"## {name}\n\n{_table(section)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _references(field: dict) -> Iterator[str]:
+    """Name the types that a field's values have, also inside of mappings, lists and alternatives."""
+    if "$ref" in field:
+        yield field["$ref"].rpartition("/")[2]
+    for inner in (field.get("additionalProperties"), field.get("items"), *field.get("anyOf", [])):
+        if isinstance(inner, dict):
+            yield from _references(inner)
+
+
+def _sections(schema: dict, types: dict, prefix: str = "") -> Iterator[tuple[str, dict]]:
+    for key, field in schema["properties"].items():
+        name = f"{prefix}{key}" + (".<name>" if "additionalProperties" in field else "")
+        for kind in _references(field):
+            if types[kind].get("properties"):
+                yield name, types[kind]
+                yield from _sections(types[kind], types, f"{name}.")
+
+
+def _kind(field: dict) -> str:
+    if "anyOf" in field:
+        return " or ".join(_kind(inner) for inner in field["anyOf"])
+    if "$ref" in field:
+        return "section"
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    if "additionalProperties" in field and field["additionalProperties"] is not False:
+        return "mapping"
+    return field.get("type", "any")
+
+
+def _default(field: dict) -> str:
+    return f"`{json.dumps(field.get('default'))}`"
+
+
+def _table(section: dict) -> str:
+    required = section.get("required", [])
+    rows = [
+        f"| `{key}` | {_kind(field)} | {'' if key in required else _default(field)} | {field.get('description', '')} |"
+        for key, field in section["properties"].items()
+    ]
+    return "\n".join(["| key | type | default | meaning |", "|:--|:--|:--|:--|", *rows])
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(schema_text())
+    REFERENCE.write_text(reference_text())

@@ -1,0 +1,199 @@
+"""The typed config of each stage: all that its artifact is a function of, besides source and inputs."""
+
+from typing import ClassVar
+
+from pydantic import SerializeAsAny, model_validator
+
+from selectimprove.config.params import (
+    BaseTraining,
+    Checkpoints,
+    Lora,
+    Model,
+    Optimizer,
+    Pretrained,
+    Rl,
+    Sampling,
+    Sft,
+    Statistics,
+)
+from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, load_aspect
+from selectimprove.types import Positive, Rate, Strict
+
+
+class OfTask(Strict):
+    """A config that names a task and holds what has that task's types."""
+
+    typed: ClassVar[dict[str, str]] = {}
+    """The task's type of each field."""
+    aspects: ClassVar[tuple[str, ...]] = ()
+    """The aspects of the task that the stage loads: they count in the key."""
+
+    task_name: str
+    task: SerializeAsAny[Settings]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_task(cls, values: dict) -> dict:
+        types = load_aspect(values["task_name"], "settings")
+        of_task = {name: getattr(types, kind) for name, kind in {"task": "Settings", **cls.typed}.items()}
+        return values | {name: kind.model_validate(values[name]) for name, kind in of_task.items()}
+
+
+class ProblemsStage(OfTask):
+    """One set of problems."""
+
+    aspects = ("problems",)
+    typed = {"problems": "Problems"}
+
+    seed: int
+    split: str
+    n_problems: Positive
+    problems: SerializeAsAny[Problems]
+
+
+class DemonstrationsStage(OfTask):
+    """Responses to one set of problems."""
+
+    aspects = ("problems", "demonstrations")
+    typed = {"demonstrations": "Demonstrations"}
+
+    seed: int
+    demonstrations: SerializeAsAny[Demonstrations]
+
+
+class BaseStage(OfTask):
+    """Pretraining on a task's documents; ``model`` is None where another base model is trained further."""
+
+    aspects = ("documents",)
+    typed = {"documents": "Documents"}
+
+    seed: int
+    model: Model | None
+    base: BaseTraining
+    documents: SerializeAsAny[Documents]
+    optimizer: Optimizer
+
+
+class PretrainedStage(Strict):
+    """A checkpoint of the hub in place of a base model trained here."""
+
+    pretrained: Pretrained
+    model: Model
+
+
+class SftStage(Strict):
+    """SFT of a base model on demonstrations."""
+
+    seed: int
+    learning_rate: Rate
+    batch_size: Positive
+    n_epochs: Positive
+    warmup_steps: int
+    device_batch_size: Positive | None
+    optimizer: Optimizer
+    lora: Lora | None
+    system_prompt: str | None
+
+
+class RlStage(OfTask):
+    """RL of an SFT model on problems."""
+
+    aspects = ("problems",)
+
+    seed: int
+    rl: Rl
+    optimizer: Optimizer
+    system_prompt: str | None
+    sampling: Sampling
+
+
+class EvaluationStage(OfTask):
+    """Generations of a model on sets of problems."""
+
+    aspects = ("problems",)
+
+    seed: int
+    temperature: Rate
+    n_samples: Positive
+    checkpoints: Checkpoints
+    system_prompt: str | None
+    sampling: Sampling
+
+
+class LabelsStage(OfTask):
+    """Labels of all generations and rollouts of a model."""
+
+    aspects = ("problems", "labels")
+
+
+class Run(Strict):
+    """One model of an experiment; ``training`` is ``sft`` or a key of the task's ``rl_problems``."""
+
+    variant: str
+    sft: str
+    training: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant}/{self.sft}/{self.training}/{self.seed}"
+
+
+class VariantSettings(Strict):
+    """What the variants of an experiment may differ in, for its figures and tables to tell."""
+
+    task: SerializeAsAny[Settings]
+    sft: Sft
+    rl: Rl
+
+
+class MeasuresStage(Strict):
+    """The runs of an experiment; mixes and distributions as the params have them."""
+
+    aspects: ClassVar[tuple[str, ...]] = ("labels",)
+
+    task_name: str
+    runs: list[Run]
+    variants: dict[str, VariantSettings]
+    sft_mixes: dict[str, dict]
+    rl_problems: dict[str, dict]
+    statistics: Statistics
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_task(cls, values: dict) -> dict:
+        kind = load_aspect(values["task_name"], "settings").Settings
+        variants = {}
+        for name, variant in values["variants"].items():
+            fields = dict(variant)
+            variants[name] = VariantSettings(**fields | {"task": kind.model_validate(fields["task"])})
+        return values | {"variants": variants}
+
+
+class TaskOfExperiment(OfTask):
+    """The task of a variant of an experiment."""
+
+    aspects = ("problems", "labels")
+
+
+class VerdictsStage(Strict):
+    """All claims, those of them that are run, and by experiment the seeds and each variant's task."""
+
+    scale: str
+    claims: dict[str, dict]
+    run: list[str]
+    seeds: dict[str, list[int]]
+    tasks: dict[str, dict[str, TaskOfExperiment]]
+    statistics: Statistics
+
+
+class ExhibitsStage(Strict):
+    """``notebook_modules`` are those of this package that the notebook imports."""
+
+    name: str
+    scale: str
+    caption: str
+    plot: dict
+    notebook: str
+    notebook_source: str
+    notebook_modules: list[str]

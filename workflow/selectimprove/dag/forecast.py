@@ -1,0 +1,66 @@
+"""The forecast: before anything is spent, what a run would make and why, which figures and tables it changes and what it costs."""
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+
+from selectimprove.dag.artifact import collect_ancestors
+from selectimprove.dag.changes import explain
+from selectimprove.dag.costs import Estimate, describe, read_costs, time_left
+from selectimprove.dag.plan import Plan
+
+
+def forecast(plan: Plan, cores: int, start: float) -> str:
+    """Describe what `snakemake figures` would do.
+
+    Parameters
+    ----------
+    plan : Plan
+    cores : int
+        Jobs of one core that would run at once.
+    start : float
+        Seconds that Snakemake takes to start. It does so twice, for the run and for the job that publishes, which is most of a small
+        change.
+
+    Returns
+    -------
+    str
+        One line per stage with the number of artifacts to make, below it each reason with how many artifacts it holds for; then
+        the figures and tables that would change, and the time, "unknown" where nothing alike was recorded.
+    """
+    exhibits = plan.exhibits
+    wanted = collect_ancestors(exhibits.values())
+    # What a finished artifact was made from need not be there.
+    pending = collect_ancestors(exhibits.values(), lambda artifact: not artifact.done.exists())
+    if not pending:
+        return "Nothing to make: every figure and table is there for these params."
+    lines = []
+    for stage in plan.artifacts:
+        artifacts = [artifact for artifact in pending if artifact.stage == stage]
+        if artifacts:
+            every = sum(artifact.stage == stage for artifact in wanted)
+            lines.append(f"{stage}: {len(artifacts)} of {every} to make")
+            reasons = Counter(explain(artifact).partition(", against ")[0] for artifact in artifacts)
+            lines += [f"    {number} × {reason}" for reason, number in reasons.most_common(4)]
+    changed = [name for name, artifact in exhibits.items() if not artifact.done.exists()]
+    lines.append(f"figures and tables to draw: {', '.join(changed) or 'none'}")
+
+    estimate = Estimate(plan.params.scale, read_costs())
+    seconds = {artifact: estimate.seconds(artifact) for artifact in pending}
+    known = {artifact: value for artifact, value in seconds.items() if value is not None}
+    unknown = sorted({artifact.stage for artifact in pending if artifact not in known})
+    if known:
+        total, left = sum(known.values()), time_left(known, cores) + 2 * start
+        lines.append(f"time: {describe(total)} of one core, about {describe(left)} on {cores}")
+    if unknown:
+        lines.append(f"time unknown, since none was recorded at this scale: {', '.join(unknown)}")
+    return "\n".join(lines)
+
+
+def print_forecast(plan: Plan, cores: int, log: Path) -> None:
+    """Print the forecast, and leave it in a log."""
+    text = forecast(plan, cores, start=time.time() - psutil.Process().create_time())
+    log.write_text(text + "\n")
+    print(text)

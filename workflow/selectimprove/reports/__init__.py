@@ -1,0 +1,1 @@
+"""Reports: publishing, the audit's page, verification and the RO-Crate."""

@@ -1,0 +1,183 @@
+"""Checks of one artifact: its record, its files, and what can be found anew from its inputs."""
+
+import json
+import re
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import pandas as pd
+
+from selectimprove.artifacts.provenance import folder_hashes
+from selectimprove.dag.artifact import Artifact
+from selectimprove.dag.changes import explain
+from selectimprove.dag.table import STAGES
+from selectimprove.tasks.interface import load_aspect
+
+SAFE = {".parquet", ".json", ".safetensors", ".csv", ".md", ".rst", ".ipynb", ".png", ".pdf", ".svg", ".jinja"}
+"""Suffixes of files that no reader has to unpickle."""
+
+
+def check_record(artifact: Artifact) -> Iterator[str]:
+    """Compare an artifact's config, inputs and files with the plan and with what was recorded when it was made."""
+    if not artifact.done.exists():
+        yield (
+            f"{artifact.folder}: missing: expected for the current params and code; run `snakemake figures audit` "
+            f"({explain(artifact)})"
+        )
+        return
+    provenance = json.loads(artifact.done.read_text())
+    config = json.loads((artifact.folder / "config.json").read_text())
+    if config != artifact.config.model_dump(mode="json"):
+        yield f"{artifact.folder}/config.json: is not the config of the key {artifact.digest}"
+    if provenance["inputs"] != {role: source.name for role, source in artifact.inputs.items()}:
+        yield f"{artifact.done}: names other inputs than the key {artifact.digest} stands for"
+    yield from check_files(artifact.folder, provenance["files"])
+
+
+def check_files(folder: Path, recorded: dict[str, str]) -> Iterator[str]:
+    """Compare an artifact's files with the hashes that were recorded when it was made."""
+    found = folder_hashes(folder)
+    for name in sorted(recorded.keys() | found.keys()):
+        if name not in found:
+            yield f"{folder / name}: is missing"
+        elif name not in recorded:
+            yield f"{folder / name}: was not there when the artifact was made"
+        elif found[name] != recorded[name]:
+            yield f"{folder / name}: has changed since it was made (SHA-256)"
+        elif Path(name).suffix not in SAFE:
+            yield f"{folder / name}: might hold code; only safetensors, Parquet, JSON and text are expected"
+
+
+def read_table(path: Path) -> pd.DataFrame | str:
+    """Read Parquet or CSV as a table, anything else as text."""
+    readers = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
+    return readers.get(path.suffix, Path.read_text)(path)
+
+
+def first_difference(found, expected) -> str | None:
+    """Say where two tables or texts differ first; None if they agree, numbers to nine digits."""
+    if isinstance(expected, str):
+        return None if found == expected else "text differs"
+    if len(found) != len(expected):
+        return f"{len(found)} rows, not {len(expected)}"
+    if list(found.columns) != list(expected.columns):
+        return f"columns {list(found.columns)}, not {list(expected.columns)}"
+    for column in expected:
+        try:
+            pd.testing.assert_series_equal(found[column], expected[column], rtol=1e-9, check_dtype=False)
+        except AssertionError:
+            pairs = zip(found[column], expected[column], strict=True)
+            row = next((i for i, (a, b) in enumerate(pairs) if str(a) != str(b)), 0)
+            return f"row {row}, column {column}: {found[column][row]!r}, not {expected[column][row]!r}"
+    return None
+
+
+def check_remade(artifact: Artifact) -> Iterator[str]:
+    """Make an artifact again from its inputs and compare what holds data."""
+    inputs = {role: source.folder for role, source in artifact.inputs.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            STAGES[artifact.stage].function(artifact.config, inputs, Path(folder))
+        except Exception as error:
+            yield f"{artifact.folder}: cannot be made again from its inputs: {type(error).__name__}: {error}"
+            return
+        for again in sorted(Path(folder).rglob("*")):
+            path = artifact.folder / again.relative_to(folder)
+            if again.suffix in (".parquet", ".csv", ".md", ".json") and path.exists():
+                difference = first_difference(read_table(path), read_table(again))
+                if difference:
+                    yield f"{path}: differs from what its inputs give: {difference}"
+
+
+def _passes(completion: str, answer: str) -> bool:
+    """Reward a completion by other code than the task's."""
+    return re.search(rf"(?:^|\s)answer\s+{re.escape(answer)}\s*$", completion) is not None
+
+
+def _problems_of(artifact: Artifact) -> pd.DataFrame:
+    """Read the problems of an artifact, with their answers as responses write them, by number."""
+    table = pd.read_parquet(artifact.folder / "problems.parquet").set_index("problem_id")
+    answer_text = load_aspect(artifact.config.task_name, "problems").answer_text
+    return table.assign(answer=table["answer"].map(answer_text))
+
+
+def check_rollouts(artifact: Artifact) -> Iterator[str]:
+    """Reward all rollouts of an RL artifact anew, and count them."""
+    rl = artifact.config.rl
+    rows = pd.read_parquet(artifact.folder / "rollouts.parquet")
+    problems = _problems_of(artifact.inputs["problems"])
+    path = artifact.folder / "rollouts.parquet"
+    answers = problems["answer"].reindex(rows["problem_id"])
+    for row, (completion, answer, reward) in enumerate(zip(rows["completion"], answers, rows["reward"], strict=True)):
+        if reward != float(_passes(completion, answer)):
+            yield f"{path}: row {row}: reward {reward:g} is not the outcome of its completion"
+    sizes = rows.groupby("step").size()
+    if len(sizes) != rl.n_steps or set(sizes) != {rl.prompts_per_step * rl.group_size}:
+        yield f"{path}: not {rl.prompts_per_step * rl.group_size} rollouts for each of {rl.n_steps} steps"
+
+
+def check_generations(artifact: Artifact) -> Iterator[str]:
+    """Check that every checkpoint answered every problem as often as it should have, once each."""
+    path = artifact.folder / "generations.parquet"
+    rows = pd.read_parquet(path)
+    keys = ["rl_step", "problem_set", "problem_id", "sample"]
+    if rows.duplicated(keys).any():
+        row = rows.index[rows.duplicated(keys)][0]
+        yield f"{path}: row {row} is there twice: {rows.loc[row, keys].to_dict()}"
+    sets = {role: source for role, source in artifact.inputs.items() if role not in ("policy", "base")}
+    wanted = rows["rl_step"].nunique() * artifact.config.n_samples * sum(s.config.n_problems for s in sets.values())
+    if len(rows) != wanted:
+        yield f"{path}: {len(rows)} generations, not {wanted}"
+
+
+def count_pass_at_1(artifact: Artifact) -> dict[tuple, Fraction]:
+    """Count pass@1 of an evaluation exactly, by RL step, problem set, problem type and difficulty."""
+    difficulty, asked = artifact.config.task.difficulty, {}
+    for role, source in artifact.inputs.items():
+        if role not in ("policy", "base"):
+            for problem_id, row in _problems_of(source).iterrows():
+                asked[role, problem_id] = (row["problem_type"], str(row[difficulty])), row["answer"]
+    passed = defaultdict(list)
+    for row in pd.read_parquet(artifact.folder / "generations.parquet").itertuples():
+        kind, answer = asked[row.problem_set, row.problem_id]
+        passed[row.rl_step, row.problem_set, *kind].append(_passes(row.completion, answer))
+    return {cell: Fraction(sum(values), len(values)) for cell, values in passed.items()}
+
+
+def check_pass_rates(artifact: Artifact) -> Iterator[str]:
+    """Compare the pass rates of an experiment with a second count, from generations."""
+    path = artifact.folder / "pass_rates.parquet"
+    difficulty = load_aspect(artifact.config.task_name, "settings").Settings.difficulty
+    keys = ["variant", "sft", "training", "seed", "rl_step", "step_range", "problem_type", difficulty]
+    rates = pd.read_parquet(path).set_index(keys)["pass_at_1"]
+    for run in artifact.config.runs:
+        generations = artifact.inputs[f"labels/{run.name}"].inputs["evaluation"]
+        for cell, rate in count_pass_at_1(generations).items():
+            model = (run.variant, run.sft, run.training, str(run.seed))
+            if abs(rates[(*model, *cell)] - float(rate)) > 1e-12:
+                yield f"{path}: pass@1 of {'/'.join(model)} in {cell} is {rates[(*model, *cell)]}, counted {rate}"
+
+
+CHECKS = {
+    "remade": check_remade,
+    "rollouts": check_rollouts,
+    "generations": check_generations,
+    "pass_rates": check_pass_rates,
+}
+"""By the name under which a row of the table of stages asks for them."""
+
+
+def check_artifact(artifact: Artifact) -> list[str]:
+    """Run all checks of one artifact, in any process."""
+    mistakes = list(check_record(artifact))
+    if not artifact.done.exists() or not all(source.done.exists() for source in artifact.inputs.values()):
+        return mistakes
+    for name in STAGES[artifact.stage].checks:
+        try:
+            mistakes += CHECKS[name](artifact)
+        except (KeyError, ValueError, OSError, IndexError) as error:
+            mistakes.append(f"{artifact.folder}: cannot be read: {type(error).__name__}: {error}")
+    return mistakes

@@ -1,0 +1,201 @@
+"""The audit as one page: claims, Table 1, figures with their chains, generations, environment and costs.
+
+``results/audit/index.html`` needs neither a network nor a server. It is a function of the plan and of the artifacts alone, so that
+`selectimprove.verify` can make it again.
+"""
+
+import base64
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from selectimprove.analysis.claims import Claim
+from selectimprove.analysis.style import SCALE_NOTES, training_name
+from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
+from selectimprove.dag.plan import Plan
+from selectimprove.dag.table import STAGES
+from selectimprove.reports.excerpt import COLUMNS, PER_KIND, draw_excerpt, name_models
+from selectimprove.reports.shown_tests import WIDTH, show_tests
+from selectimprove.stages.verdicts.judging import VERDICTS
+
+TEMPLATES = Path(__file__).parents[2] / "page"
+LINEAGE = [stage for stage in reversed(STAGES) if stage not in ("verdicts", "exhibits")]
+"""The stages behind a figure or table, from its end."""
+
+
+def claim_entries(plan: Plan) -> list[dict]:
+    """List the claims by verdict, each with its tests."""
+    folder = plan.verdicts.folder
+    outcomes = defaultdict(list)
+    for row in pd.read_csv(folder / "tests.csv").to_dict("records"):
+        outcomes[row["claim"]].append(row)
+    entries = []
+    for row in pd.read_csv(folder / "claims.csv", keep_default_na=False).to_dict("records"):
+        claim = Claim.model_validate(plan.verdicts.config.claims[row["claim"]])
+        found = outcomes[row["claim"]]
+        entries.append(
+            row | {"tests": show_tests(claim.tests, found) if found else [], "why_not": why_not_run(plan, claim)}
+        )
+    return sorted(entries, key=lambda entry: VERDICTS.index(entry["verdict"]))
+
+
+def why_not_run(plan: Plan, claim: Claim) -> str:
+    """Say what a claim that was not run would need."""
+    if plan.params.scale not in (claim.scales or [plan.params.scale]):
+        return f"compared at {' and '.join(claim.scales)} scale only"
+    if claim.experiment not in plan.params.experiments:
+        return f"needs the experiment {claim.experiment}"
+    return "needs models or problems that this run does not have"
+
+
+def table_1(plan: Plan) -> list[dict]:
+    """List the rows of Table 1, with the paper's; none if it is not drawn."""
+    if "table1" not in plan.tables:
+        return []
+    table = pd.read_csv(plan.tables["table1"].folder / "table1.csv")
+    rows = []
+    for (sft, training), group in table.groupby(["sft", "training"], sort=False):
+        cells = {row["problem_type"]: row for row in group.to_dict("records")}
+        cells = [cells[problem_type] for problem_type in ("all", "inversion", "evaluation")]
+        rows.append({"sft": sft, "training": training_name(training), "cells": cells})
+    return rows
+
+
+def read_rows(markdown: str) -> list[list[str]]:
+    """Read a table in Markdown: its head, then its rows."""
+    lines = [line.strip().strip("|") for line in markdown.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.split("|")] for line in lines]
+    return [row for row in rows if not all(set(cell) <= set(":-") for cell in row)]
+
+
+def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]:
+    """List figures and tables with their caption, their picture or rows, and all that they were made from, by stage."""
+    entries = []
+    for kind, exhibits in (("figures", plan.figures), ("tables", plan.tables)):
+        for name, artifact in exhibits.items():
+            sources = collect_ancestors([artifact])
+            picture, body = artifact.folder / f"{name}.svg", artifact.folder / "body.md"
+            stages = [(stage, [s for s in sources if s.stage == stage]) for stage in LINEAGE]
+            entries.append(
+                {
+                    "name": name,
+                    "kind": kind,
+                    "artifact": artifact,
+                    "notebook": artifact.config.notebook,
+                    "caption": (artifact.folder / "caption.rst").read_text().strip(),
+                    "picture": base64.b64encode(picture.read_bytes()).decode() if picture.exists() else None,
+                    "rows": read_rows(body.read_text()) if body.exists() else None,
+                    "chain": [
+                        {
+                            "title": STAGES[stage].title,
+                            "files": STAGES[stage].files,
+                            "stage": stage,
+                            "artifacts": linked,
+                        }
+                        for stage, linked in stages
+                        if linked
+                    ],
+                    "environments": sorted({environments[source] for source in sources}),
+                    "commits": sorted({read_provenance(source)["commit"] or "unknown" for source in sources}),
+                }
+            )
+    return entries
+
+
+def read_provenance(artifact: Artifact) -> dict:
+    """Return the record of an artifact."""
+    return json.loads(artifact.done.read_text())
+
+
+def number_environments(artifacts: list[Artifact]) -> tuple[dict[Artifact, int], list[dict]]:
+    """Count the environments that artifacts were made in, and give them numbers from 1, the most frequent first.
+
+    Returns
+    -------
+    numbers : dict of Artifact to int
+    environments : list of dict
+        Machine, versions and ``n``, the number of artifacts.
+    """
+    described = {}
+    for artifact in artifacts:
+        provenance = read_provenance(artifact)
+        described[artifact] = json.dumps([provenance["machine"], provenance["versions"]], sort_keys=True)
+    counted = Counter(described.values()).most_common()
+    place = {description: number for number, (description, _) in enumerate(counted, start=1)}
+    environments = []
+    for description, n in counted:
+        machine, versions = json.loads(description)
+        environments.append({"machine": machine, "versions": versions, "n": n})
+    return {artifact: place[description] for artifact, description in described.items()}, environments
+
+
+def stage_entries(artifacts: list[Artifact], environments: dict[Artifact, int]) -> list[dict]:
+    """List the stages in the order in which data flow, each with its artifacts and what they cost when they were made."""
+    entries = []
+    for stage in STAGES:
+        rows = []
+        for artifact in sorted((a for a in artifacts if a.stage == stage), key=lambda artifact: artifact.name):
+            config = json.dumps(artifact.config.model_dump(mode="json"), indent=1, ensure_ascii=False)
+            provenance, environment = read_provenance(artifact), environments[artifact]
+            rows.append({"artifact": artifact, "config": config, "provenance": provenance, "environment": environment})
+        if rows:
+            seconds = [row["provenance"]["seconds"] for row in rows]
+            memory = max(row["provenance"]["peak_memory_mib"] for row in rows)
+            entries.append(
+                {"stage": stage, "rows": rows, "total": sum(seconds), "longest": max(seconds), "memory": memory}
+            )
+    return entries
+
+
+def write_page(plan: Plan) -> str:
+    """Return the page, as HTML.
+
+    Parameters
+    ----------
+    plan : Plan
+        Whose exhibits and verdicts are made.
+    """
+    artifacts = collect_ancestors((*plan.exhibits.values(), plan.verdicts))
+    numbers, environments = number_environments(artifacts)
+    claims = claim_entries(plan)
+    models = name_models([a for a in artifacts if a.stage == "measures"])
+    excerpt = draw_excerpt(models)
+    rows = json.dumps({"columns": COLUMNS, "rows": excerpt.rows}, separators=(",", ":"), ensure_ascii=False)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("index.html.jinja").render(
+        scale=SCALE_NOTES.get(plan.params.scale, f"{plan.params.scale} scale"),
+        confidence=plan.params.statistics.confidence,
+        seeds=plan.params.seeds,
+        results=RESULTS,
+        audit=plan.verdicts,
+        plot_width=WIDTH,
+        claims=claims,
+        verdicts=[(verdict, sum(claim["verdict"] == verdict for claim in claims)) for verdict in VERDICTS],
+        table=table_1(plan),
+        exhibits=exhibit_entries(plan, numbers),
+        stages=stage_entries(artifacts, numbers),
+        environments=environments,
+        commits=Counter(read_provenance(artifact)["commit"] or "unknown" for artifact in artifacts).most_common(),
+        # No closing tag may end the script element that holds the rows.
+        excerpt_rows=rows.replace("<", "\\u003c"),
+        excerpt=excerpt,
+        n_shown=len(excerpt.rows),
+        n_models=len(models),
+        per_kind=PER_KIND,
+        filters=[
+            ("model", "Model"),
+            ("type", "Problem type"),
+            ("steps", "Number of steps"),
+            ("strategy", "Strategy"),
+            ("outcome", "Answer"),
+        ],
+    )

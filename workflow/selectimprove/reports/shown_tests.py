@@ -1,0 +1,112 @@
+"""A claim's tests for people: what each compares, in words, and where its interval lies against the claimed range, in a plot."""
+
+import math
+
+from selectimprove.analysis.claims import ClaimTest, Quantity, describe_where
+from selectimprove.analysis.style import training_name
+
+VALUES = {
+    "pass_at_1": "pass@1",
+    "forward": "share of forward",
+    "backward": "share of backward",
+    "other": "share of neither strategy",
+    "rollouts_forward": "share of forward in the last rollouts",
+}
+WIDTH, MARGIN = 320, 12
+"""Of a plot, in its own units: all of it, and what is left free on each side for the outermost tick labels."""
+
+
+def _model(quantity: Quantity) -> str:
+    variant = "" if quantity.variant == "default" else f" ({quantity.variant})"
+    return f"{quantity.sft} after {training_name(quantity.training)}{variant}"
+
+
+def _measured(quantity: Quantity) -> str:
+    value = VALUES.get(quantity.value, quantity.value)
+    if quantity.value == "rollouts_forward":
+        return value
+    if where := describe_where(quantity):
+        return f"{value} on {where}"
+    problem_type = "" if quantity.problem_type == "all" else f"{quantity.problem_type}, "
+    return f"{value} on {problem_type}{quantity.problem_set.replace('-', '–')} steps"
+
+
+def describe_test(test: ClaimTest) -> str:
+    """Say what a test compares, such as ``pass@1 on 6–9 steps: FB after RL(6–9) minus 85 %``."""
+    left, right = f"{_measured(test.of)}: {_model(test.of)}", test.less
+    if not isinstance(right, Quantity):
+        return f"{left} minus {100 * right:g} %" if right else left
+    other = _model(right) if _measured(right) == _measured(test.of) else f"{_measured(right)} of {_model(right)}"
+    return f"{left} minus {other}"
+
+
+def claimed_range(test: ClaimTest) -> tuple[float, float]:
+    """Return where the claim has the difference, in percentage points; infinite where there is no bound."""
+    if test.above is not None:
+        return 100 * test.above, math.inf
+    if test.below is not None:
+        return -math.inf, 100 * test.below
+    return -100 * test.within, 100 * test.within
+
+
+def describe_range(low: float, high: float) -> str:
+    """Say a claimed range: ``above +20``, ``below +5``, ``within ±5``."""
+    if math.isinf(high):
+        return f"above {low:+g}" if low else "above 0"
+    return f"below {high:+g}" if math.isinf(low) else f"within ±{high:g}"
+
+
+def choose_ticks(low: float, high: float) -> list[float]:
+    """Choose up to eight round numbers that span a range and hold zero."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    step = next(s for s in (1, 2, 5, 10, 20, 50) if (high - low) / s <= 6 or s == 50)
+    return [step * number for number in range(math.floor(low / step), max(math.ceil(high / step), 1) + 1)]
+
+
+def show_tests(tests: list[ClaimTest], outcomes: list[dict]) -> list[dict]:
+    """Describe and plot the tests of a claim, on one axis.
+
+    Parameters
+    ----------
+    tests : list of ClaimTest
+    outcomes : list of dict
+        The row of ``tests.csv`` of each.
+
+    Returns
+    -------
+    list of dict
+        ``found`` says where the interval lies: ``inside`` the claimed range, ``outside`` or ``across`` its bound. Positions of
+        ``ticks`` (with their numbers), ``zero``, ``claimed`` and ``interval`` are in the plot's units.
+    """
+    ranges = [claimed_range(test) for test in tests]
+    bounds = [bound for limits in ranges for bound in limits if math.isfinite(bound)]
+    ends = [100 * outcome[end] for outcome in outcomes for end in ("low", "high")]
+    # Beyond its bound a claimed range goes on; a part of that is to be seen.
+    beyond = 0.1 * (max(0.0, *bounds, *ends) - min(0.0, *bounds, *ends))
+    ticks = choose_ticks(min([*ends, *(b - beyond for b in bounds)]), max([*ends, *(b + beyond for b in bounds)]))
+
+    def place(value: float) -> float:
+        share = (min(max(value, ticks[0]), ticks[-1]) - ticks[0]) / (ticks[-1] - ticks[0])
+        return round(MARGIN + share * (WIDTH - 2 * MARGIN), 1)
+
+    shown = []
+    for test, (claimed_low, claimed_high), outcome in zip(tests, ranges, outcomes, strict=True):
+        effect, low, high = (100 * outcome[name] for name in ("effect", "low", "high"))
+        inside = claimed_low < low and high < claimed_high
+        shown.append(
+            {
+                "compares": describe_test(test),
+                "claimed_range": describe_range(claimed_low, claimed_high),
+                "effect": effect,
+                "low": low,
+                "high": high,
+                "p": outcome["p"],
+                "found": "inside" if inside else "outside" if outcome["against"] else "across",
+                "ticks": [(place(tick), f"{tick:+g}" if tick else "0") for tick in ticks],
+                "zero": place(0.0),
+                "claimed": (place(claimed_low), place(claimed_high)),
+                "bounds": [place(bound) for bound in (claimed_low, claimed_high) if math.isfinite(bound)],
+                "interval": (place(low), place(effect), place(high)),
+            }
+        )
+    return shown

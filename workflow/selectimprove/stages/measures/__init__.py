@@ -1,0 +1,59 @@
+"""Measures: everything that the figures and tables of an experiment show, computed from labels.
+
+Writes, with `variant`, `sft`, `training` and `seed` naming the model, and ``pooled`` for all seeds together; the difficulty is `n_steps` for chains and
+`n_parts` for compositions:
+
+``pass_rates.parquet``
+    pass@1 and pass@k by checkpoint, problem set (`step_range`), problem type and difficulty, each also ``all`` together.
+``strategies.parquet``
+    Share and pass rate of each strategy by checkpoint, problem set and problem type.
+``mechanisms.parquet``
+    The change in pass@1 since SFT by checkpoint, problem set and problem type, split into selection and improvement.
+``first_errors.parquet``
+    Share of the generations by what first goes wrong, by checkpoint, problem set, problem type and difficulty.
+``rewards.parquet``
+    Mean reward, shares of the strategies and length of the rollouts by RL step, problem type and difficulty.
+``training.parquet``
+    What the trainers logged: cross-entropies of SFT; KL divergence, gradient norm and more of RL.
+
+Intervals are over problems: pooled ones too speak of these models on other problems, not of other seeds.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from selectimprove.config.stages import MeasuresStage, Run
+from selectimprove.stages.measures.pass_rates import measure_first_errors, measure_pass_rates, measure_rewards
+from selectimprove.stages.measures.strategies import measure_mechanisms, measure_strategies, strategy_counts
+from selectimprove.tasks.interface import load_aspect
+
+
+def read_runs(runs: list[Run], inputs: dict[str, Path], role: str, table: str) -> pd.DataFrame:
+    """Read one table of all runs that have it, each row naming its model."""
+    tables = []
+    for run in runs:
+        path = inputs[f"{role}/{run.name}"] / f"{table}.parquet"
+        if path.exists():
+            model = run.model_dump() | {"seed": str(run.seed)}
+            tables.append(pd.read_parquet(path).assign(**model))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def measure_experiment(config: MeasuresStage, inputs: dict[str, Path], folder: Path) -> None:
+    """Measure the runs of an experiment, whose labels and trained models are the inputs."""
+    task = load_aspect(config.task_name, "labels")
+    difficulty = load_aspect(config.task_name, "settings").Settings.difficulty
+    generations = read_runs(config.runs, inputs, "labels", "generations")
+    rollouts = read_runs(config.runs, inputs, "labels", "rollouts")
+    counts = strategy_counts(generations, difficulty, task.STRATEGIES)
+    tables = {
+        "pass_rates": measure_pass_rates(generations, difficulty, config.statistics),
+        "strategies": measure_strategies(counts, config.statistics),
+        "mechanisms": measure_mechanisms(counts, difficulty, config.statistics),
+        "first_errors": measure_first_errors(generations, difficulty, task.FIRST_ERRORS),
+        "rewards": measure_rewards(rollouts, difficulty, task.STRATEGIES),
+        "training": read_runs(config.runs, inputs, "policy", "training"),
+    }
+    for name, measured in tables.items():
+        measured.to_parquet(folder / f"{name}.parquet", index=False)

@@ -1,0 +1,28 @@
+"""Problem sets: distinct problems of one split, drawn by the task.
+
+Writes ``problems.parquet``, which `datasets.load_dataset("parquet", …)` reads. A row holds the problem, as text and as its parts.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from selectimprove.artifacts.runner import run_stage
+from selectimprove.config.stages import ProblemsStage
+from selectimprove.tasks.interface import load_aspect
+from selectimprove.types import ParamsError
+
+
+def generate_problems(config: ProblemsStage, inputs: dict[str, Path], folder: Path) -> None:
+    """Write ``problems.parquet``."""
+    task = load_aspect(config.task_name, "problems")
+    try:
+        problems = task.draw_problems(config.task, config.problems, config.n_problems, config.split, config.seed)
+    except ValueError as error:
+        raise ParamsError(str(error)) from error
+    rows = [{"problem_id": number, **task.to_row(problem)} for number, problem in enumerate(problems)]
+    pd.DataFrame(rows).to_parquet(folder / "problems.parquet", index=False)
+
+
+if __name__ == "__main__":
+    run_stage(ProblemsStage, generate_problems)

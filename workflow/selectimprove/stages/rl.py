@@ -1,0 +1,94 @@
+"""Reinforcement learning from outcomes, with TRL's `GRPOTrainer`.
+
+Each step draws `prompts_per_step` problems and samples a group of completions for each. A completion's advantage is its
+reward less the group's mean, over the group's standard deviation; the loss adds beta times the k3 estimate of the KL
+divergence from the SFT policy. Steps are on-policy: one update per batch of rollouts, so the clipped ratio is 1.
+
+Where this is not TRL's default: `loss_type`, `beta`, `temperature`, the classic k3 term (`use_bias_correction_kl` off), dropout off.
+
+Left by this stage: ``checkpoints/step-…``, weights or adapters, loadable by ``from_pretrained``; ``rollouts.parquet`` with every completion and its
+reward; ``training.parquet`` with what the trainer logs at each step (KL, gradient norm, learning rate, length).
+"""
+
+from pathlib import Path
+
+import pandas as pd
+from datasets import Dataset
+from trl import GRPOConfig
+
+from selectimprove.artifacts.runner import run_stage
+from selectimprove.config.stages import RlStage
+from selectimprove.tasks.interface import load_aspect
+from selectimprove.training.grpo import ResumableGRPOTrainer, Rollouts, keep_checkpoints
+from selectimprove.training.policies import load_model, load_tokenizer, max_new_tokens, render_prompts
+from selectimprove.training.sampling import load_engine, rollout_arguments
+from selectimprove.training.trainer import (
+    MarkFinished,
+    batch_arguments,
+    is_main_process,
+    latest_checkpoint,
+    prepare_torch,
+    trainer_arguments,
+    write_training_log,
+)
+
+
+def train_grpo(config: RlStage, inputs: dict[str, Path], folder: Path) -> None:
+    """Train the policy of ``sft``, an adapter on ``base`` or a model of its own, on ``problems``."""
+    prepare_torch(config.seed)
+    rl = config.rl
+    policy = inputs["sft"] / "model"
+    base = inputs["base"] / "model" if "base" in inputs else None
+    tokenizer = load_tokenizer(policy)
+    problems = pd.read_parquet(inputs["problems"] / "problems.parquet")
+    prompts = render_prompts(tokenizer, problems["prompt"], config.system_prompt)
+    task = load_aspect(config.task_name, "problems")
+    longest = task.longest_response(int(problems["n_steps"].max()))
+    batch_size = rl.prompts_per_step * rl.group_size
+    arguments = GRPOConfig(
+        # With a rate that runs out, a policy that is late in telling the problem types apart would never get there.
+        **trainer_arguments(
+            folder, config.seed, rl.learning_rate, rl.warmup_steps, config.optimizer, "constant_with_warmup"
+        ),
+        **batch_arguments(batch_size, rl.device_batch_size),
+        max_steps=rl.n_steps,
+        generation_batch_size=batch_size,
+        num_generations=rl.group_size,
+        num_iterations=1,
+        beta=rl.beta,
+        use_bias_correction_kl=False,
+        loss_type="dapo",
+        scale_rewards="group",
+        mask_truncated_completions=False,
+        # Rollouts are sampled without dropout: with it, the policy that is updated would be another.
+        disable_dropout=True,
+        save_steps=rl.checkpoint_every,
+        logging_steps=1,
+        **rollout_arguments(config.sampling, rl.temperature, max_new_tokens(tokenizer, longest)),
+    )
+    resumed_from = latest_checkpoint(folder / "trainer")
+    rollouts = Rollouts(task.reward, resumed_from, arguments.process_index)
+    with load_engine(config.sampling).seed_rollouts(config.seed):
+        trainer = ResumableGRPOTrainer(
+            # TRL loads the reference policy by the model's name, so the model must come from `from_pretrained`; of an
+            # adapter it keeps a frozen copy.
+            model=load_model(policy, base, trainable=True),
+            reward_funcs=rollouts,
+            args=arguments,
+            train_dataset=Dataset.from_pandas(problems[["problem_id", "answer"]].assign(prompt=prompts)),
+            processing_class=tokenizer,
+            callbacks=[rollouts, MarkFinished()],
+        )
+    if resumed_from:
+        steps_done = int(Path(resumed_from).name.split("-")[1])
+        trainer.epochs_done = steps_done // (len(problems) // rl.prompts_per_step)
+    trainer.train(resume_from_checkpoint=resumed_from)
+    table = rollouts.table()
+    write_training_log(trainer, folder)
+    if is_main_process():
+        table.to_parquet(folder / "rollouts.parquet", index=False)
+        keep_checkpoints(folder / "trainer", folder)
+
+
+if __name__ == "__main__":
+    run_stage(RlStage, train_grpo)

@@ -1,0 +1,84 @@
+"""Types of the task of chains: the field, distributions of problems, demonstrations, and documents for the base model."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from selectimprove.tasks import interface
+from selectimprove.tasks.field import FiniteField, field_of, is_prime
+from selectimprove.types import SPLITS, Natural, Positive, Range, Share
+
+
+def _prime(order: int) -> int:
+    if not is_prime(order):
+        raise ValueError(f"{order} is not prime; use a prime such as 11 or 13")
+    return order
+
+
+def _shares(shares: dict[str, float]) -> dict[str, float]:
+    if abs(sum(shares.values()) - 1) > 1e-9:
+        raise ValueError(f"the shares add up to {sum(shares.values()):g}, not to 1")
+    # A chain's split depends on the order, which keys do not see: there is only one.
+    return {split: shares[split] for split in SPLITS}
+
+
+class Settings(interface.Settings):
+    """The finite field, its symbols and labels, and how problems are divided among splits."""
+
+    problem_types: ClassVar[tuple[str, ...]] = ("evaluation", "inversion")
+
+    field_order: Annotated[int, AfterValidator(_prime)]
+    """Number of elements of the field; a prime."""
+    relabel_seed: Natural
+    """Seed of the hidden permutation from symbols to residues, one per field."""
+    ring_size: Positive
+    """Number of step labels; at least the most steps of any problem."""
+    split_shares: Annotated[dict[Literal[SPLITS], Share], Field(min_length=4), AfterValidator(_shares)]
+    """Share of all chains that each split owns."""
+
+    @property
+    def slug(self) -> str:
+        return f"gf{self.field_order}"
+
+    @property
+    def field(self) -> FiniteField:
+        return field_of(self.field_order, self.relabel_seed)
+
+
+class Problems(interface.Problems):
+    """Problems spread evenly over numbers of steps."""
+
+    steps: Range
+    """Fewest and most steps."""
+    evaluation_share: Share = 0.5
+    """Share of evaluation problems; the others are inversion problems."""
+
+    @property
+    def slug(self) -> str:
+        return f"{self.steps[0]}to{self.steps[1]}"
+
+    @property
+    def difficulties(self) -> range:
+        return range(self.steps[0], self.steps[1] + 1)
+
+
+class Demonstrations(interface.Demonstrations):
+    """An SFT mix."""
+
+    forward_share: Share
+    """Share of forward demonstrations: 1 for F, 0 for B, one half for FB."""
+
+
+class Documents(interface.Documents):
+    """What the base model reads."""
+
+    drill_share: Share
+    """Share of a batch that drills single operations."""
+    backward_share: Share
+    """Share of backward chains among the others."""
+    max_chain_steps: Positive
+    """Most steps of a chain; lengths are uniform from 1 on."""
+    backward_sound_steps: Natural
+    """Steps after which a backward chain may hold mistakes."""
+    backward_error: Share
+    """Error probability per step beyond those."""

@@ -1,0 +1,53 @@
+"""Types of the task of compositions: the chains' field and labels, and numbers of parts."""
+
+from typing import ClassVar
+
+from selectimprove.tasks import interface
+from selectimprove.tasks.chains import settings as chains
+from selectimprove.types import Positive, Range, Share
+
+
+class Settings(chains.Settings):
+    """The chains' settings, and how long a part is."""
+
+    problem_types: ClassVar[tuple[str, ...]] = ("composition",)
+    difficulty: ClassVar[str] = "n_parts"
+
+    part_steps: Range
+    """Fewest and most steps of a part."""
+
+    @property
+    def slug(self) -> str:
+        return f"composition-gf{self.field_order}"
+
+
+class Problems(interface.Problems):
+    """Compositions spread evenly over numbers of parts."""
+
+    parts: Range
+    """Fewest and most parts."""
+
+    @property
+    def slug(self) -> str:
+        return f"{self.parts[0]}to{self.parts[1]}-parts"
+
+    @property
+    def difficulties(self) -> range:
+        return range(self.parts[0], self.parts[1] + 1)
+
+
+class Demonstrations(interface.Demonstrations):
+    """Every part is answered in the strategy that suits it."""
+
+
+class Documents(interface.Documents):
+    """What the base model reads."""
+
+    drill_share: Share
+    """Share of a batch that drills single operations."""
+    max_chain_steps: Positive
+    """Steps of the chains that drills are as long as; drawn for each batch, as for chains."""
+    parts: Range
+    """Fewest and most parts of a composition."""
+    part_continue: Share
+    """Probability that a next part is worked."""

@@ -1,0 +1,91 @@
+"""Arithmetic in a prime field whose elements are abstract symbols.
+
+A hidden, fixed permutation relabels the residues, so what a model knows of ordinary arithmetic does not help it
+(paper, task section; that there is one permutation per field, drawn from a seed, is our reconstruction).
+"""
+
+import random
+from functools import cache, cached_property
+
+INVERSE = {"+": "-", "*": "/", "-": "+", "/": "*"}
+"""The operation that undoes each operation."""
+
+
+def is_prime(number: int) -> bool:
+    """Tell whether `number` is prime, by trial division."""
+    return number >= 2 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
+
+
+class FiniteField:
+    """GF(p) over the symbols ``e0 … e{p-1}``.
+
+    Parameters
+    ----------
+    order : int
+        A prime; prime powers are not supported.
+    relabel_seed : int
+        Seed of the permutation from symbols to residues.
+
+    Raises
+    ------
+    ValueError
+        If `order` is not prime.
+    """
+
+    def __init__(self, order: int, relabel_seed: int = 0):
+        if not is_prime(order):
+            raise ValueError(f"field order {order} is not prime; use a prime such as 11 or 13")
+        self.order = order
+        self.relabel_seed = relabel_seed
+        self.residue = list(range(order))
+        random.Random(f"relabel/{order}/{relabel_seed}").shuffle(self.residue)
+        self.symbol = [self.residue.index(value) for value in range(order)]
+
+    @property
+    def zero(self) -> int:
+        """The symbol of the additive identity, by which nothing is multiplied."""
+        return self.symbol[0]
+
+    @cached_property
+    def _tables(self) -> dict[str, list[list[int]]]:
+        p = self.order
+        inverse = [0] + [pow(value, -1, p) for value in range(1, p)]
+        residue_operations = {
+            "+": lambda a, b: (a + b) % p,
+            "-": lambda a, b: (a - b) % p,
+            "*": lambda a, b: a * b % p,
+            "/": lambda a, b: a * inverse[b] % p,
+        }
+        return {
+            name: [[self.symbol[apply(a, b)] for b in self.residue] for a in self.residue]
+            for name, apply in residue_operations.items()
+        }
+
+    def apply(self, operation: str, value: int, operand: int) -> int:
+        """Apply one step.
+
+        Parameters
+        ----------
+        operation : {'+', '-', '*', '/'}
+        value, operand : int
+            Symbols, in ``range(order)``.
+
+        Returns
+        -------
+        int
+            The symbol of the result.
+
+        Raises
+        ------
+        ZeroDivisionError
+            If `operation` is ``/`` and `operand` is the symbol of zero.
+        """
+        if operation == "/" and operand == self.zero:
+            raise ZeroDivisionError(f"e{operand} is the zero of GF({self.order})")
+        return self._tables[operation][value][operand]
+
+
+@cache
+def field_of(order: int, relabel_seed: int) -> FiniteField:
+    """Return the field, built once per process."""
+    return FiniteField(order, relabel_seed)
