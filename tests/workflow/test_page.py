@@ -19,7 +19,7 @@ from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
 from selectimprove.reports.excerpt import COLUMNS, PER_KIND, draw_excerpt, name_models
 from selectimprove.reports.page import read_rows
-from selectimprove.reports.shown_tests import choose_ticks, describe_test, show_tests
+from selectimprove.reports.shown_tests import choose_ticks, claimed_range, describe_range, describe_test, show_tests
 from selectimprove.tasks.compositions.problems import from_row, respond
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -33,7 +33,9 @@ CONTROLS = "a, select, button, summary, [tabindex='0']"
 
 def test_the_tests_of_a_claim_are_told_apart_in_words():
     for claim in read_claims().values():
-        assert len({describe_test(test) for test in claim.tests}) == len(claim.tests)
+        # The page shows the claimed range beside them.
+        told = {(describe_test(test), describe_range(*claimed_range(test))) for test in claim.tests}
+        assert len(told) == len(claim.tests)
     of = {"sft": "FB", "training": "rl_6_9"}
     assert describe_test(ClaimTest(of=of, less=0.85, above=0)) == "pass@1 on 6–9 steps: FB after RL(6–9) minus 85 %"
     other = {"sft": "B", "problem_type": "inversion"}
@@ -61,7 +63,7 @@ def test_ticks_are_round_and_span_the_range_and_zero(one, other):
 def test_the_plot_has_the_interval_where_it_lies(bound, margin, values):
     low, effect, high = sorted(values)
     against = {"above": high < margin, "below": low > margin, "within": high < -margin or low > margin}[bound]
-    outcome = {"effect": effect, "low": low, "high": high, "p": 0.5, "against": against}
+    outcome = {"effect": effect, "low": low, "high": high, "p": 0.5}
     shown = show_tests([ClaimTest(of={"sft": "FB"}, **{bound: margin})], [outcome])[0]
     left, middle, right = shown["interval"]
     claimed_left, claimed_right = shown["claimed"]

@@ -61,13 +61,14 @@ def test_the_commands_run_in_order(fresh, audited, environment, tmp_path):
     assert checkout.planned() == {}
 
 
-def test_the_table_is_the_published_one():
+@pytest.mark.parametrize("name", ["table1", "interventions"])
+def test_the_tables_are_the_published_ones(name):
     # The committed one: a run of the reader's own may have published another.
-    show = ["git", "show", ":results/tables/table1.md"]
+    show = ["git", "show", f":results/tables/{name}.md"]
     published = subprocess.run(show, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     published = published.split("\n\n", 1)[1].strip()
     results = (ROOT / "workflow/docs/results.md").read_text()
-    shown = re.search(r"<!-- table1 -->\n(.*?)\n<!-- /table1 -->", results, re.S)[1].strip()
+    shown = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", results, re.S)[1].strip()
     assert shown == published
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -123,7 +124,7 @@ def edit_metrics(folder):
 
 def edit_verdict(folder):
     path = folder / "results/audit/claims.csv"
-    path.write_text(path.read_text().replace("contradicted", "reproduced", 1).replace("inconclusive", "reproduced", 1))
+    path.write_text(re.sub(",(smaller|reversed|inconclusive),", ",reproduced,", path.read_text(), count=1))
 
 
 def change_source(folder):
@@ -180,7 +181,7 @@ def edit_table_text(folder):
 
 def edit_page(folder):
     path = folder / "results/audit/index.html"
-    path.write_text(path.read_text().replace("contradicted</span>", "reproduced</span>", 1))
+    path.write_text(re.sub("(smaller|reversed|inconclusive)</span>", "reproduced</span>", path.read_text(), count=1))
 
 
 def edit_undrawn(folder):

@@ -214,8 +214,8 @@ def test_where_no_curve_is_drawn_the_end_of_rl_alone_is_evaluated(smoke):
     for path in (smoke.folder / "results/evaluation").glob(f"FB-gf11-rl_6_9-s{SEEDS[0]}-*/generations.parquet"):
         config = json.loads((path.parent / "config.json").read_text())
         steps.setdefault(config["checkpoints"], []).append(set(pd.read_parquet(path)["rl_step"]))
-    # By every checkpoint, once for all experiments; two RL settings, and another range of steps.
-    assert steps == {"all": [{2, 4}], "last": [{4}] * 3}
+    # By every checkpoint, once for all experiments; two RL settings, another reward, and another range of steps.
+    assert steps == {"all": [{2, 4}], "last": [{4}] * 4}
 
 
 def test_verdicts_come_from_the_generations_and_agree_with_the_table(changed, monkeypatch):
@@ -225,7 +225,7 @@ def test_verdicts_come_from_the_generations_and_agree_with_the_table(changed, mo
     assert changed.mismatches(monkeypatch) == []
     claims = pd.read_csv(changed.folder / "results/audit/claims.csv").set_index("claim")
     assert claims.columns[:7].tolist() == ["statement", "verdict", "effect", "ci_low", "ci_high", "n", "paper"]
-    assert set(claims["verdict"]) <= {"reproduced", "contradicted", "inconclusive", "not run"}
+    assert set(claims["verdict"]) <= {"reproduced", "smaller", "reversed", "inconclusive", "not run"}
     assert claims.loc["gf13", "verdict"] == "not run"
     tests = pd.read_csv(changed.folder / "results/audit/tests.csv").set_index("test")["effect"]
     table = pd.read_csv(changed.folder / "results/tables/table1.csv")
@@ -234,13 +234,13 @@ def test_verdicts_come_from_the_generations_and_agree_with_the_table(changed, mo
     assert tests["pass_at_1 FB rl_6_9 6-9 − pass_at_1 B rl_6_9 6-9 above 0.2"] == pytest.approx(gain, abs=1e-5)
     mechanisms = pd.read_csv(changed.folder / "results/figures/mechanisms.csv")
     row = mechanisms.query("sft == 'B' and training == 'rl_6_9' and problem_type == 'inversion'").iloc[0]
-    assert tests["improvement B rl_6_9 inversion 6-9 − 0 above 0.1"] == pytest.approx(row["improvement"], abs=1e-5)
+    assert tests["improvement B rl_6_9 inversion 6-9 − 0 above 0.25"] == pytest.approx(row["improvement"], abs=1e-5)
 
 
 def test_a_new_clone_runs_everything_though_results_are_published(fresh):
     assert (fresh.folder / "results/figures/figure2.png").exists()
     assert fresh.planned()["pretrain_base"] == 3 + 1
-    assert fresh.planned(options="--config scale=laptop")["train_grpo"] == 6 + 2 + 3 + 1 + 3 + 2
+    assert fresh.planned(options="--config scale=laptop")["train_grpo"] == 6 + 4 + 2 + 3 + 1 + 3 + 2
 
 
 def test_a_second_run_does_nothing(smoke):
@@ -282,8 +282,8 @@ def test_a_comment_in_a_stage_reruns_nothing(changed):
 def test_another_command_for_the_same_artifacts_reruns_nothing(changed):
     changed.edit(
         "workflow/rules/common.smk",
-        'return shlex.join([*words, "--output"',
-        'return shlex.join(["env", *words, "--output"',
+        "return hidden + shlex.join(words)",
+        'return hidden + shlex.join(["env", *words])',
     )
     changed.edit("workflow/rules/stages.smk", "{params.command} > {log} 2>&1", "{params.command} &> {log}")
     assert changed.planned() == {}
@@ -316,7 +316,7 @@ def test_a_seed_reruns_everything(changed, fresh):
 
 def test_one_model_serves_all_experiments_that_share_it(fresh):
     main = fresh.planned(MAIN_ONLY)
-    assert (main["train_grpo"], main["train_sft"], main["draw_exhibit"]) == (6, 3, 5)
+    assert (main["train_grpo"], main["train_sft"], main["draw_exhibit"]) == (6, 3, 6)
     assert fresh.planned()["draw_exhibit"] == len(PARAMS["figures"]) + len(PARAMS["tables"])
 
 

@@ -7,7 +7,7 @@ const list = document.getElementById("list");
 const found = document.getElementById("found");
 const more = document.getElementById("more");
 const PAGE = 20;
-const MARKS = { r: ["", "✓"], v: ["off", "✗ result"], s: ["off", "✗ step"] };
+const MARKS = { r: ["", "✓", 3], o: ["", "✓", 4], v: ["off", "✗ result", 3], s: ["off", "✗ step", 3] };
 let limit = PAGE;
 
 const make = (name, className, ...children) => {
@@ -23,9 +23,9 @@ const traceOf = (row) => {
   if (row.head) line.append(make("span", "", words.slice(0, row.head).join(" ")));
   let at = row.head;
   for (const mark of row.marks) {
-    const [off, sign] = MARKS[mark];
-    line.append(make("span", `step ${off}`, words.slice(at, at + 3).join(" "), make("b", "", sign)));
-    at += 3;
+    const [off, sign, width] = MARKS[mark];
+    line.append(make("span", `step ${off}`, words.slice(at, at + width).join(" "), make("b", "", sign)));
+    at += width;
   }
   line.append(make("span", "", words.slice(at).join(" ")));
   return line;

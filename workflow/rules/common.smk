@@ -7,11 +7,11 @@ PACKAGE = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(PACKAGE))
 # A checkout runs its own source, whichever copy of the package is installed: in jobs, and in the kernels of notebooks.
 os.environ.update(PYTHONPATH=str(PACKAGE))
-# Memory that a process has freed stays with it: training allocates the same megabytes at every step, and having them mapped and
-# cleared anew took about a twentieth of its time. Results are the same to the bit.
+# Training allocates the same memory at every step; having freed memory cleared anew took about a twentieth of its time.
 MALLOC = "MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456"
 shell.prefix(f"export PYTHONPATH={shlex.quote(str(PACKAGE))} {MALLOC}; ")
 
+from selectimprove.artifacts.keys import digest
 from selectimprove.config.loading import load_params
 from selectimprove.dag.costs import Progress
 from selectimprove.dag.plan import Plan
@@ -57,12 +57,14 @@ def get_command(stage):
         # The interpreter that Snakemake runs on; in an environment of conda's, that environment's.
         words = ["python" if "conda" in str(workflow.deployment_settings.deployment_method).lower() else sys.executable]
         if gpus > 1:
-            launcher = ["-m", "accelerate.commands.launch", "--num_processes", str(gpus)]
-            words += [*launcher, "--config_file", str(PACKAGE / "profiles/accelerate.yaml")]
+            words += ["-m", "accelerate.commands.launch", "--num_processes", str(gpus)]
+            words += ["--config_file", str(PACKAGE / "profiles/accelerate.yaml")]
         words += ["-m", f"selectimprove.{stage.module}", "--config", artifact.config.model_dump_json()]
-        for role, source in artifact.inputs.items():
-            words += ["--input", f"{role}={source.folder}"]
-        return shlex.join([*words, "--output", str(artifact.folder)])
+        words += [f"--input={role}={source.folder}" for role, source in artifact.inputs.items()]
+        words += ["--output", str(artifact.folder), "--source", digest(artifact.source)]
+        # A job that asks for no GPU must not find one: its results would be others.
+        hidden = "" if stage.resources(PLAN.params.resources).gpus else "CUDA_VISIBLE_DEVICES= "
+        return hidden + shlex.join(words)
 
     return command
 
@@ -85,5 +87,4 @@ def get_parallel_jobs():
 def get_artifacts_to_make():
     """Return the artifacts that this run of Snakemake will make."""
     outputs = {str(output) for job in workflow.dag.needrun_jobs() for output in job.output}
-    artifacts = [artifact for stage in PLAN.artifacts.values() for artifact in stage.values()]
-    return [artifact for artifact in artifacts if str(artifact.done) in outputs]
+    return [a for stage in PLAN.artifacts.values() for a in stage.values() if str(a.done) in outputs]

@@ -21,9 +21,17 @@ class Quantity(Strict):
     problem_type: str = "all"
     problem_set: str = "6-9"
     where: dict[str, int] = {}
-    value: Literal["pass_at_1", "selection", "improvement", "forward", "backward", "other", "rollouts_forward"] = (
-        "pass_at_1"
-    )
+    value: Literal[
+        "pass_at_1",
+        "selection",
+        "improvement",
+        "sharpening",
+        "capability",
+        "forward",
+        "backward",
+        "other",
+        "rollouts_excess",
+    ] = "pass_at_1"
 
 
 class ClaimTest(Strict):
@@ -40,6 +48,11 @@ class ClaimTest(Strict):
         if sum(bound is not None for bound in (self.above, self.below, self.within)) != 1:
             raise ValueError("needs exactly one of above, below and within")
         return self
+
+    @property
+    def is_level(self) -> bool:
+        """Whether a quantity is compared with a level of it, such as 85 %, and not with another or with zero."""
+        return not isinstance(self.less, Quantity) and self.less != 0
 
     @property
     def quantities(self) -> list[Quantity]:

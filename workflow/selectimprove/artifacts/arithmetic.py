@@ -1,8 +1,8 @@
 """Which vector instructions torch calculates with.
 
-With wider ones softmax sums are rounded otherwise, and after some thousand steps a model trained with them is another draw. So all
-processors that have AVX2 calculate with AVX2, also those that have AVX-512. MKL is left alone: it runs the same kernels on
-AMD's processors with both, and asking it for reproducible ones (``MKL_CBWR``) gives other sums, if rarely.
+With other ones sums are rounded otherwise, and after some thousand steps a model trained with them is another draw. So all processors
+that have AVX2 calculate softmax and the like with AVX2, also those that have AVX-512, and MKL multiplies matrices with the kernels that it
+has for every x86 processor (``MKL_CBWR``), whoever made it: one seed gives one result.
 """
 
 import os
@@ -19,10 +19,11 @@ def processor_info(key: str) -> str:
 
 
 def pin_arithmetic() -> None:
-    """Have torch calculate with AVX2 where the processor has it. What the environment says goes first.
+    """Have torch calculate with AVX2 where the processor has it, and MKL alike everywhere. What the environment says goes first.
 
-    Torch looks when it first calculates, so this has to come before.
+    Both look when they first calculate, so this has to come before.
     """
+    os.environ.setdefault("MKL_CBWR", "COMPATIBLE")
     if "avx2" in processor_info("flags").split():
         os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
 

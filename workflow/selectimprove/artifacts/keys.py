@@ -26,7 +26,11 @@ FRAME_ROOMS = {"artifacts", "config", "dag", "reports"}
 def is_frame(module: str) -> bool:
     """Tell whether a module, named without the package, computes nothing of a result."""
     room, _, inner = module.partition(".")
-    return room in FRAME_ROOMS or module in ("", "errors", "types", "tasks.interface") or inner.endswith(".settings")
+    return (
+        room in FRAME_ROOMS
+        or module in ("", "errors", "types", "stages", "tasks.interface")
+        or inner.endswith(".settings")
+    )
 
 
 def _is_documentation(statement) -> bool:
@@ -70,7 +74,9 @@ def imported_modules(source: str) -> frozenset[str]:
             # What is imported from a folder may be a module of it.
             within = {".".join(filter(None, (inner, alias.name))) for alias in node.names}
             modules = {module for module in within if module_path(module).is_file()}
-            names |= modules or {inner}
+            names |= modules
+            if within - modules:
+                names.add(inner)
         elif isinstance(node, ast.Import):
             names |= {
                 name.partition(".")[2]
@@ -99,7 +105,10 @@ def source_digests(modules: frozenset[str]) -> dict[str, str]:
     while waiting:
         module = waiting.pop()
         digests[module] = module_digest(module)
-        waiting |= imported_modules(module_source(module)) - set(digests)
+        # Whoever imports a module runs what the folders above it do at import.
+        above = {module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)}
+        used = imported_modules(module_source(module)) | {folder for folder in above if not is_frame(folder)}
+        waiting |= used - set(digests)
     return dict(sorted(digests.items()))
 
 

@@ -104,6 +104,7 @@ class Recorder:
                 "system": f"{platform.system()} {platform.machine()}",
                 "processor": processor_info("model name") or platform.processor(),
                 "vector_instructions": vector_instructions(),
+                "mkl_cbwr": os.environ.get("MKL_CBWR"),
                 "cores": os.cpu_count(),
                 "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or None,
             },

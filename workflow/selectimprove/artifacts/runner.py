@@ -11,6 +11,7 @@ process waits for the first and reuses its result. Beside its data it leaves ``c
 import argparse
 import fcntl
 import gc
+import importlib
 import json
 import logging
 import os
@@ -20,8 +21,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from selectimprove.artifacts.keys import digest
 from selectimprove.artifacts.loading import loaded_by_name, stage_of
 from selectimprove.artifacts.provenance import Recorder
+from selectimprove.config.messages import describe_all
 from selectimprove.types import ParamsError, Strict
 
 LOG = logging.getLogger(__name__)
@@ -49,6 +54,19 @@ def lock_folder(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
+class Inputs(dict):
+    """Input folders by role; one that a stage needs and was not given is a mistake of its caller."""
+
+    def __missing__(self, role: str):
+        raise ParamsError(f"needs --input {role}=FOLDER")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | None = None) -> None:
     """Run one stage from the command line.
 
@@ -70,9 +88,18 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
     parser.add_argument("--config", required=True, help="resolved config: JSON, or the path of a JSON file")
     parser.add_argument("--input", action="append", default=[], metavar="ROLE=FOLDER", help="an input folder")
     parser.add_argument("--output", required=True, type=Path, help="the folder to make")
+    parser.add_argument("--source", help="digest of the source that the output's key stands for; another is refused")
     options = parser.parse_args(arguments)
-    config = config_type.model_validate(read_config(options.config))
-    inputs = {role: Path(folder) for role, _, folder in (item.partition("=") for item in options.input)}
+    try:
+        config = config_type.model_validate(read_config(options.config))
+    except ValidationError as error:
+        sys.exit("\n".join(f"--config: {line}" for line in describe_all(error.errors(), config_type)))
+    except (OSError, json.JSONDecodeError) as error:
+        sys.exit(f"--config: neither JSON nor the path of a JSON file: {error}")
+    inputs = Inputs((role, Path(folder)) for role, _, folder in (item.partition("=") for item in options.input))
+    for role, folder in inputs.items():
+        if not folder.is_dir():
+            sys.exit(f"--input {role}={folder}: there is no such folder")
 
     partial = options.output.with_name(options.output.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
@@ -80,11 +107,18 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
     if int(os.environ.get("RANK", 0)):
         run(config, inputs, partial)
         return
+    stage, by_name = stage_of(run), loaded_by_name(config)
+    # All code is read before its digests are, so that what is edited while this waits or runs is neither run nor recorded.
+    for module in by_name:
+        importlib.import_module(f"selectimprove.{module}")
+    recorder = Recorder(config, inputs, frozenset({f"stages.{stage}"}) | by_name)
+    if options.source and digest(recorder.source) != options.source:
+        sys.exit(
+            f"{options.output}: its code was edited after this run was planned; repeat the command, which plans anew"
+        )
     with lock_folder(partial) as had_to_wait:
         if had_to_wait and (options.output / "provenance.json").exists():
             return
-        stage = stage_of(run)
-        recorder = Recorder(config, inputs, frozenset({f"stages.{stage}"}) | loaded_by_name(config))
         LOG.info("making %s", options.output)
         try:
             run(config, inputs, partial)
@@ -92,6 +126,11 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
             sys.exit(f"{stage}: {error}")
         (partial / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
         (partial / "provenance.json").write_text(json.dumps(recorder.finish(partial), indent=2) + "\n")
+        readable = 0o666 & ~_umask()
+        for path in partial.rglob("*"):
+            if path.is_file():
+                # Weights are written for their owner alone, whatever the umask says; results may be shared.
+                path.chmod(readable)
         if options.output.exists():
             shutil.rmtree(options.output)
         os.replace(partial, options.output)

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from selectimprove.config.memory import too_large
 from selectimprove.config.messages import describe_all, unknown_name
-from selectimprove.config.params import Params
+from selectimprove.config.params import NO_SFT, Params
 from selectimprove.config.resolving import Case, notebook_of, resolve_case
 from selectimprove.tasks.interface import Problems, load_aspect
 
@@ -58,7 +58,7 @@ def _names(params: Params) -> list[str]:
             continue
         section = getattr(params.tasks, experiment.task)
         for mix in experiment.sft_mixes:
-            mistakes += unknown_name(f"experiments.{name}.sft_mixes", mix, section.sft_mixes)
+            mistakes += unknown_name(f"experiments.{name}.sft_mixes", mix, (*section.sft_mixes, NO_SFT))
         for problems in experiment.rl_problems:
             mistakes += unknown_name(f"experiments.{name}.rl_problems", problems, section.rl_problems)
     for kind, exhibits in (("figures", params.figures), ("tables", params.tables)):
@@ -71,6 +71,10 @@ def _names(params: Params) -> list[str]:
                 )
     for task in type(params.tasks).model_fields:
         section = getattr(params.tasks, task)
+        if NO_SFT in section.sft_mixes:
+            mistakes.append(
+                f"tasks.{task}.sft_mixes.{NO_SFT}: '{NO_SFT}' names the base model without SFT; choose another name"
+            )
         if "sft" in section.rl_problems:
             mistakes.append(f"tasks.{task}.rl_problems.sft: 'sft' names the models before RL; choose another name")
         for key, other in (
@@ -94,6 +98,11 @@ def _values(params: Params) -> list[str]:
             f"rl.prompts_per_step: {params.rl.prompts_per_step} is more than n_prompts {params.rl.n_prompts}"
         )
     mistakes += _batches(params)
+    mistakes += [
+        f"experiments.{name}.sft_mixes: '{NO_SFT}' needs `lora: null`: an adapter is made by SFT"
+        for name, experiment in params.experiments.items()
+        if params.lora and NO_SFT in experiment.sft_mixes
+    ]
     if params.sampling.engine == "vllm" and params.sampling.vllm is None:
         mistakes.append("sampling.vllm: missing; the engine vllm needs its settings, as in workflow/scales/paper.yaml")
     if params.pretrained and (params.model.n_kv_heads is None or params.model.vocab_size is None):

@@ -5,10 +5,19 @@ from collections.abc import Iterable
 from types import UnionType
 
 from selectimprove.config.params import Params
+from selectimprove.types import Strict
 
 
-def describe_all(mistakes: list[dict]) -> list[str]:
-    """Describe each of pydantic's mistakes in a line, those that a task has from the one it extends once."""
+def describe_all(mistakes: list[dict], root: type[Strict] = Params) -> list[str]:
+    """Describe each of pydantic's mistakes in a line, those that a task has from the one it extends once.
+
+    Parameters
+    ----------
+    mistakes : list of dict
+        As ``ValidationError.errors`` has them.
+    root : type
+        What was validated; it says which keys are known.
+    """
     own = {
         (mistake["loc"][2:] if mistake["loc"][:1] == ("tasks",) else mistake["loc"], mistake["msg"]): mistake
         for mistake in reversed(mistakes)
@@ -17,7 +26,7 @@ def describe_all(mistakes: list[dict]) -> list[str]:
     lines, explained = [], set()
     for mistake in mistakes:
         if mistake["type"] == "extra_forbidden":
-            known = _keys_beside(mistake["loc"])
+            known = _keys_beside(mistake["loc"], root)
             close = difflib.get_close_matches(str(mistake["loc"][-1]), known, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
             lines.append(f"{_key(mistake)}: unknown key; {hint}")
@@ -36,9 +45,9 @@ def _key(mistake: dict) -> str:
     return ".".join(str(part) for part in mistake["loc"] if part != "[key]")
 
 
-def _keys_beside(location: tuple) -> list[str]:
+def _keys_beside(location: tuple, root: type[Strict]) -> list[str]:
     """List the keys that are known where a key was found."""
-    annotation = Params
+    annotation = root
     for part in location[:-1]:
         field = getattr(annotation, "model_fields", {}).get(part)
         inner = field.annotation if field else annotation
@@ -46,7 +55,7 @@ def _keys_beside(location: tuple) -> list[str]:
         annotation = inner.__args__[1] if getattr(inner, "__origin__", None) is dict and field is None else inner
         if isinstance(annotation, UnionType):
             annotation = annotation.__args__[0]
-    return list(getattr(annotation, "model_fields", Params.model_fields))
+    return list(getattr(annotation, "model_fields", root.model_fields))
 
 
 def unknown_name(key: str, name: str, known: Iterable[str]) -> list[str]:

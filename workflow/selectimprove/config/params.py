@@ -57,6 +57,10 @@ Tasks = create_model(
 )
 
 
+NO_SFT = "none"
+"""In place of a mix: the base model itself."""
+
+
 class VllmSettings(Strict):
     """vLLM."""
 
@@ -97,7 +101,6 @@ class Pretrained(Strict):
     weights: Annotated[str, Field(min_length=1)] = "hub"
     """``hub``, a folder that holds the checkpoint, or ``random``."""
     mirror: str | None = None
-    """Address of a mirror of the hub."""
     sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
     """Expected hashes, by file."""
 
@@ -175,6 +178,8 @@ class Rl(Strict):
     """Weight of the KL divergence from the SFT policy."""
     temperature: Rate
     """Temperature of the rollouts."""
+    reward: Literal["outcome", "random"] = "outcome"
+    """``outcome``: 1 for the right answer, else 0; ``random``: a coin, a control that tells nothing of the answer."""
     checkpoint_every: Positive
     """Optimiser steps between two checkpoints."""
     device_batch_size: Positive | None = None
@@ -191,6 +196,10 @@ class Evaluation(Strict):
     """Problems per test set."""
     checkpoints: Checkpoints
     """``all`` that RL kept, or the ``last`` alone."""
+    curve_problems: Positive
+    """Problems per test set for checkpoints before the last, which only curves show."""
+    told_problems: Natural
+    """Problems per test set that SFT models and the ends of RL answer greedily, and with each strategy prescribed; 0: none."""
 
 
 class Statistics(Strict):
@@ -238,7 +247,7 @@ class Experiment(Strict):
     task: str = "chains"
     """A key of ``tasks``."""
     sft_mixes: Annotated[list[str], Field(min_length=1)]
-    """Keys of the task's ``sft_mixes``."""
+    """Keys of the task's ``sft_mixes``, and ``none`` for the base model without SFT."""
     rl_problems: list[str]
     """Keys of the task's ``rl_problems``."""
     seeds: Annotated[list[int], Field(min_length=1)] | None = None

@@ -17,7 +17,7 @@ from selectimprove.config.params import (
     Statistics,
 )
 from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, load_aspect
-from selectimprove.types import Positive, Rate, Strict
+from selectimprove.types import Natural, Positive, Rate, Strict
 
 
 class OfTask(Strict):
@@ -116,6 +116,8 @@ class EvaluationStage(OfTask):
     temperature: Rate
     n_samples: Positive
     checkpoints: Checkpoints
+    curve_problems: Positive
+    told_problems: Natural
     system_prompt: str | None
     sampling: Sampling
 
@@ -150,7 +152,7 @@ class VariantSettings(Strict):
 class MeasuresStage(Strict):
     """The runs of an experiment; mixes and distributions as the params have them."""
 
-    aspects: ClassVar[tuple[str, ...]] = ("labels",)
+    aspects: ClassVar[tuple[str, ...]] = ("problems", "labels")
 
     task_name: str
     runs: list[Run]

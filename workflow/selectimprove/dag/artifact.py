@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from selectimprove.artifacts.keys import artifact_digest
+from selectimprove.artifacts.keys import artifact_digest, source_digests
 from selectimprove.artifacts.loading import loaded_by_name
 from selectimprove.dag.table import STAGES
 from selectimprove.types import Strict
@@ -37,6 +37,11 @@ class Artifact:
     def modules(self) -> frozenset[str]:
         """The modules whose source counts, with all that they import."""
         return frozenset({STAGES[self.stage].module}) | loaded_by_name(self.config)
+
+    @property
+    def source(self) -> dict[str, str]:
+        """The digest of each module that counts."""
+        return source_digests(self.modules)
 
     @cached_property
     def digest(self) -> str:

@@ -9,7 +9,7 @@ from itertools import product
 
 from selectimprove.analysis.claims import Claim, can_run, read_claims
 from selectimprove.artifacts.keys import canonical_source, digest, imported_modules, notebook_source
-from selectimprove.config.params import Exhibit, Params
+from selectimprove.config.params import NO_SFT, Exhibit, Params
 from selectimprove.config.resolving import Case, notebook_of, resolve_case
 from selectimprove.config.stages import (
     BaseStage,
@@ -90,7 +90,10 @@ class Plan:
         return self.add("base", f"{settings.slug}-s{seed}", config, inputs)
 
     def _sft(self, case: Case, mix: str, seed: int) -> Artifact:
+        """Plan the model after SFT on a mix, or without SFT."""
         params, section, settings = case.params, case.section, case.settings
+        if mix == NO_SFT:
+            return self._base(case, case.task, seed)
         chosen = section.sft_mixes[mix]
         demonstrations = chosen.model_dump(exclude={"problems"})
         inputs = {"base": self._base(case, case.task, seed)}
@@ -146,10 +149,9 @@ class Plan:
             task_name=case.task,
             task=case.settings,
             seed=run.seed,
-            temperature=evaluation.temperature,
-            n_samples=evaluation.n_samples,
-            # A model after SFT is one checkpoint: whoever asks for it shares its generations.
-            checkpoints="all" if policy.stage == "sft" else evaluation.checkpoints,
+            **evaluation.model_dump(include={"temperature", "n_samples", "curve_problems", "told_problems"}),
+            # A model before RL is one checkpoint: whoever asks for it shares its generations.
+            checkpoints=evaluation.checkpoints if policy.stage == "rl" else "all",
             system_prompt=params.system_prompt,
             sampling=params.sampling,
         )
@@ -176,7 +178,7 @@ class Plan:
     def _measures(self, name: str) -> Artifact:
         experiment, runs = self.params.experiments[name], self._runs(name)
         section = resolve_case(self.params, name).section
-        mixes = {mix: section.sft_mixes[mix].model_dump(mode="json") for mix in experiment.sft_mixes}
+        mixes = {mix: section.sft_mixes[mix].model_dump(mode="json") for mix in experiment.sft_mixes if mix != NO_SFT}
         for mix in mixes.values():
             mix["problems"] = mix["problems"] or section.sft_problems.model_dump(mode="json")
         config = MeasuresStage(

@@ -34,6 +34,8 @@ def check_record(artifact: Artifact) -> Iterator[str]:
         yield f"{artifact.folder}/config.json: is not the config of the key {artifact.digest}"
     if provenance["inputs"] != {role: source.name for role, source in artifact.inputs.items()}:
         yield f"{artifact.done}: names other inputs than the key {artifact.digest} stands for"
+    if provenance["source"] != artifact.source:
+        yield f"{artifact.done}: was made by other code than the key {artifact.digest} stands for"
     yield from check_files(artifact.folder, provenance["files"])
 
 
@@ -111,7 +113,8 @@ def check_rollouts(artifact: Artifact) -> Iterator[str]:
     problems = _problems_of(artifact.inputs["problems"])
     path = artifact.folder / "rollouts.parquet"
     answers = problems["answer"].reindex(rows["problem_id"])
-    for row, (completion, answer, reward) in enumerate(zip(rows["completion"], answers, rows["reward"], strict=True)):
+    drawn = zip(rows["completion"], answers, rows["reward"], strict=True) if rl.reward == "outcome" else ()
+    for row, (completion, answer, reward) in enumerate(drawn):
         if reward != float(_passes(completion, answer)):
             yield f"{path}: row {row}: reward {reward:g} is not the outcome of its completion"
     sizes = rows.groupby("step").size()
@@ -128,9 +131,18 @@ def check_generations(artifact: Artifact) -> Iterator[str]:
         row = rows.index[rows.duplicated(keys)][0]
         yield f"{path}: row {row} is there twice: {rows.loc[row, keys].to_dict()}"
     sets = {role: source for role, source in artifact.inputs.items() if role not in ("policy", "base")}
-    wanted = rows["rl_step"].nunique() * artifact.config.n_samples * sum(s.config.n_problems for s in sets.values())
+    config, sizes = artifact.config, [source.config.n_problems for source in sets.values()]
+    before_last = (rows["rl_step"].nunique() - 1) * sum(min(size, config.curve_problems) for size in sizes)
+    wanted = config.n_samples * (before_last + sum(sizes))
     if len(rows) != wanted:
         yield f"{path}: {len(rows)} generations, not {wanted}"
+    if config.told_problems:
+        path = artifact.folder / "interventions.parquet"
+        n_told = len(load_aspect(config.task_name, "problems").OPENINGS)
+        per_problem = 1 + n_told * (1 + config.n_samples)
+        found, wanted = len(pd.read_parquet(path)), per_problem * sum(min(n, config.told_problems) for n in sizes)
+        if found != wanted:
+            yield f"{path}: {found} generations, not {wanted}"
 
 
 def count_pass_at_1(artifact: Artifact) -> dict[tuple, Fraction]:

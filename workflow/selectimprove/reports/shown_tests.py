@@ -10,7 +10,7 @@ VALUES = {
     "forward": "share of forward",
     "backward": "share of backward",
     "other": "share of neither strategy",
-    "rollouts_forward": "share of forward in the last rollouts",
+    "rollouts_excess": "share of forward less that of evaluation problems, last rollouts",
 }
 WIDTH, MARGIN = 320, 12
 """Of a plot, in its own units: all of it, and what is left free on each side for the outermost tick labels."""
@@ -23,7 +23,7 @@ def _model(quantity: Quantity) -> str:
 
 def _measured(quantity: Quantity) -> str:
     value = VALUES.get(quantity.value, quantity.value)
-    if quantity.value == "rollouts_forward":
+    if quantity.value == "rollouts_excess":
         return value
     if where := describe_where(quantity):
         return f"{value} on {where}"
@@ -101,7 +101,7 @@ def show_tests(tests: list[ClaimTest], outcomes: list[dict]) -> list[dict]:
                 "low": low,
                 "high": high,
                 "p": outcome["p"],
-                "found": "inside" if inside else "outside" if outcome["against"] else "across",
+                "found": "inside" if inside else "outside" if high < claimed_low or low > claimed_high else "across",
                 "ticks": [(place(tick), f"{tick:+g}" if tick else "0") for tick in ticks],
                 "zero": place(0.0),
                 "claimed": (place(claimed_low), place(claimed_high)),

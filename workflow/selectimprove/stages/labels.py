@@ -1,7 +1,7 @@
 """Labeling: what every generation and every rollout of a model did.
 
-Writes ``generations.parquet`` and, for a model trained by RL, ``rollouts.parquet``: the rows that were sampled, each with its
-problem's type and difficulty, and with what the task's labeler says of it.
+Writes ``generations.parquet``, ``interventions.parquet`` where there are some and, for a model trained by RL, ``rollouts.parquet``: the rows
+that were sampled, each with its problem's type and difficulty, and with what the task's labeler says of it.
 """
 
 from functools import cache
@@ -45,12 +45,13 @@ def label_strategies(config: LabelsStage, inputs: dict[str, Path], folder: Path)
         for role, path in inputs.items()
         if role not in ("evaluation", "rl")
     }
-    generations = pd.read_parquet(inputs["evaluation"] / "generations.parquet")
-    asked = [
-        problems[problem_set][problem_id]
-        for problem_set, problem_id in zip(generations["problem_set"], generations["problem_id"], strict=True)
-    ]
-    label_rows(config, asked, generations).to_parquet(folder / "generations.parquet", index=False)
+    for table in ("generations.parquet", "interventions.parquet"):
+        if (inputs["evaluation"] / table).exists():
+            rows = pd.read_parquet(inputs["evaluation"] / table)
+            asked = [
+                problems[name][number] for name, number in zip(rows["problem_set"], rows["problem_id"], strict=True)
+            ]
+            label_rows(config, asked, rows).to_parquet(folder / table, index=False)
     if "rl" in inputs:
         rollouts = pd.read_parquet(inputs["rl"] / "rollouts.parquet")
         asked = [problems["rollouts"][problem_id] for problem_id in rollouts["problem_id"]]

@@ -67,7 +67,8 @@ def train_grpo(config: RlStage, inputs: dict[str, Path], folder: Path) -> None:
         **rollout_arguments(config.sampling, rl.temperature, max_new_tokens(tokenizer, longest)),
     )
     resumed_from = latest_checkpoint(folder / "trainer")
-    rollouts = Rollouts(task.reward, resumed_from, arguments.process_index)
+    coin = config.seed if rl.reward == "random" else None
+    rollouts = Rollouts(task.reward, coin, resumed_from, arguments.process_index)
     with load_engine(config.sampling).seed_rollouts(config.seed):
         trainer = ResumableGRPOTrainer(
             # TRL loads the reference policy by the model's name, so the model must come from `from_pretrained`; of an

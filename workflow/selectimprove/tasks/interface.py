@@ -13,6 +13,7 @@ single module, all aspects are that module.
     ``to_row(problem)`` and ``from_row(row)`` turn a problem into a dict of what a Parquet file holds, and back.
     ``content_of(problem)`` is what two problems share that count as the same one, whatever their type and labels.
     ``answer_text(answer)`` is how a response writes an answer, and ``reward(completion, answer)`` the outcome reward.
+    ``OPENINGS`` gives for each strategy that a model can be told to take the words with which such a response begins.
     ``longest_response(n_steps)`` lists the words of the longest response to a problem of so many steps.
     ``most_steps(settings, problems)`` is the most steps of any problem of a distribution.
     ``find_mistakes(settings, problems, n_problems, split)`` yields pairs: a field of `Problems` or ``n_problems``, and what is wrong.
@@ -26,7 +27,8 @@ single module, all aspects are that module.
     ``STRATEGIES`` and ``FIRST_ERRORS``, the values that labels take. ``label(settings, problem, completion)`` returns a dict with at least
     `strategy`, `first_error`, `correct` and `answer`; it never fails.
     ``mark_steps(row)`` returns, for a labeled response with the columns of its problem, the number of words before its first step and a letter
-    per step: ``r`` right, ``v`` a wrong result, ``s`` not the step that the strategy takes there.
+    per step of three words: ``r`` right, ``v`` a wrong result, ``s`` not the step that the strategy takes there; or ``o``, four words that open a
+    part, right.
 """
 
 import importlib

@@ -44,12 +44,10 @@ class Sampler:
         for first in range(0, len(prompts), per_batch):
             chosen = by_length[first : first + per_batch]
             batch = self.tokenizer([prompts[i] for i in chosen], return_tensors="pt", padding=True, padding_side="left")
+            drawn = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
             generated = self.model.generate(
                 **batch.to(self.model.device),
-                do_sample=True,
-                temperature=temperature,
-                top_k=0,
-                top_p=1.0,
+                **(drawn if temperature else {"do_sample": False}),
                 # Qwen2.5's generation config has one of its own.
                 repetition_penalty=1.0,
                 num_return_sequences=n_samples,

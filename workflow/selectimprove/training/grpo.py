@@ -1,5 +1,6 @@
 """TRL's GRPO trainer made to resume exactly, and the rollouts that it keeps."""
 
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -49,12 +50,24 @@ class ResumableGRPOTrainer(GRPOTrainer):
 
 
 class Rollouts(TrainerCallback):
-    """Scores completions and keeps them all, saving them with each checkpoint so that a resumed run has them too."""
+    """Scores completions and keeps them all, saving them with each checkpoint so that a resumed run has them too.
+
+    Parameters
+    ----------
+    reward : callable
+        Of a completion and the problem's answer.
+    coin : int or None
+        The seed of a fair coin that is tossed in place of the reward.
+    resumed_from : str or None
+        A checkpoint.
+    process : int
+        Number of this process among those that share a batch.
+    """
 
     __name__ = "outcome_reward"
 
-    def __init__(self, reward: Callable[[str, int], float], resumed_from: str | None, process: int):
-        self.reward = reward
+    def __init__(self, reward: Callable[[str, int], float], coin: int | None, resumed_from: str | None, process: int):
+        self.reward, self.coin, self.process = reward, coin, process
         self.rows: list[dict] = []
         self.file = f"rollouts-{process}.parquet"
         if resumed_from:
@@ -63,9 +76,14 @@ class Rollouts(TrainerCallback):
     def __call__(
         self, completions: list[str], problem_id: list[int], answer: list[int], trainer_state, **_
     ) -> list[float]:
-        rewards = [self.reward(c, a) for c, a in zip(completions, answer, strict=True)]
+        step = trainer_state.global_step + 1
+        if self.coin is None:
+            rewards = [self.reward(c, a) for c, a in zip(completions, answer, strict=True)]
+        else:
+            rng = random.Random(f"reward/{self.coin}/{step}/{self.process}")
+            rewards = [float(rng.random() < 0.5) for _ in completions]
         self.rows += [
-            {"step": trainer_state.global_step + 1, "problem_id": p, "completion": c, "reward": r}
+            {"step": step, "problem_id": p, "completion": c, "reward": r}
             for p, c, r in zip(problem_id, completions, rewards, strict=True)
         ]
         return rewards

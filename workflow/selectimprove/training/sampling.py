@@ -24,7 +24,8 @@ def open_sampler(sampling: Sampling, checkpoint: Path, base: Path | None, seed: 
     -------
     Sampler
         Its ``sample(prompts, temperature, n_samples, max_new_tokens, seed)`` returns for each prompt a list of `n_samples`
-        completions, without special tokens: the same for the same seed on the same machine. ``close()`` frees it.
+        completions, without special tokens: the same for the same seed on the same machine, the likeliest at temperature 0.
+        ``close()`` frees it.
     """
     return load_engine(sampling).Sampler(checkpoint, base, sampling.vllm, seed)
 

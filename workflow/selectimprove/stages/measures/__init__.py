@@ -7,8 +7,11 @@ Writes, with `variant`, `sft`, `training` and `seed` naming the model, and ``poo
     pass@1 and pass@k by checkpoint, problem set (`step_range`), problem type and difficulty, each also ``all`` together.
 ``strategies.parquet``
     Share and pass rate of each strategy by checkpoint, problem set and problem type.
+``interventions.parquet``
+    pass@1 of models after SFT and at the end of RL, by problem set and problem type, `greedy` or not and `told` a strategy or none.
 ``mechanisms.parquet``
-    The change in pass@1 since SFT by checkpoint, problem set and problem type, split into selection and improvement.
+    The change in pass@1 from before RL to its end by problem set and problem type, split into selection and improvement, and improvement into
+    sharpening and capability. Empty where no strategy is told.
 ``first_errors.parquet``
     Share of the generations by what first goes wrong, by checkpoint, problem set, problem type and difficulty.
 ``rewards.parquet``
@@ -24,8 +27,9 @@ from pathlib import Path
 import pandas as pd
 
 from selectimprove.config.stages import MeasuresStage, Run
+from selectimprove.stages.measures.interventions import measure_interventions, measure_mechanisms
 from selectimprove.stages.measures.pass_rates import measure_first_errors, measure_pass_rates, measure_rewards
-from selectimprove.stages.measures.strategies import measure_mechanisms, measure_strategies, strategy_counts
+from selectimprove.stages.measures.strategies import measure_strategies, strategy_counts
 from selectimprove.tasks.interface import load_aspect
 
 
@@ -46,11 +50,19 @@ def measure_experiment(config: MeasuresStage, inputs: dict[str, Path], folder: P
     difficulty = load_aspect(config.task_name, "settings").Settings.difficulty
     generations = read_runs(config.runs, inputs, "labels", "generations")
     rollouts = read_runs(config.runs, inputs, "labels", "rollouts")
+    interventions = read_runs(config.runs, inputs, "labels", "interventions")
+    openings = load_aspect(config.task_name, "problems").OPENINGS
     counts = strategy_counts(generations, difficulty, task.STRATEGIES)
+    told = not interventions.empty and bool(openings)
     tables = {
         "pass_rates": measure_pass_rates(generations, difficulty, config.statistics),
         "strategies": measure_strategies(counts, config.statistics),
-        "mechanisms": measure_mechanisms(counts, difficulty, config.statistics),
+        "interventions": pd.DataFrame()
+        if interventions.empty
+        else measure_interventions(interventions, config.statistics),
+        "mechanisms": measure_mechanisms(generations, interventions, difficulty, openings, config.statistics)
+        if told
+        else pd.DataFrame(),
         "first_errors": measure_first_errors(generations, difficulty, task.FIRST_ERRORS),
         "rewards": measure_rewards(rollouts, difficulty, task.STRATEGIES),
         "training": read_runs(config.runs, inputs, "policy", "training"),

@@ -1,13 +1,8 @@
-"""Shares and pass rates of strategies, and the split of a change into selection and improvement."""
+"""Shares and pass rates of strategies, as labels name them."""
 
-import zlib
-from itertools import product
-
-import numpy as np
 import pandas as pd
 
-from selectimprove.analysis.mechanisms import split_change
-from selectimprove.analysis.stats import bootstrap_weights, percentile_interval, proportion_interval
+from selectimprove.analysis.stats import proportion_interval
 from selectimprove.config.params import Statistics
 from selectimprove.stages.measures.pass_rates import MODEL, POOLED
 
@@ -52,50 +47,3 @@ def measure_strategies(counts: pd.DataFrame, statistics: Statistics) -> pd.DataF
                     }
                 )
     return pd.DataFrame(rows).rename(columns={"problem_set": "step_range"})
-
-
-def measure_mechanisms(counts: pd.DataFrame, difficulty: str, statistics: Statistics) -> pd.DataFrame:
-    """Split the change in pass@1 since SFT at each checkpoint, with bootstrap intervals over problems.
-
-    Both sides of a change are resampled with the same problems. ``all`` is the mean of the problem types, and ``pooled`` the
-    mean of the seeds, of which each is split by itself.
-    """
-    parts = {}
-    index = counts.index.to_frame(index=False)
-    # Whole numbers, but kept as floating-point ones: products of integer matrices are slow.
-    used, passed = (counts[count].to_numpy(dtype=float) for count in ("used", "passed"))
-    same_start = ["variant", "sft", "seed", "problem_set", "problem_type"]
-    for (variant, sft, seed, step_range, problem_type), members in sorted(index.groupby(same_start).indices.items()):
-        # Within a checkpoint, rows are in the order of the difficulty and `problem_id`.
-        checkpoints = index.iloc[members].groupby(["training", "rl_step"]).indices
-        checkpoints = {checkpoint: members[rows] for checkpoint, rows in sorted(checkpoints.items())}
-        before = checkpoints.pop(("sft", 0))
-        strata = index[difficulty].to_numpy()[before]
-        # Problems of other types, ranges and seeds are resampled independently of these.
-        draws = zlib.crc32(f"{seed}/{step_range}/{problem_type}".encode())
-        weights = bootstrap_weights(strata, statistics.n_bootstrap, draws)
-        weights = np.vstack([np.ones(len(strata)), weights])
-        start = [weights @ used[before], weights @ passed[before]]
-        for (training, rl_step), after in checkpoints.items():
-            model = (variant, sft, training, rl_step, step_range)
-            split = split_change(*start, weights @ used[after], weights @ passed[after])
-            parts.setdefault(model, {})[seed, problem_type] = np.stack(split)
-    rows = []
-    for (model, cells), seed, problem_type in _margins(parts):
-        chosen = [part for (s, t), part in cells.items() if seed in (s, POOLED) and problem_type in (t, "all")]
-        selection, improvement = np.mean(chosen, axis=0)
-        row = dict(zip(("variant", "sft", "training", "rl_step", "step_range"), model, strict=True))
-        row |= {"seed": seed, "problem_type": problem_type}
-        for name, draws in (
-            ("change", selection + improvement), ("selection", selection), ("improvement", improvement)
-        ):  # fmt: skip
-            low, high = percentile_interval(draws[1:], statistics.confidence)
-            row |= {name: float(draws[0]), f"{name}_low": low, f"{name}_high": high}
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _margins(parts: dict):
-    seeds = sorted({seed for cells in parts.values() for seed, _ in cells})
-    types = sorted({problem_type for cells in parts.values() for _, problem_type in cells})
-    return product(sorted(parts.items(), key=lambda item: item[0]), [*seeds, POOLED], [*types, "all"])

@@ -5,9 +5,13 @@ A test asks whether a difference lies above a margin (superiority; with margin 0
 a difference is resampled with the problems that it is made of. With several seeds, seeds are the replicates and Student's test is on
 their differences; with one, the verdict speaks of this seed's models.
 
-A claim holds if all its tests do, so its p-value is the largest of theirs (intersection-union; Berger 1982). p-values are
-corrected over all claims of a run by Holm's method.
+A claim holds if all its tests do, so its p-value is the largest of theirs (intersection-union; Berger 1982). Where it is not shown to
+hold, a test may show the contrary: a difference on the *other side* of zero, or beyond a bound within which there should be none,
+reverses the claim; one that misses its margin, or a level that the paper reaches, makes the effect *smaller*. Any test may do so, so
+their p-values are multiplied by the number of tests. All three kinds of p-values are corrected over the claims of a run by Holm's method.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
@@ -16,7 +20,7 @@ from statsmodels.stats.multitest import multipletests
 from selectimprove.analysis.claims import ClaimTest
 from selectimprove.types import Strict
 
-VERDICTS = ("reproduced", "contradicted", "inconclusive", "not run")
+VERDICTS = ("reproduced", "smaller", "reversed", "inconclusive", "not run")
 
 
 class Outcome(Strict):
@@ -26,10 +30,9 @@ class Outcome(Strict):
     ----------
     effect, low, high : float
         The difference and its two-sided interval.
-    p : float
-        Of the hypothesis that the difference does not lie where the claim has it.
-    against : bool
-        Whether the interval lies wholly on the other side.
+    p, p_smaller, p_reversed : float
+        Of the hypotheses that the difference does not lie where the claim has it; that it does not fall short of it; that it is not the
+        contrary of it.
     n_problems, n_seeds : int
     """
 
@@ -37,7 +40,8 @@ class Outcome(Strict):
     low: float
     high: float
     p: float
-    against: bool
+    p_smaller: float
+    p_reversed: float
     n_problems: int
     n_seeds: int
 
@@ -57,29 +61,52 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
     """
     effects = np.array([draws[0] for draws in per_seed])
     effect, n_seeds = float(effects.mean()), len(effects)
-    # Where every problem agrees, resampling sees no variance; half a problem's worth is the least that is claimed.
-    floor = 0.5 / n_problems
     if n_seeds > 1:
-        error = max(float(effects.std(ddof=1)) / np.sqrt(n_seeds), floor)
+        # Seeds that agree exactly have no variance; half a problem's worth is the least that is claimed.
+        error = max(float(effects.std(ddof=1)) / np.sqrt(n_seeds), 0.5 / n_problems)
         distribution = stats.t(n_seeds - 1)
     else:
-        error = max(float(np.std(per_seed[0][1:], ddof=1)), floor)
+        # Where every problem agrees, resampling sees no variance: two more problems, which disagree, are added (Agresti and Caffo 2000).
+        error = float(np.hypot(np.std(per_seed[0][1:], ddof=1), np.sqrt(2) / (n_problems + 2)))
         distribution = stats.norm()
     half = distribution.ppf((1 + confidence) / 2) * error
-    low, high = effect - half, effect + half
 
-    def exceeds(margin: float) -> float:
-        return float(distribution.sf((effect - margin) / error))
+    def beyond(distance: float) -> float:
+        """Return the p-value of a difference that lies so far on the right side of a bound."""
+        p = float(distribution.sf(distance / error))
+        if n_seeds == 1 and distance > 0:
+            # A difference as large as the bound shows in a problem with at least this probability, and it showed in none: exact at zero variance.
+            p = max(p, (1 - min(distance, 1.0)) ** n_problems)
+        return p
 
+    def above(bound: float) -> float:
+        return beyond(effect - bound)
+
+    def below(bound: float) -> float:
+        return beyond(bound - effect)
+
+    p_smaller = p_reversed = 1.0
     if test.above is not None:
-        p, against = exceeds(test.above), high < test.above
+        p = above(test.above)
+        if test.is_level:
+            p_smaller = below(test.above)
+        else:
+            p_reversed = below(min(test.above, 0.0))
+            p_smaller = below(test.above) if test.above > 0 else 1.0
     elif test.below is not None:
-        p, against = 1 - exceeds(test.below), low > test.below
+        p, p_reversed = below(test.below), above(test.below)
     else:
-        p = max(exceeds(-test.within), 1 - exceeds(test.within))
-        against = high < -test.within or low > test.within
+        p = max(above(-test.within), below(test.within))
+        p_reversed = min(1.0, 2 * min(above(test.within), below(-test.within)))
     return Outcome(
-        effect=effect, low=low, high=high, p=p, against=bool(against), n_problems=n_problems, n_seeds=n_seeds
+        effect=effect,
+        low=effect - half,
+        high=effect + half,
+        p=p,
+        p_smaller=p_smaller,
+        p_reversed=p_reversed,
+        n_problems=n_problems,
+        n_seeds=n_seeds,
     )
 
 
@@ -98,14 +125,18 @@ def reach_verdicts(outcomes: dict[str, list[Outcome]], confidence: float) -> dic
     dict of str to (str, float or None)
         One of `VERDICTS`, and the p-value after Holm's correction.
     """
-    run = {name: max(outcome.p for outcome in found) for name, found in outcomes.items() if found}
-    corrected = multipletests(list(run.values()), method="holm")[1] if run else []
+    run = {name: found for name, found in outcomes.items() if found}
+
+    def corrected(of_claim: Callable[[list[Outcome]], float]) -> dict[str, float]:
+        p_values = [min(1.0, of_claim(found)) for found in run.values()]
+        return dict(zip(run, multipletests(p_values, method="holm")[1] if run else [], strict=True))
+
+    holds = corrected(lambda found: max(outcome.p for outcome in found))
+    reverses = corrected(lambda found: len(found) * min(outcome.p_reversed for outcome in found))
+    falls_short = corrected(lambda found: len(found) * min(outcome.p_smaller for outcome in found))
     verdicts: dict[str, tuple[str, float | None]] = dict.fromkeys(outcomes, ("not run", None))
-    for name, p in zip(run, corrected, strict=True):
-        if p < 1 - confidence:
-            verdicts[name] = ("reproduced", float(p))
-        elif any(outcome.against for outcome in outcomes[name]):
-            verdicts[name] = ("contradicted", float(p))
-        else:
-            verdicts[name] = ("inconclusive", float(p))
+    for name, p in holds.items():
+        shown = (("reproduced", p), ("reversed", reverses[name]), ("smaller", falls_short[name]))
+        verdict = next((verdict for verdict, value in shown if value < 1 - confidence), "inconclusive")
+        verdicts[name] = verdict, float(p)
     return verdicts

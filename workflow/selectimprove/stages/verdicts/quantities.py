@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from selectimprove.analysis.claims import Claim, Quantity, describe_where
-from selectimprove.analysis.mechanisms import split_change
+from selectimprove.analysis.mechanisms import PARTS, Behaviour, split_change
 from selectimprove.analysis.stats import bootstrap_weights
 from selectimprove.config.stages import VerdictsStage
 from selectimprove.stages.verdicts.judging import Outcome, judge_difference
@@ -29,6 +29,7 @@ class Generations:
 
     def __init__(self, config: VerdictsStage, inputs: dict[str, Path]):
         self.config, self.inputs = config, inputs
+        self.rows: dict[tuple, pd.DataFrame] = {}
         self.counted: dict[tuple, pd.DataFrame] = {}
         self.weights: dict[tuple, np.ndarray] = {}
 
@@ -41,58 +42,77 @@ class Generations:
     def problem_types(self, experiment: str, variant: str) -> tuple[str, ...]:
         return self.config.tasks[experiment][variant].task.problem_types
 
-    def counts(
-        self, experiment: str, variant: str, sft: str, training: str, seed: int, problem_set: str
-    ) -> pd.DataFrame:
-        """Count by problem; index (problem_type, problem_id, difficulty), columns (``used`` or ``passed``, strategy)."""
-        key = (experiment, variant, sft, training, seed, problem_set)
-        if key not in self.counted:
-            model = f"{experiment}/{variant}/{sft}/{training}/{seed}"
+    def labeled(self, model: tuple, problem_set: str, table: str = "generations") -> pd.DataFrame:
+        """Label the rows of a model, (experiment, variant, mix, training, seed), at the end of its training.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The rows, with `problem_type`, the difficulty, `strategy` and `correct`.
+        """
+        key = (*model, problem_set, table)
+        if key not in self.rows:
+            name = "/".join(map(str, model))
             if problem_set == "rollouts":
-                rows = pd.read_parquet(self.inputs[f"rl/{model}"] / "rollouts.parquet")
+                rows = pd.read_parquet(self.inputs[f"rl/{name}"] / "rollouts.parquet")
                 rows = rows[rows["step"] > rows["step"].max() - LAST_STEPS]
             else:
-                rows = pd.read_parquet(self.inputs[f"evaluation/{model}"] / "generations.parquet")
+                rows = pd.read_parquet(self.inputs[f"evaluation/{name}"] / f"{table}.parquet")
                 rows = rows[(rows["problem_set"] == problem_set) & (rows["rl_step"] == rows["rl_step"].max())]
-            task = self.config.tasks[experiment][variant]
-            from_row, label = (
-                load_aspect(task.task_name, "problems").from_row,
-                load_aspect(task.task_name, "labels").label,
-            )
-            table = pd.read_parquet(self.inputs[f"problems/{model}/{problem_set}"] / "problems.parquet")
-            problems = list(map(from_row, table.to_dict("records")))
+            task = self.config.tasks[model[0]][model[1]]
+            from_row = load_aspect(task.task_name, "problems").from_row
+            label = load_aspect(task.task_name, "labels").label
+            drawn = pd.read_parquet(self.inputs[f"problems/{name}/{problem_set}"] / "problems.parquet")
+            problems = list(map(from_row, drawn.to_dict("records")))
             asked = [problems[number] for number in rows["problem_id"]]
-            pairs = zip(asked, rows["completion"], strict=True)
-            labels = [label(task.task, problem, completion) for problem, completion in pairs]
-            difficulty = self.difficulty(experiment, variant)
-            table = pd.DataFrame(
-                {
-                    "problem_type": [problem.problem_type for problem in asked],
-                    "problem_id": rows["problem_id"].to_numpy(),
-                    difficulty: [getattr(problem, difficulty) for problem in asked],
-                    "strategy": [label["strategy"] for label in labels],
-                    "passed": [label["correct"] for label in labels],
-                }
-            )
-            keys = ["problem_type", "problem_id", difficulty, "strategy"]
-            counts = table.groupby(keys)["passed"].agg(used="size", passed="sum").unstack("strategy", fill_value=0)
-            columns = pd.MultiIndex.from_product([["used", "passed"], self.strategies(experiment, variant)])
-            self.counted[key] = counts.reindex(columns=columns, fill_value=0)
+            labels = [label(task.task, p, text) for p, text in zip(asked, rows["completion"], strict=True)]
+            of_problem = {name: [getattr(p, name) for p in asked] for name in ("problem_type", task.task.difficulty)}
+            of_label = {name: [one[name] for one in labels] for name in ("strategy", "correct")}
+            self.rows[key] = rows.assign(**of_problem, **of_label)
+        return self.rows[key]
+
+    def counts(self, model: tuple, problem_set: str) -> pd.DataFrame:
+        """Count by problem; index (problem_type, problem_id, difficulty), columns (``used`` or ``passed``, strategy)."""
+        key = (*model, problem_set)
+        if key not in self.counted:
+            keys = ["problem_type", "problem_id", self.difficulty(*model[:2]), "strategy"]
+            counts = self.labeled(model, problem_set).groupby(keys)["correct"].agg(used="size", passed="sum")
+            columns = pd.MultiIndex.from_product([["used", "passed"], self.strategies(*model[:2])])
+            self.counted[key] = counts.unstack("strategy", fill_value=0).reindex(columns=columns, fill_value=0)
         return self.counted[key]
 
-    def resampled(self, table: pd.DataFrame, of: tuple) -> tuple[np.ndarray, np.ndarray]:
-        """Sum used and passed over problems: first as they are, then in each bootstrap resample of the problems.
+    def split(self, model: tuple, problem_set: str, problem_type: str) -> tuple[dict[str, np.ndarray], int]:
+        """Split the change since before RL on one type of problems; returns the draws of each part, and the number of problems."""
+        openings = load_aspect(self.config.tasks[model[0]][model[1]].task_name, "problems").OPENINGS
+        sides, problems = [], None
+        for training in ("sft", model[3]):
+            own = (*model[:3], training, model[4])
+            tables = (self.labeled(own, problem_set), self.labeled(own, problem_set, "interventions"))
+            rows, told = (table[table["problem_type"] == problem_type] for table in tables)
+            if problems is None:
+                columns = ["problem_id", self.difficulty(*model[:2])]
+                problems = pd.MultiIndex.from_frame(told[columns].drop_duplicates().sort_values("problem_id"))
+            sides.append(Behaviour.of(rows, told, openings, problems.get_level_values("problem_id")))
+        parts = split_change(self.resample(problems, (model[4], problem_set, problem_type)), *sides)
+        return parts | {"improvement": parts["sharpening"] + parts["capability"]}, len(problems)
 
-        The problems are a part of those that `of` names: (seed, steps).
-        """
-        problems = table.index
+    def resample(self, problems: pd.MultiIndex, of: tuple) -> np.ndarray:
+        """Draw how often each problem counts: first once, then in each bootstrap resample; the last level of the index is the stratum."""
         key = (of, tuple(problems))
         if key not in self.weights:
             strata = problems.get_level_values(-1).to_numpy()
             # The same problems are resampled alike, whichever model answered them, and other problems otherwise.
             drawn = bootstrap_weights(strata, self.config.statistics.n_bootstrap, zlib.crc32(repr(key).encode()))
             self.weights[key] = np.vstack([np.ones_like(strata), drawn])
-        return self.weights[key] @ table["used"].to_numpy(), self.weights[key] @ table["passed"].to_numpy()
+        return self.weights[key]
+
+    def resampled(self, table: pd.DataFrame, of: tuple) -> tuple[np.ndarray, np.ndarray]:
+        """Sum used and passed over problems: first as they are, then in each bootstrap resample of the problems.
+
+        The problems are a part of those that `of` names: (seed, steps).
+        """
+        weights = self.resample(table.index, of)
+        return weights @ table["used"].to_numpy(), weights @ table["passed"].to_numpy()
 
 
 def measure(quantity: Quantity, experiment: str, seed: int, generations: Generations) -> tuple[np.ndarray, int]:
@@ -108,31 +128,28 @@ def measure(quantity: Quantity, experiment: str, seed: int, generations: Generat
     place = (experiment, quantity.variant)
     model = (*place, quantity.sft, quantity.training, seed)
     strategies = generations.strategies(*place)
-    if quantity.value == "rollouts_forward":
-        table = generations.counts(*model, "rollouts")
-        used, _ = generations.resampled(table, (seed, "rollouts"))
-        return used[:, strategies.index("forward")] / used.sum(axis=1), len(table)
+    if quantity.value == "rollouts_excess":
+        table = generations.counts(model, "rollouts")
+        weights, used = generations.resample(table.index, (seed, "rollouts")), table["used"]
+        excess = used["forward"] - used.sum(axis=1) * (table.index.get_level_values("problem_type") == "evaluation")
+        return weights @ excess.to_numpy() / (weights @ used.sum(axis=1).to_numpy()), len(table)
     types = generations.problem_types(*place) if quantity.problem_type == "all" else (quantity.problem_type,)
     parts, n_problems = [], 0
     for problem_type in types:
-
-        def counts(model: tuple, problem_type: str = problem_type) -> pd.DataFrame:
-            table = generations.counts(*model, quantity.problem_set).xs(problem_type, drop_level=False)
-            for name, value in quantity.where.items():
-                table = table[table.index.get_level_values(name) == value]
-            return table
-
-        table = counts(model)
+        if quantity.value in ("improvement", *PARTS):
+            split, n = generations.split(model, quantity.problem_set, problem_type)
+            parts.append(split[quantity.value])
+            n_problems += n
+            continue
+        table = generations.counts(model, quantity.problem_set).xs(problem_type, drop_level=False)
+        for name, value in quantity.where.items():
+            table = table[table.index.get_level_values(name) == value]
         used, passed = generations.resampled(table, (seed, quantity.problem_set))
         n_problems += len(table)
         if quantity.value == "pass_at_1":
             parts.append(passed.sum(axis=1) / used.sum(axis=1))
-        elif quantity.value in strategies:
-            parts.append(used[:, strategies.index(quantity.value)] / used.sum(axis=1))
         else:
-            start = generations.resampled(counts((*model[:3], "sft", seed)), (seed, quantity.problem_set))
-            selection, improvement = split_change(*start, used, passed)
-            parts.append(selection if quantity.value == "selection" else improvement)
+            parts.append(used[:, strategies.index(quantity.value)] / used.sum(axis=1))
     return np.mean(parts, axis=0), n_problems
 
 

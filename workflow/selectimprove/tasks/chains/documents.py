@@ -9,17 +9,23 @@ is asked for::
 
 So a model that read them can do arithmetic, follow a chain either way, guess what is hidden, and answer. It cannot know what suits a
 problem: the direction is independent of the problem's type, and guesses are random. Backward chains are rarer, and past the first
-few steps they hold mistakes.
+few steps they hold mistakes. Where mistakes are systematic, a model that read them is wrong however it is decoded, and only what is taught
+later can mend it; where they are random, greedy decoding does not make them.
+
+No chain of an RL or a test problem is among them: all are of the splits that SFT draws from.
 """
 
 import random
 from collections.abc import Callable, Iterator
 
-from selectimprove.tasks.chains.problems import PROBLEM_TYPES, Problem, run_chain
+from selectimprove.tasks.chains.problems import PROBLEM_TYPES, Problem, run_chain, split_of
 from selectimprove.tasks.chains.settings import Documents, Settings
 from selectimprove.tasks.chains.strategies import SUITED, steps_of
 from selectimprove.tasks.field import FiniteField
 from selectimprove.tasks.interface import Document
+
+SPLITS = ("sft_train", "sft_validation")
+"""The splits whose chains a base model may read."""
 
 WORDS = ("end", "?", "find-start", "find-end", "forward", "backward", "guess", "answer")
 
@@ -77,8 +83,11 @@ def work_chain(
     """Draw a problem and work it in a direction drawn without regard to its type."""
     order = settings.field_order
     direction = "backward" if rng.random() < documents.backward_share else "forward"
-    operations, operands = zip(*(draw_operation(field, "+*", rng) for _ in range(n_steps)), strict=True)
-    start = rng.randrange(order)
+    while True:
+        operations, operands = zip(*(draw_operation(field, "+*", rng) for _ in range(n_steps)), strict=True)
+        start = rng.randrange(order)
+        if split_of(field, (start, operations, operands), settings.split_shares) in SPLITS:
+            break
     problem = Problem(
         rng.choice(PROBLEM_TYPES),
         operations,
@@ -96,16 +105,27 @@ def work_chain(
         value = field.apply(operation, value, operand)
         unsound = direction == "backward" and position >= documents.backward_sound_steps
         if unsound and rng.random() < documents.backward_error:
-            value = (value + rng.randrange(1, order)) % order
+            systematic = documents.backward_error_kind == "systematic"
+            value = (value + (1 if systematic else rng.randrange(1, order))) % order
         words += [label, f"{operation}e{operand}", f"e{value}"]
     answer = f"e{guess if guesses else value}"
     return Document(problem.prompt.split(), [*words, "answer", answer, Document.END])
 
 
 def find_mistakes(settings: Settings, documents: Documents) -> Iterator[tuple[str, str]]:
-    """Find chains with more steps than labels."""
+    """Find chains with more steps than labels, and splits that leave no chain to read."""
     if documents.max_chain_steps > settings.ring_size:
         yield (
             "max_chain_steps",
             f"{documents.max_chain_steps} steps need as many labels, but ring_size is {settings.ring_size}",
+        )
+    yield from nothing_to_read(settings)
+
+
+def nothing_to_read(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Find splits that leave too little to read: a chain is drawn until it is of one that may be read."""
+    if sum(settings.split_shares[split] for split in SPLITS) < 0.01:
+        yield (
+            "max_chain_steps",
+            f"no chains to read: they are those of the splits {' and '.join(SPLITS)}, whose shares add up to less than 0.01",
         )

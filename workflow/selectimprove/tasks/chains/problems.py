@@ -221,6 +221,9 @@ def content_of(problem: Problem) -> tuple:
     return problem.start, problem.operations, problem.operands
 
 
+OPENINGS = {"forward": "forward", "backward": "backward"}
+
+
 def longest_response(n_steps: int) -> list[str]:
     """List the words of a response, where they take most tokens."""
     return ["s10", "/e10", "e10"] * n_steps + ["backward", "guess", "e10", "answer", "e10"]

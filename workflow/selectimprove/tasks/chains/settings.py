@@ -82,3 +82,5 @@ class Documents(interface.Documents):
     """Steps after which a backward chain may hold mistakes."""
     backward_error: Share
     """Error probability per step beyond those."""
+    backward_error_kind: Literal["systematic", "random"]
+    """``systematic``: a mistake is the symbol after the right one; ``random``: any other symbol, so that the right one stays the likeliest."""

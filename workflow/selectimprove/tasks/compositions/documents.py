@@ -3,17 +3,18 @@
 The documents are compositions whose parts are worked in directions drawn without regard to what they ask for, as those of chains, and
 of which only the first few are worked: after each, a coin decides whether to go on or to answer::
 
-    start e3 s7 find-end s8 +e5 s9 *e2 s10 find-start s11 +e1 end ? | s7 forward e3 s8 +e5 e8 s9 *e2 e4 answer e4
+    start e3 s7 find-end s8 +e5 s9 *e2 s10 find-start s11 +e1 end ? | s7 find-end forward e3 s8 +e5 e8 s9 *e2 e4 answer e4
 
-So the base model can go on to a next part, but cannot know that it should.
+So the base model can go on to a next part, but cannot know that it should. No composition of an RL or a test problem is among them.
 """
 
 import random
 from collections.abc import Iterator
 
-from selectimprove.tasks.chains.documents import fill_batch, vocabulary
+from selectimprove.tasks.chains.documents import SPLITS, fill_batch, nothing_to_read, vocabulary
+from selectimprove.tasks.chains.problems import split_of
 from selectimprove.tasks.chains.strategies import STRATEGIES, SUITED
-from selectimprove.tasks.compositions.problems import draw_composition, work_part
+from selectimprove.tasks.compositions.problems import content_of, draw_composition, work_part
 from selectimprove.tasks.compositions.settings import Documents, Settings
 from selectimprove.tasks.field import FiniteField
 from selectimprove.tasks.interface import Document
@@ -30,7 +31,9 @@ def draw_documents(settings: Settings, documents: Documents, batch_size: int, rn
 def work_first_parts(settings: Settings, documents: Documents, field: FiniteField, rng: random.Random) -> Document:
     """Draw a composition and work its first parts, as many as the coin decides."""
     n_parts = rng.randint(*documents.parts)
-    composition = draw_composition(field, n_parts, settings.part_steps, settings.ring_size, rng)
+    composition = None
+    while composition is None or split_of(field, content_of(composition), settings.split_shares) not in SPLITS:
+        composition = draw_composition(field, n_parts, settings.part_steps, settings.ring_size, rng)
     words, value = [], composition.given
     for part in composition.parts:
         strategy = rng.choice(STRATEGIES)
@@ -45,5 +48,5 @@ def work_first_parts(settings: Settings, documents: Documents, field: FiniteFiel
 
 
 def find_mistakes(settings: Settings, documents: Documents) -> Iterator[tuple[str, str]]:
-    """Find nothing: what a composition needs of labels is checked on problems."""
-    return iter(())
+    """Find splits that leave nothing to read; what a composition needs of labels is checked on problems."""
+    return nothing_to_read(settings)

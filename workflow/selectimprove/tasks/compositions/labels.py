@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from selectimprove.tasks.chains.strategies import STRATEGIES as OF_PARTS
 from selectimprove.tasks.chains.strategies import SUITED
 from selectimprove.tasks.compositions.demonstrations import BY_PART
-from selectimprove.tasks.compositions.problems import Composition, part_label, work_part
+from selectimprove.tasks.compositions.problems import OPENING_WORDS, QUESTIONS, Composition, part_label, work_part
 from selectimprove.tasks.compositions.settings import Settings
 from selectimprove.tasks.field import FiniteField
 from selectimprove.tasks.reward import answer_of
 
 STRATEGIES = (BY_PART,)
 
-FIRST_ERRORS = ("none", "format", "stop", "carry", "strategy", "step", "arithmetic", "answer")
+FIRST_ERRORS = ("none", "format", "stop", "question", "strategy", "carry", "step", "arithmetic", "answer")
 """Kinds of first error.
 
-``format``: a word where another kind of word belongs; ``stop``: answered before the last part, or went on after it; ``carry``: a part
-opened with another value than the answer of the part before (or than the given one); ``strategy``: a part opened with the strategy
-that does not suit it; ``step``: another step than the part's next; ``arithmetic``: a wrong result; ``answer``: all parts right, but
+``format``: a word where another kind of word belongs; ``stop``: answered before the last part, or went on after it; ``question``: a part
+opened with what another asks for; ``strategy``: a part opened with the strategy that does not suit it; ``carry``: a part opened with another
+value than the answer of the part before (or than the given one); ``step``: another step than the part's next; ``arithmetic``: a wrong result; ``answer``: all parts right, but
 another answer than the last one's.
 """
 
@@ -76,18 +76,21 @@ def _first_error(field, composition, words, answer) -> tuple[str, int]:
 
 def _kind(part, position: int, found: str, answers: bool) -> str:
     """Name the error of a word that is not the expected one, at a position of a part's response."""
-    if answers and position % 3 == 0:
+    within_step = (position - OPENING_WORDS) % 3
+    if answers and (position == 0 or (position >= OPENING_WORDS and within_step == 0)):
         return "stop"
-    looks_like = {0: "s", 1: "+-*/", 2: "e"}
     if position == 0:
         return "step" if found[:1] == "s" and found != part_label(part) else "format"
     if position == 1:
-        return "strategy" if found in OF_PARTS else "format"
-    if not found or found[0] not in looks_like[position % 3] or found == "end":
-        return "format"
+        return "question" if found in QUESTIONS.values() else "format"
     if position == 2:
+        return "strategy" if found in OF_PARTS else "format"
+    looks_like = {0: "s", 1: "+-*/", 2: "e"}
+    if not found or found[0] not in looks_like[within_step] or found == "end":
+        return "format"
+    if position == 3:
         return "carry"
-    return "arithmetic" if position % 3 == 2 else "step"
+    return "arithmetic" if within_step == 2 else "step"
 
 
 def label(settings: Settings, composition: Composition, completion: str) -> dict:
@@ -96,5 +99,5 @@ def label(settings: Settings, composition: Composition, completion: str) -> dict
 
 
 def mark_steps(row) -> tuple[int, str]:
-    """Mark the steps of the parts that are right from the first one on; labels say no more than that."""
-    return 0, "r" * sum(1 + int(n_steps) for n_steps in row.part_steps[: row.n_right])
+    """Mark the openings and steps of the parts that are right from the first one on; labels say no more than that."""
+    return 0, "".join("o" + "r" * int(n_steps) for n_steps in row.part_steps[: row.n_right])

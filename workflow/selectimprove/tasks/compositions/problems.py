@@ -5,12 +5,13 @@ with what it asks for; labels run along the ring through parts and steps alike::
 
     start e3 s7 find-end s8 +e5 s9 *e2 s10 find-start s11 +e1 s12 *e3 end ?
 
-The response takes part after part, each in the strategy that suits it, opened by the part's label, the strategy and the value that is
-carried over::
+The response takes part after part, each in the strategy that suits it, opened by the part's label, what it asks for, the strategy and the
+value that is carried over::
 
-    s7 forward e3 s8 +e5 e8 s9 *e2 e4 s10 backward e4 s12 /e3 e2 s11 -e1 e6 answer e6
+    s7 find-end forward e3 s8 +e5 e8 s9 *e2 e4 s10 find-start backward e4 s12 /e3 e2 s11 -e1 e6 answer e6
 
-What the paper says of composition is two numbers: two parts in SFT, three to five in RL. The rest is our reconstruction.
+What the paper says of composition is two numbers: two parts in SFT, three to five in RL. The rest is our reconstruction. An opening restates the
+question as a step restates its operation: both are then found in the prompt by the label before them, wherever they stand.
 """
 
 import random
@@ -21,7 +22,6 @@ from selectimprove.tasks.chains.problems import (
     PROBLEM_TYPES,
     Problem,
     count_chains,
-    longest_response,
     run_chain,
     split_of,
 )
@@ -30,9 +30,15 @@ from selectimprove.tasks.compositions.settings import Problems, Settings
 from selectimprove.tasks.field import FiniteField
 from selectimprove.tasks.reward import answer_text, reward
 
-__all__ = ["answer_text", "longest_response", "reward"]
+__all__ = ["answer_text", "reward"]
 
 QUESTIONS = {"evaluation": "find-end", "inversion": "find-start"}
+
+OPENINGS: dict[str, str] = {}
+"""No strategy can be told: a response takes one for each part."""
+
+OPENING_WORDS = 4
+"""Words with which a part of a response opens, before its steps of three words each."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Composition:
 
     @property
     def n_steps(self) -> int:
-        """Number of steps, the opening of each part being one: as many triples has the response."""
+        """Number of steps, the opening of each part being one: as many labels has the prompt."""
         return sum(1 + part.n_steps for part in self.parts)
 
     @property
@@ -87,11 +93,11 @@ def work_part(field: FiniteField, part: Problem, strategy: str, value: int) -> t
     Returns
     -------
     words : list of str
-        Triples: the part's label, the strategy and the value; then each step's label, operation and result.
+        The part's label, question, strategy and value; then each step's label, operation and result.
     value : int
         The last result.
     """
-    words = [part_label(part), strategy, f"e{value}"]
+    words = [part_label(part), QUESTIONS[part.problem_type], strategy, f"e{value}"]
     for label, operation, operand in steps_of(part, strategy):
         value = field.apply(operation, value, operand)
         words += [label, f"{operation}e{operand}", f"e{value}"]
@@ -133,11 +139,14 @@ def draw_composition(
 
 
 def content_of(composition: Composition) -> tuple:
-    """Return what decides a composition's split, as a chain of `selectimprove.problems.split_of`.
+    """Return what decides a composition's split, as a chain of `selectimprove.tasks.chains.problems.split_of`.
 
-    Neither labels nor types count: what is an inversion problem in one split is not an evaluation problem in another.
+    Neither labels nor types count: what is an inversion problem in one split is not an evaluation problem in another. One part is
+    its chain, which is of the same split as the same chain asked for by itself.
     """
     parts = composition.parts
+    if len(parts) == 1:
+        return parts[0].start, parts[0].operations, parts[0].operands
     operations = tuple("".join(part.operations) for part in parts)
     return tuple(part.start for part in parts), operations, tuple(part.operands for part in parts)
 
@@ -206,6 +215,11 @@ def from_row(row: dict) -> Composition:
         parts.append(Problem(str(problem_type), operations, operands, start, end, label, int(row["ring_size"])))
         first = steps.stop
     return Composition(tuple(parts))
+
+
+def longest_response(n_steps: int) -> list[str]:
+    """List the words of a response, where they take most tokens; a part has at least one step besides its opening."""
+    return ["s10", "/e10", "e10"] * n_steps + ["find-start"] * (n_steps // 2) + ["answer", "e10"]
 
 
 def most_steps(settings: Settings, problems: Problems) -> int:
