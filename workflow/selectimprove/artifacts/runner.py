@@ -108,8 +108,9 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
         run(config, inputs, partial)
         return
     stage, by_name = stage_of(run), loaded_by_name(config)
-    # All code is read before its digests are, so that what is edited while this waits or runs is neither run nor recorded.
-    for module in by_name:
+    # All code is read before its digests are, so that what is edited while this waits or runs is neither run nor recorded. What a notebook
+    # imports, a process of its own reads.
+    for module in by_name - set(getattr(config, "notebook_modules", ())):
         importlib.import_module(f"selectimprove.{module}")
     recorder = Recorder(config, inputs, frozenset({f"stages.{stage}"}) | by_name)
     if options.source and digest(recorder.source) != options.source:
