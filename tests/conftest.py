@@ -19,7 +19,10 @@ from selectimprove.reports.verify import verify
 ROOT = Path(__file__).parents[1]
 SEEDS = yaml.safe_load((ROOT / "params.yaml").read_text())["seeds"]
 SMOKE_SEEDS = yaml.safe_load((ROOT / "workflow/scales/smoke.yaml").read_text())["experiments"]["seeds"]["seeds"]
-ENVIRONMENT = os.environ | {
+# A make that runs the tests must not reach into a make that they run: neither its variables nor its talk of folders.
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+} | {
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "GIT_AUTHOR_NAME": "test",
     "GIT_AUTHOR_EMAIL": "test@example.org",

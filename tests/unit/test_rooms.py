@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "workflow" / "selectimprove"
-ROOMS = ("tasks", "config", "artifacts", "training", "analysis", "stages", "dag", "reports")
+ROOMS = ("tasks", "config", "artifacts", "training", "analysis", "stages", "dag", "reports", "commands")
 """From the bottom up: a module imports from its own room and those before it."""
 FOLDERS = sorted({path.parent for path in PACKAGE.rglob("*.py")})
 
