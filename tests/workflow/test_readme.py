@@ -43,7 +43,7 @@ def test_the_readme_begins_with_the_two_commands_and_is_short():
 def test_the_commands_run_in_order(fresh, audited, environment, tmp_path):
     checkout, whole = audited.copy(tmp_path / "repository"), fresh.copy(tmp_path / "whole")
     # The reader audits only now.
-    shutil.rmtree(checkout.folder / "results/audit")
+    shutil.rmtree(checkout.published / "audit")
     shutil.rmtree(checkout.folder / "results/verdicts")
     for folder in (checkout.folder, whole.folder):
         (folder / ".venv").symlink_to(environment)
@@ -57,7 +57,7 @@ def test_the_commands_run_in_order(fresh, audited, environment, tmp_path):
     # The tests are running: collecting them once more is enough.
     for target in ("test", "test-fast"):
         whole.run(f"PYTEST_ADDOPTS='--collect-only --quiet' make {target}")
-    assert (checkout.folder / "results/audit/index.html").exists()
+    assert (checkout.published / "audit/index.html").exists()
     assert checkout.planned() == {}
 
 

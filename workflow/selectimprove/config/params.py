@@ -276,7 +276,7 @@ class Params(Strict):
     """All of ``params.yaml``, after the overlay of the scale."""
 
     scale: str
-    """A file of ``workflow/scales``, or ``laptop``."""
+    """A file of ``workflow/scales``, or ``laptop``, whose values are those of the file."""
     seeds: Annotated[list[int], Field(min_length=1)]
     """Random seeds; each is a set of models of its own."""
     tasks: Tasks
