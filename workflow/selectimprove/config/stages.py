@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from pydantic import SerializeAsAny, model_validator
 
+from selectimprove.config.alarms import Alarms
 from selectimprove.config.params import (
     BaseTraining,
     Checkpoints,
@@ -160,6 +161,7 @@ class MeasuresStage(Strict):
     sft_mixes: dict[str, dict]
     rl_problems: dict[str, dict]
     statistics: Statistics
+    alarms: Alarms
 
     @model_validator(mode="before")
     @classmethod
