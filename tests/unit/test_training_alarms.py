@@ -1,5 +1,8 @@
 """How training went: what is read of a trainer's log, and alarms, which fire on what went wrong and on nothing else."""
 
+from collections import defaultdict
+from unittest.mock import Mock
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT
+from selectimprove.analysis.style import ALARMS
 from selectimprove.config.loading import load_params
 from selectimprove.config.stages import Run
 from selectimprove.dag.plan import Plan
+from selectimprove.reports.page import exhibit_entries
 from selectimprove.stages.exhibits import describe_alarms
 from selectimprove.stages.measures import read_logs
 from selectimprove.stages.measures.alarms import COLUMNS, find_alarms
@@ -45,7 +50,7 @@ def healthy(seed: int = 0) -> pd.DataFrame:
 
 
 WRONG = {
-    "loss": {"loss": 1.5},
+    "loss_rise": {"loss": 1.5},
     "grad_norm": {"grad_norm": 40.0},
     "kl": {"kl": 1.7},
     "cut_off": {"cut_off": 0.8},
@@ -66,7 +71,7 @@ def test_an_alarm_needs_a_stretch_and_names_it(alarm, seed, start, length):
     # Without steps that are far off, which may lie beside the stretch and lengthen it.
     log = healthy(seed).assign(grad_norm=0.3, kl=0.1, cut_off=0.01, constant_groups=0.5)
     end = min(start + length, N)
-    if start == 0 and alarm == "loss":
+    if start == 0 and alarm == "loss_rise":
         start = 1  # The first value is what the others are compared with.
     for column, value in WRONG[alarm].items():
         log.loc[start : end - 1, column] = value
@@ -95,7 +100,7 @@ def test_a_loss_of_sft_that_explodes_is_found_among_rows_of_validation():
     assert find_alarms(log, BOUNDS) == []
     log.loc[log["step"] > 900, "loss"] += 2
     (found,) = find_alarms(log, BOUNDS)
-    assert (found["alarm"], found["first_step"], found["last_step"]) == ("loss", 912, 1280)
+    assert (found["alarm"], found["first_step"], found["last_step"]) == ("loss_rise", 912, 1280)
     assert find_alarms(validation, BOUNDS) == []
 
 
@@ -131,7 +136,7 @@ def test_a_training_that_broke_down_is_refused_in_one_line(tmp_path):
     # As transformers logs it: a loss that is not a number as 0.
     log.loc[40:, ["loss", "grad_norm", "kl"]] = 0.0, np.nan, np.nan
     inputs = write_log(tmp_path, log)
-    with pytest.raises(ValueError, match="gradient norm and KL divergence") as refused:
+    with pytest.raises(ValueError, match="no number at the last step, 60: gradient norm, KL divergence") as refused:
         read_logs([RUN], inputs)
     (line,) = str(refused.value).splitlines()
     assert line.startswith(f"{tmp_path}/training.parquet: ")
@@ -172,6 +177,15 @@ def test_a_figure_lists_the_alarms_of_the_models_that_it_shows(tmp_path, alarmed
     text = describe_alarms(tmp_path, pd.DataFrame(shown))
     assert ("KL at steps 3–14" in text) == listed
     assert text.count("\n- ") == listed
+
+
+def test_the_page_tells_alarms_from_the_caption(tmp_path):
+    (tmp_path / "caption.rst").write_text(f"A figure.{ALARMS}- one\n- two\n")
+    (tmp_path / "provenance.json").write_text('{"commit": "abc"}')
+    figure = Mock(folder=tmp_path, done=tmp_path / "provenance.json", inputs={})
+    plan = Mock(figures={"figure": figure}, tables={})
+    (entry,) = exhibit_entries(plan, defaultdict(int))
+    assert (entry["caption"], entry["alarms"]) == ("A figure.", ["one", "two"])
 
 
 def test_bounds_enter_the_keys_of_measures_and_of_nothing_before_them():

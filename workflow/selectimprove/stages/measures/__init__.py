@@ -75,7 +75,7 @@ def measure_experiment(config: MeasuresStage, inputs: dict[str, Path], folder: P
     logs = read_logs(config.runs, inputs)
     alarms = [run.model_dump() | alarm for run, log in logs for alarm in find_alarms(log, config.alarms)]
     for alarm in alarms:
-        LOG.warning("{variant}/{sft}/{training}/{seed}: {says}".format(**alarm))
+        LOG.warning("alarm: {variant}/{sft}/{training}/{seed}: {says}".format(**alarm))
     pd.DataFrame(alarms, columns=COLUMNS).to_csv(folder / "alarms.csv", index=False)
     difficulty = load_aspect(config.task_name, "settings").Settings.difficulty
     generations = read_labels(config.runs, inputs, "generations")

@@ -17,6 +17,13 @@ from selectimprove.types import ParamsError
 COLUMNS = ("variant", "sft", "training", "seed", "alarm", "first_step", "last_step", "worst", "says")
 FINITE = {"loss": "loss", "grad_norm": "gradient norm", "entropy": "entropy", "kl": "KL divergence"}
 """What has to be a number wherever it is logged, and how people call it."""
+BOUNDED = {
+    "loss_rise": "rise of the loss",
+    "grad_norm": "gradient norm",
+    "kl": "KL divergence in nats per token",
+    "cut_off": "share of completions cut off",
+}
+"""What has a bound of its name in `Alarms`."""
 
 
 def of_training(log: pd.DataFrame) -> pd.DataFrame:
@@ -36,40 +43,21 @@ def require_finite_end(log: pd.DataFrame, name: str, path: Path) -> None:
         broken = [said for quantity, said in FINITE.items() if not np.isfinite(row.get(quantity, 0.0))]
         if broken:
             raise ParamsError(
-                f"{path}: {' and '.join(broken)} of {name} not a number at the last step, {row['step']}: the training broke "
-                "down and its results would mean nothing; use a lower learning rate, or leave the model out"
+                f"{path}: the training of {name} broke down, so its results would mean nothing (no number at the last step, "
+                f"{row['step']}: {', '.join(broken)}); use a lower learning rate, or leave the model out"
             )
 
 
-def _past_bounds(log: pd.DataFrame, bounds: Alarms) -> Iterator[tuple[str, pd.Series, pd.Series, str]]:
-    """List the quantities that were logged: each with its values, where they are past its bound, and what to say."""
-    if "loss" in log:
-        rise = log["loss"] - log["loss"].dropna().head(1).sum()
-        yield (
-            "loss",
-            rise,
-            rise > bounds.loss_rise,
-            f"loss more than {bounds.loss_rise:g} above its first value (by {{:.3g}})",
-        )
-    if "grad_norm" in log:
-        norm = log["grad_norm"]
-        yield "grad_norm", norm, norm > bounds.grad_norm, f"gradient norm above {bounds.grad_norm:g} (up to {{:.3g}})"
-    if "kl" in log:
-        kl = log["kl"]
-        yield "kl", kl, kl > bounds.kl, f"KL divergence above {bounds.kl:g} nats per token (up to {{:.3g}})"
-    if "cut_off" in log:
-        share = log["cut_off"]
-        says = f"share of completions cut off above {bounds.cut_off:g} (up to {{:.3g}})"
-        yield "cut_off", share, share > bounds.cut_off, says
+def _past_bounds(log: pd.DataFrame, bounds: Alarms) -> Iterator[tuple[str, pd.Series, str]]:
+    """List the quantities that were logged, each with where it is past its bound, and what to say."""
+    for quantity, said in BOUNDED.items():
+        if quantity in log:
+            bound = getattr(bounds, quantity)
+            yield quantity, log[quantity] > bound, f"{said} above {bound:g} (up to {{:.3g}})"
     if "constant_groups" in log:
         # Where all rewards are 1 there is no gradient either, and nothing left to learn.
         flat = (log["constant_groups"] >= 1) & (log["reward"] < 1)
-        yield (
-            "reward",
-            log["reward"],
-            flat,
-            "no gradient, since all rewards within each group were equal (mean reward up to {:.3g})",
-        )
+        yield "reward", flat, "no gradient, since all rewards within each group were equal (mean reward up to {:.3g})"
 
 
 def stretches(past: pd.Series, least: int) -> list[pd.Index]:
@@ -98,9 +86,11 @@ def find_alarms(log: pd.DataFrame, bounds: Alarms) -> list[dict]:
         if quantity in log:
             broken = ~np.isfinite(log[quantity])
             found += [(quantity, steps, np.nan, f"{said} not a number") for steps in stretches(broken, 1)]
-    for quantity, values, past, says in _past_bounds(log, bounds):
+    if "loss" in log:
+        log["loss_rise"] = log["loss"] - log["loss"].dropna().head(1).sum()
+    for quantity, past, says in _past_bounds(log, bounds):
         for steps in stretches(past, bounds.stretch):
-            worst = float(values[steps].max())
+            worst = float(log[quantity][steps].max())
             found.append((quantity, steps, worst, says.format(worst)))
     rows = []
     for quantity, steps, worst, says in found:
