@@ -92,6 +92,15 @@ def test_a_stage_that_fails_leaves_nothing_under_its_name(tmp_path):
     assert (tmp_path / "artifact/done").exists()
 
 
+def test_who_comes_after_another_has_made_it_takes_it(tmp_path):
+    """Two checkouts share results: the second planned the artifact before the first had made it."""
+    make(tmp_path, seconds=0)
+    before = (tmp_path / "artifact/provenance.json").read_bytes()
+    make(tmp_path, seconds=0)
+    assert calls(tmp_path) == 1
+    assert (tmp_path / "artifact/provenance.json").read_bytes() == before
+
+
 def test_a_later_run_by_hand_replaces_the_artifact(tmp_path):
     make(tmp_path, seconds=0)
     make(tmp_path, seconds=0.01)

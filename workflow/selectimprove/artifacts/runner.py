@@ -50,7 +50,7 @@ def is_made(output: Path, config: Strict, recorder: Recorder) -> bool:
         same = json.loads((output / "config.json").read_text()) == config.model_dump(mode="json")
     except (OSError, ValueError):
         return False
-    return same and made["source"] == recorder.source and made["inputs"] == recorder.input_names
+    return same and (made.get("source"), made.get("inputs")) == (recorder.source, recorder.input_names)
 
 
 def _umask() -> int:

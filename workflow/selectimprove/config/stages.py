@@ -4,6 +4,7 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import SerializeAsAny, model_validator
 
+from selectimprove.config.alarms import Alarms
 from selectimprove.config.params import (
     BaseTraining,
     Checkpoints,
@@ -185,6 +186,7 @@ class MeasuresStage(Strict):
     sft_mixes: dict[str, dict]
     rl_problems: dict[str, dict]
     statistics: Statistics
+    alarms: Alarms
 
     @model_validator(mode="before")
     @classmethod

@@ -240,6 +240,7 @@ class Plan:
                 problems: section.rl_problems[problems].model_dump(mode="json") for problems in experiment.rl_problems
             },
             statistics=self.params.statistics,
+            alarms=self.params.alarms,
         )
         inputs = {}
         for run, case in runs:
