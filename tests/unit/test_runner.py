@@ -27,12 +27,13 @@ def recorder(monkeypatch):
 
     class Recorder:
         source: ClassVar = {"stages.sleep": "as it is read"}
+        input_names: ClassVar = {}
 
         def __init__(self, *_):
             pass
 
         def finish(self, folder: Path) -> dict:
-            return {}
+            return {"source": self.source, "inputs": self.input_names}
 
     monkeypatch.setattr(runner, "Recorder", Recorder)
 
