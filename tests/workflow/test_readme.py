@@ -12,14 +12,20 @@ from conftest import ROOT
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "workflow/docs").glob("*.md"))]
-COMMANDS = {
-    page.name: [
-        line.split("  #")[0].strip()
-        for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.S)
-        for line in block.splitlines()
-    ]
-    for page in PAGES
-}
+
+
+def commands_of(page: Path) -> list[str]:
+    """Read the commands of a page in their order; a block of Python is one."""
+    commands = []
+    for language, block in re.findall(r"```(bash|python)\n(.*?)```", page.read_text(), re.S):
+        if language == "python":
+            commands.append(f"python - <<'END'\n{block}END")
+        else:
+            commands += [line.split("  #")[0].strip() for line in block.splitlines()]
+    return commands
+
+
+COMMANDS = {page.name: commands_of(page) for page in PAGES}
 
 
 @pytest.fixture

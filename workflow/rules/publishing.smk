@@ -26,10 +26,10 @@ for publication in PUBLICATIONS.values():
             update(str(publication.record)),
         log:
             f"results/logs/publish/{publication.name}.log",
+        priority: FIRST
         localrule: True
         conda:
             "../../envs/light.yaml"
-        priority: FIRST
         params:
             command=get_publishing_command(publication),
         message:
@@ -44,8 +44,7 @@ for target, exhibits in PLAN.targets.items():
         name:
             target
         input:
-            [file for name in exhibits for file in PUBLICATIONS[name].files]
-            or ancient(str(PLAN.measures[target].done)),
+            [file for name in exhibits for file in PUBLICATIONS[name].files] or ancient(str(PLAN.measures[target].done)),
 
 
 rule publish_audit:
