@@ -14,6 +14,7 @@ import pandas as pd
 SFT_COLOURS = {"B": "#0072B2", "F": "#D55E00", "FB": "#009E73"}
 TYPE_COLOURS = {"evaluation": "#E69F00", "inversion": "#56B4E9", "all": "#333333"}
 MECHANISM_COLOURS = {"selection": "#CC79A7", "sharpening": "#F0E442", "capability": "#56B4E9"}
+VERDICT_COLOURS = {"reproduced": "#009E73", "smaller": "#E69F00", "reversed": "#D55E00", "inconclusive": "#999999"}
 FALLBACK_COLOURS = ["#CC79A7", "#000000", "#999999", "#F0E442"]
 
 SCALE_NOTES = {

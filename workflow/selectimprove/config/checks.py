@@ -64,6 +64,8 @@ def _names(params: Params) -> list[str]:
     for kind, exhibits in (("figures", params.figures), ("tables", params.tables)):
         for name, exhibit in exhibits.items():
             mistakes += unknown_name(f"{kind}.{name}.experiment", exhibit.experiment, params.experiments)
+            if exhibit.claims:
+                mistakes += unknown_name(f"{kind}.{name}.claims", exhibit.claims, params.experiments)
             notebook = notebook_of(name, exhibit)
             if not notebook.is_file():
                 mistakes.append(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
-from selectimprove.config.alarms import Alarms
+from selectimprove.config.measuring import Alarms, Statistics
 from selectimprove.tasks.interface import task_types
 from selectimprove.types import Natural, Positive, Rate, Strict
 
@@ -200,15 +200,6 @@ class Evaluation(Strict):
     """Problems per test set that SFT models and the ends of RL answer greedily, and with each strategy prescribed; 0: none."""
 
 
-class Statistics(Strict):
-    """Intervals."""
-
-    confidence: Annotated[float, Field(gt=0, lt=1)]
-    """Confidence of every interval."""
-    n_bootstrap: Positive
-    """Resamples of problems, for intervals."""
-
-
 class JobResources(Strict):
     """What one job asks for; a job of several GPUs spreads its batches over them."""
 
@@ -253,7 +244,7 @@ class Experiment(Strict):
     overrides: Overrides = {}
     """Params with other values for this experiment."""
     variants: Annotated[dict[str, Overrides], Field(min_length=1)] = {"default": {}}
-    """Overrides by name, each with a set of models of its own."""
+    """Overrides by name, each with models of its own."""
 
 
 class Exhibit(Strict):
@@ -264,7 +255,9 @@ class Exhibit(Strict):
     notebook: str | None = None
     """The figure or table whose notebook draws this one too."""
     draw: bool = True
-    """Whether it is drawn; false leaves it out, with all that only it needs."""
+    """Whether `figures` draws it; one that it leaves out is drawn when it is asked for by its name."""
+    claims: str | None = None
+    """An experiment whose claims are tested on each seed of this one, and on all together, for the notebook to show."""
     caption: Annotated[str, Field(min_length=1)]
     plot: dict[str, int | float | str | list[float] | list[int]] = {}
     """What the notebook takes as parameters."""
@@ -282,7 +275,7 @@ class Params(Strict):
     model: Model
     pretrained: Pretrained | None = None
     system_prompt: Annotated[str, Field(min_length=1)] | None = None
-    """The system prompt of a chat; null: a model is asked with the problem's text alone."""
+    """Of a chat; null: a model is asked with the problem's text alone."""
     base: BaseTraining
     lora: Lora | None = None
     """An adapter in place of training all weights."""

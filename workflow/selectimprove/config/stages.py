@@ -4,7 +4,7 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import SerializeAsAny, model_validator
 
-from selectimprove.config.alarms import Alarms
+from selectimprove.config.measuring import Alarms, Statistics
 from selectimprove.config.params import (
     BaseTraining,
     Checkpoints,
@@ -15,7 +15,6 @@ from selectimprove.config.params import (
     Rl,
     Sampling,
     Sft,
-    Statistics,
 )
 from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, load_aspect
 from selectimprove.types import Natural, Positive, Rate, Strict

@@ -13,28 +13,20 @@ from selectimprove.artifacts.keys import canonical_source, digest, imported_modu
 from selectimprove.config.params import NO_SFT, Exhibit, Params
 from selectimprove.config.resolving import Case, notebook_of, resolve_case
 from selectimprove.config.stages import (
-    BaseStage,
-    DemonstrationsStage,
-    EvaluationStage,
     ExhibitsStage,
-    LabelsStage,
     MeasuresStage,
-    PretrainedStage,
-    ProblemsStage,
-    RlStage,
     Run,
-    SftStage,
     TaskOfExperiment,
     VariantSettings,
     VerdictsStage,
 )
 from selectimprove.dag.artifact import Artifact
+from selectimprove.dag.runs import Runs
 from selectimprove.dag.table import OTHER_TARGETS, STAGES
-from selectimprove.tasks.interface import Problems
-from selectimprove.types import ParamsError, Strict
+from selectimprove.types import ParamsError
 
 
-class Plan:
+class Plan(Runs):
     """All artifacts that the params ask for.
 
     Parameters
@@ -43,28 +35,24 @@ class Plan:
     """
 
     def __init__(self, params: Params):
-        self.params = params
-        self.artifacts: dict[str, dict[str, Artifact]] = {stage: {} for stage in STAGES}
-        self.ranks: dict[Artifact, int] = {}
-        """The place of the first experiment that needs an artifact, in the order in which figures and tables name them."""
-        self._rank = 0
+        super().__init__(params)
         self._plan_experiments()
         self.all_figures, self.all_tables = (
             {name: self._exhibit(name, exhibit) for name, exhibit in exhibits.items()}
             for exhibits in (params.figures, params.tables)
         )
-        self._rank = len(self.measures)
-        self.verdicts = self._verdicts()
+        self.rank = len(self.measures)
+        self.verdicts = self._verdicts("claims", read_claims())
 
     def _plan_experiments(self) -> None:
-        """Plan all experiments, those first that are drawn first."""
+        """Plan all experiments, those first that are drawn first: an artifact's rank is the place of the first that needs it."""
         exhibits = [*self.params.figures.values(), *self.params.tables.values()]
         drawn = [exhibit.experiment for exhibit in exhibits if exhibit.draw]
         others = [exhibit.experiment for exhibit in exhibits]
         self.measures = {}
         for name in dict.fromkeys([*drawn, *others, *self.params.experiments]):
             self.measures[name] = self._measures(name)
-            self._rank += 1
+            self.rank += 1
 
     @property
     def figures(self) -> dict[str, Artifact]:
@@ -99,114 +87,6 @@ class Plan:
                     f"params.yaml: {name}: names something else that can be asked for; choose another name"
                 )
         return found
-
-    def add(self, stage: str, slug: str, config: Strict, inputs: dict[str, Artifact] | None = None) -> Artifact:
-        """Plan an artifact, or find it if it is planned."""
-        artifact = Artifact(stage, slug, config, inputs or {})
-        artifact = self.artifacts[stage].setdefault(artifact.name, artifact)
-        self.ranks.setdefault(artifact, self._rank)
-        return artifact
-
-    def _problems(self, case: Case, split: str, n_problems: int, problems: Problems, seed: int) -> Artifact:
-        settings = case.settings
-        config = ProblemsStage(
-            task_name=case.task, task=settings, seed=seed, split=split, n_problems=n_problems, problems=problems
-        )
-        return self.add("problems", f"{split}-{settings.slug}-{problems.slug}-s{seed}", config)
-
-    def _base(self, case: Case, task: str, seed: int) -> Artifact:
-        """Plan the base model of a task and seed, or the pretrained one, which all tasks and seeds share."""
-        params = case.params
-        if params.pretrained:
-            config = PretrainedStage(pretrained=params.pretrained, model=params.model)
-            return self.add("pretrained", params.pretrained.repository.partition("/")[2], config)
-        section, settings = getattr(params.tasks, task), case.settings_of(task)
-        training, inputs = params.base, {}
-        if section.continued:
-            training = training.model_copy(update=section.continued.model_dump(exclude={"after"}))
-            inputs = {"base": self._base(case, section.continued.after, seed)}
-        config = BaseStage(
-            task_name=task,
-            task=settings,
-            seed=seed,
-            model=None if inputs else params.model,
-            base=training,
-            documents=section.documents,
-            optimizer=params.optimizer,
-        )
-        return self.add("base", f"{settings.slug}-s{seed}", config, inputs)
-
-    def _sft(self, case: Case, mix: str, seed: int) -> Artifact:
-        """Plan the model after SFT on a mix, or without SFT."""
-        params, section, settings = case.params, case.section, case.settings
-        if mix == NO_SFT:
-            return self._base(case, case.task, seed)
-        chosen = section.sft_mixes[mix]
-        demonstrations = chosen.model_dump(exclude={"problems"})
-        inputs = {"base": self._base(case, case.task, seed)}
-        for split, n_problems in (("train", params.sft.n_train), ("validation", params.sft.n_validation)):
-            problems = self._problems(case, f"sft_{split}", n_problems, chosen.problems or section.sft_problems, seed)
-            config = DemonstrationsStage(task_name=case.task, task=settings, seed=seed, demonstrations=demonstrations)
-            slug = f"{mix}-{split}-{settings.slug}-s{seed}"
-            inputs[split] = self.add("demonstrations", slug, config, {"problems": problems})
-        config = SftStage(
-            seed=seed,
-            optimizer=params.optimizer,
-            lora=params.lora,
-            system_prompt=params.system_prompt,
-            **params.sft.model_dump(include=set(SftStage.model_fields)),
-        )
-        return self.add("sft", f"{mix}-{settings.slug}-s{seed}", config, inputs)
-
-    def _policy(self, case: Case, run: Run) -> Artifact:
-        """Plan the model of a run."""
-        params, sft = case.params, self._sft(case, run.sft, run.seed)
-        if run.training == "sft":
-            return sft
-        distribution = case.section.rl_problems[run.training]
-        problems = self._problems(case, "rl", params.rl.n_prompts, distribution, run.seed)
-        config = RlStage(
-            task_name=case.task,
-            task=case.settings,
-            seed=run.seed,
-            rl=params.rl,
-            optimizer=params.optimizer,
-            system_prompt=params.system_prompt,
-            sampling=params.sampling,
-        )
-        inputs = {"sft": sft, "problems": problems} | self._adapted(params, sft)
-        return self.add("rl", self._slug(case, run), config, inputs)
-
-    def _slug(self, case: Case, run: Run) -> str:
-        return f"{run.sft}-{case.settings.slug}-{run.training}-s{run.seed}"
-
-    def _adapted(self, params: Params, policy: Artifact) -> dict[str, Artifact]:
-        """Return what an adapter needs beside it: the model that it belongs to."""
-        return {"base": policy.inputs["base"]} if params.lora else {}
-
-    def _labels(self, case: Case, run: Run) -> Artifact:
-        """Plan the labels of all generations of a run: its evaluations, and its rollouts if it was trained by RL."""
-        params, evaluation = case.params, case.params.evaluation
-        policy, slug = self._policy(case, run), self._slug(case, run)
-        problem_sets = {
-            name: self._problems(case, "test", evaluation.n_problems, problems, run.seed)
-            for name, problems in case.section.test_problems.items()
-        }
-        config = EvaluationStage(
-            task_name=case.task,
-            task=case.settings,
-            seed=run.seed,
-            **evaluation.model_dump(include={"temperature", "n_samples", "curve_problems", "told_problems"}),
-            # A model before RL is one checkpoint: whoever asks for it shares its generations.
-            checkpoints=evaluation.checkpoints if policy.stage == "rl" else "all",
-            system_prompt=params.system_prompt,
-            sampling=params.sampling,
-        )
-        inputs = {"policy": policy} | self._adapted(params, policy) | problem_sets
-        labeled = {"evaluation": self.add("evaluation", slug, config, inputs)} | problem_sets
-        if run.training != "sft":
-            labeled |= {"rl": policy, "rollouts": policy.inputs["problems"]}
-        return self.add("labels", slug, LabelsStage(task_name=case.task, task=case.settings), labeled)
 
     def _runs(self, name: str) -> list[tuple[Run, Case]]:
         """List the runs of an experiment, each with the params of its variant."""
@@ -244,21 +124,22 @@ class Plan:
         )
         inputs = {}
         for run, case in runs:
-            inputs |= {f"labels/{run.name}": self._labels(case, run), f"policy/{run.name}": self._policy(case, run)}
+            inputs |= {f"labels/{run.name}": self.labels(case, run), f"policy/{run.name}": self.policy(case, run)}
         return self.add("measures", name, config, inputs)
 
-    def _verdicts(self) -> Artifact:
-        """Test all claims on raw generations."""
-        claims = read_claims()
+    def _verdicts(self, slug: str, claims: dict[str, Claim], only: int | None = None) -> Artifact:
+        """Test claims on raw generations, of all seeds of their experiments or of one only."""
         can = {name: claim for name, claim in claims.items() if self.can_run(claim)}
         inputs, seeds, tasks = {}, {}, {}
         for name in sorted({claim.experiment for claim in can.values()}):
             for run, case in self._runs(name):
+                if only not in (None, run.seed):
+                    continue
                 seeds.setdefault(name, [])
                 seeds[name] += [run.seed] * (run.seed not in seeds[name])
                 task = TaskOfExperiment(task_name=case.task, task=case.settings)
                 tasks.setdefault(name, {})[run.variant] = task
-                sources = dict(self._labels(case, run).inputs)
+                sources = dict(self.labels(case, run).inputs)
                 model = f"{name}/{run.name}"
                 inputs[f"evaluation/{model}"] = sources.pop("evaluation")
                 if policy := sources.pop("rl", None):
@@ -272,7 +153,19 @@ class Plan:
             tasks=tasks,
             statistics=self.params.statistics,
         )
-        return self.add("verdicts", "claims", config, inputs)
+        return self.add("verdicts", slug, config, inputs)
+
+    def _verdicts_by_seed(self, exhibit: Exhibit) -> dict[str, Artifact]:
+        """Test the claims that an exhibit names on its own experiment: on each seed, and on all."""
+        name = exhibit.experiment
+        claims = {
+            key: claim.model_copy(update={"experiment": name})
+            for key, claim in read_claims().items()
+            if claim.experiment == exhibit.claims
+        }
+        seeds = self.params.experiments[name].seeds or self.params.seeds
+        by_seed = {f"verdicts/{seed}": self._verdicts(f"{name}-s{seed}", claims, seed) for seed in seeds}
+        return by_seed | {"verdicts/all": self._verdicts(name, claims)}
 
     def can_run(self, claim: Claim) -> bool:
         """Tell whether the params have what a claim's tests name."""
@@ -292,5 +185,6 @@ class Plan:
             notebook_modules=sorted(imported_modules(source)),
         )
         measures = self.measures[exhibit.experiment]
-        self._rank = self.ranks[measures]
-        return self.add("exhibits", name, config, {"measures": measures})
+        self.rank = self.ranks[measures]
+        inputs = {"measures": measures} | (self._verdicts_by_seed(exhibit) if exhibit.claims else {})
+        return self.add("exhibits", name, config, inputs)

@@ -49,6 +49,16 @@ def describe_alarms(measures: Path, data: pd.DataFrame) -> str:
     return ALARMS + "\n".join(lines) if lines else ""
 
 
+def other_inputs(inputs: dict[str, Path]) -> dict[str, dict[str, str]]:
+    """Return the folders besides the measures, as a notebook takes them: by kind and name, such as ``verdicts`` by seed."""
+    found: dict[str, dict[str, str]] = {}
+    for role, folder in inputs.items():
+        if "/" in role:
+            kind, name = role.split("/")
+            found.setdefault(kind, {})[name] = str(folder.resolve())
+    return found
+
+
 def draw_exhibit(config: ExhibitsStage, inputs: dict[str, Path], folder: Path) -> None:
     """Run the notebook of the figure or table ``config.name``."""
     # Fixed time stamps and identifiers make figures bit-equal from run to run.
@@ -66,6 +76,7 @@ def draw_exhibit(config: ExhibitsStage, inputs: dict[str, Path], folder: Path) -
                 "name": config.name,
                 "scale": config.scale,
                 "plot": config.plot,
+                **other_inputs(inputs),
             },
             kernel_name="python3",
             progress_bar=False,

@@ -1,6 +1,19 @@
-"""The type of `alarms` in ``params.yaml``: from where on a training has gone wrong."""
+"""The types of what measures and verdicts take from ``params.yaml``: intervals, and from where on a training has gone wrong."""
+
+from typing import Annotated
+
+from pydantic import Field
 
 from selectimprove.types import Positive, Rate, Share, Strict
+
+
+class Statistics(Strict):
+    """Intervals."""
+
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    """Confidence of every interval."""
+    n_bootstrap: Positive
+    """Resamples of problems, for intervals."""
 
 
 class Alarms(Strict):

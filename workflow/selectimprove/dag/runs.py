@@ -1,0 +1,144 @@
+"""The artifacts of one run: problems, demonstrations, base model, SFT, RL, evaluation and labels."""
+
+from selectimprove.config.params import NO_SFT, Params
+from selectimprove.config.resolving import Case
+from selectimprove.config.stages import (
+    BaseStage,
+    DemonstrationsStage,
+    EvaluationStage,
+    LabelsStage,
+    PretrainedStage,
+    ProblemsStage,
+    RlStage,
+    Run,
+    SftStage,
+)
+from selectimprove.dag.artifact import Artifact
+from selectimprove.dag.table import STAGES
+from selectimprove.tasks.interface import Problems
+from selectimprove.types import Strict
+
+
+class Runs:
+    """Plans what a run is made of; what several runs share is planned once.
+
+    Parameters
+    ----------
+    params : Params
+    """
+
+    def __init__(self, params: Params):
+        self.params = params
+        self.artifacts: dict[str, dict[str, Artifact]] = {stage: {} for stage in STAGES}
+        """By stage and name."""
+        self.ranks: dict[Artifact, int] = {}
+        """Which was the current `rank` when an artifact was planned first."""
+        self.rank = 0
+
+    def add(self, stage: str, slug: str, config: Strict, inputs: dict[str, Artifact] | None = None) -> Artifact:
+        """Plan an artifact, or find it if it is planned."""
+        artifact = Artifact(stage, slug, config, inputs or {})
+        artifact = self.artifacts[stage].setdefault(artifact.name, artifact)
+        self.ranks.setdefault(artifact, self.rank)
+        return artifact
+
+    def _problems(self, case: Case, split: str, n_problems: int, problems: Problems, seed: int) -> Artifact:
+        settings = case.settings
+        config = ProblemsStage(
+            task_name=case.task, task=settings, seed=seed, split=split, n_problems=n_problems, problems=problems
+        )
+        return self.add("problems", f"{split}-{settings.slug}-{problems.slug}-s{seed}", config)
+
+    def _base(self, case: Case, task: str, seed: int) -> Artifact:
+        """Plan the base model of a task and seed, or the pretrained one, which all tasks and seeds share."""
+        params = case.params
+        if params.pretrained:
+            config = PretrainedStage(pretrained=params.pretrained, model=params.model)
+            return self.add("pretrained", params.pretrained.repository.partition("/")[2], config)
+        section, settings = getattr(params.tasks, task), case.settings_of(task)
+        training, inputs = params.base, {}
+        if section.continued:
+            training = training.model_copy(update=section.continued.model_dump(exclude={"after"}))
+            inputs = {"base": self._base(case, section.continued.after, seed)}
+        config = BaseStage(
+            task_name=task,
+            task=settings,
+            seed=seed,
+            model=None if inputs else params.model,
+            base=training,
+            documents=section.documents,
+            optimizer=params.optimizer,
+        )
+        return self.add("base", f"{settings.slug}-s{seed}", config, inputs)
+
+    def _sft(self, case: Case, mix: str, seed: int) -> Artifact:
+        """Plan the model after SFT on a mix, or without SFT."""
+        params, section, settings = case.params, case.section, case.settings
+        if mix == NO_SFT:
+            return self._base(case, case.task, seed)
+        chosen = section.sft_mixes[mix]
+        demonstrations = chosen.model_dump(exclude={"problems"})
+        inputs = {"base": self._base(case, case.task, seed)}
+        for split, n_problems in (("train", params.sft.n_train), ("validation", params.sft.n_validation)):
+            problems = self._problems(case, f"sft_{split}", n_problems, chosen.problems or section.sft_problems, seed)
+            config = DemonstrationsStage(task_name=case.task, task=settings, seed=seed, demonstrations=demonstrations)
+            slug = f"{mix}-{split}-{settings.slug}-s{seed}"
+            inputs[split] = self.add("demonstrations", slug, config, {"problems": problems})
+        config = SftStage(
+            seed=seed,
+            optimizer=params.optimizer,
+            lora=params.lora,
+            system_prompt=params.system_prompt,
+            **params.sft.model_dump(include=set(SftStage.model_fields)),
+        )
+        return self.add("sft", f"{mix}-{settings.slug}-s{seed}", config, inputs)
+
+    def policy(self, case: Case, run: Run) -> Artifact:
+        """Plan the model of a run."""
+        params, sft = case.params, self._sft(case, run.sft, run.seed)
+        if run.training == "sft":
+            return sft
+        distribution = case.section.rl_problems[run.training]
+        problems = self._problems(case, "rl", params.rl.n_prompts, distribution, run.seed)
+        config = RlStage(
+            task_name=case.task,
+            task=case.settings,
+            seed=run.seed,
+            rl=params.rl,
+            optimizer=params.optimizer,
+            system_prompt=params.system_prompt,
+            sampling=params.sampling,
+        )
+        inputs = {"sft": sft, "problems": problems} | self._adapted(params, sft)
+        return self.add("rl", self._slug(case, run), config, inputs)
+
+    def _slug(self, case: Case, run: Run) -> str:
+        return f"{run.sft}-{case.settings.slug}-{run.training}-s{run.seed}"
+
+    def _adapted(self, params: Params, policy: Artifact) -> dict[str, Artifact]:
+        """Return what an adapter needs beside it: the model that it belongs to."""
+        return {"base": policy.inputs["base"]} if params.lora else {}
+
+    def labels(self, case: Case, run: Run) -> Artifact:
+        """Plan the labels of all generations of a run: its evaluations, and its rollouts if it was trained by RL."""
+        params, evaluation = case.params, case.params.evaluation
+        policy, slug = self.policy(case, run), self._slug(case, run)
+        problem_sets = {
+            name: self._problems(case, "test", evaluation.n_problems, problems, run.seed)
+            for name, problems in case.section.test_problems.items()
+        }
+        config = EvaluationStage(
+            task_name=case.task,
+            task=case.settings,
+            seed=run.seed,
+            **evaluation.model_dump(include={"temperature", "n_samples", "curve_problems", "told_problems"}),
+            # A model before RL is one checkpoint: whoever asks for it shares its generations.
+            checkpoints=evaluation.checkpoints if policy.stage == "rl" else "all",
+            system_prompt=params.system_prompt,
+            sampling=params.sampling,
+        )
+        inputs = {"policy": policy} | self._adapted(params, policy) | problem_sets
+        labeled = {"evaluation": self.add("evaluation", slug, config, inputs)} | problem_sets
+        if run.training != "sft":
+            labeled |= {"rl": policy, "rollouts": policy.inputs["problems"]}
+        return self.add("labels", slug, LabelsStage(task_name=case.task, task=case.settings), labeled)
