@@ -175,7 +175,8 @@ class Plan:
             )
         ]
 
-    def _measures(self, name: str) -> Artifact:
+    def measures(self, name: str) -> Artifact:
+        """Plan the measures of an experiment, or find them if they are planned."""
         experiment, runs = self.params.experiments[name], self._runs(name)
         section = resolve_case(self.params, name).section
         mixes = {mix: section.sft_mixes[mix].model_dump(mode="json") for mix in experiment.sft_mixes if mix != NO_SFT}
@@ -196,7 +197,12 @@ class Plan:
         )
         inputs = {}
         for run, case in runs:
-            inputs |= {f"labels/{run.name}": self._labels(case, run), f"policy/{run.name}": self._policy(case, run)}
+            labels = self._labels(case, run)
+            inputs |= {
+                f"labels/{run.name}": labels,
+                f"evaluation/{run.name}": labels.inputs["evaluation"],
+                f"policy/{run.name}": self._policy(case, run),
+            }
         return self.add("measures", name, config, inputs)
 
     def _verdicts(self) -> Artifact:
@@ -243,4 +249,4 @@ class Plan:
             notebook_source=digest(canonical_source(source)),
             notebook_modules=sorted(imported_modules(source)),
         )
-        return self.add("exhibits", name, config, {"measures": self._measures(exhibit.experiment)})
+        return self.add("exhibits", name, config, {"measures": self.measures(exhibit.experiment)})

@@ -18,6 +18,8 @@ Writes, with `variant`, `sft`, `training` and `seed` naming the model, and ``poo
     Mean reward, shares of the strategies and length of the rollouts by RL step, problem type and difficulty.
 ``training.parquet``
     What the trainers logged: cross-entropies of SFT; KL divergence, gradient norm and more of RL.
+``models.parquet``
+    The folders of each model's weights (`policy`) and of its `generations`, from which all numbers about it are computed.
 
 Intervals are over problems: pooled ones too speak of these models on other problems, not of other seeds.
 """
@@ -44,8 +46,19 @@ def read_runs(runs: list[Run], inputs: dict[str, Path], role: str, table: str) -
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
+def name_folders(runs: list[Run], inputs: dict[str, Path]) -> pd.DataFrame:
+    """Name each model's artifacts as ``results/evaluation/FB-…``, wherever they lie."""
+    roles = {"policy": "policy", "generations": "evaluation"}
+    return pd.DataFrame(
+        run.model_dump()
+        | {"seed": str(run.seed)}
+        | {column: "/".join(inputs[f"{role}/{run.name}"].parts[-3:]) for column, role in roles.items()}
+        for run in runs
+    )
+
+
 def measure_experiment(config: MeasuresStage, inputs: dict[str, Path], folder: Path) -> None:
-    """Measure the runs of an experiment, whose labels and trained models are the inputs."""
+    """Measure the runs of an experiment, whose labels, generations and trained models are the inputs."""
     task = load_aspect(config.task_name, "labels")
     difficulty = load_aspect(config.task_name, "settings").Settings.difficulty
     generations = read_runs(config.runs, inputs, "labels", "generations")
@@ -66,6 +79,7 @@ def measure_experiment(config: MeasuresStage, inputs: dict[str, Path], folder: P
         "first_errors": measure_first_errors(generations, difficulty, task.FIRST_ERRORS),
         "rewards": measure_rewards(rollouts, difficulty, task.STRATEGIES),
         "training": read_runs(config.runs, inputs, "policy", "training"),
+        "models": name_folders(config.runs, inputs),
     }
     for name, measured in tables.items():
         measured.to_parquet(folder / f"{name}.parquet", index=False)
