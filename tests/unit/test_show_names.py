@@ -36,7 +36,7 @@ def options(words: str) -> argparse.Namespace:
         ("table1 FB rl_6_9 --variant random", "variant: 'random' is unknown; use one of default"),
         ("controls FB rl_6_9 --variant random", "variant: 'random' is unknown; did you mean 'random_reward'?"),
         ("table1 FB rl_6_9 --problem-set hard", "--problem-set: 'hard' is unknown; use one of 2-5, 6-9"),
-        ("table1 FB rl_6_9 --steps 12", "--steps: '12' is unknown; use one of 6, 7, 8, 9"),
+        ("table1 FB rl_6_9 --n-steps 12", "--n-steps: '12' is unknown; use one of 6, 7, 8, 9"),
         ("table1 FB sft inversion --told forwards", "--told: 'forwards' is unknown; did you mean 'forward'?"),
         ("table1 FB sft --greedy", "problem_type: with --told or --greedy, use one of evaluation, inversion"),
         ("composition two_part sft --told forward", "--told: models are told no strategy in compositions"),

@@ -71,10 +71,10 @@ def test_a_number_is_shown_with_its_artifacts_and_generations(smoke):
 @pytest.mark.parametrize(
     "words",
     [
-        "main FB rl_6_9 inversion --step 2 --steps 7",
+        "main FB rl_6_9 inversion --step 2 --n-steps 7",
         "interventions B sft inversion --told backward --greedy",
         "seeds FB rl_6_9 --problem-set 2-5",
-        "composition two_part rl_3_5 --parts 3",
+        "composition two_part rl_3_5 --n-parts 3",
     ],
 )
 def test_other_numbers_are_found(smoke, words):

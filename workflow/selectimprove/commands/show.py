@@ -5,7 +5,7 @@ Examples, at the root of a checkout::
     selectimprove show table1 FB rl_6_9 inversion --wrong 3
     selectimprove show figure3 B rl_6_9 inversion --step 40
     selectimprove show interventions B sft inversion --told backward --greedy
-    selectimprove show composition two_part rl_3_5 --parts 6
+    selectimprove show composition two_part rl_3_5 --n-parts 6
 """
 
 import argparse
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", help="a random seed of the experiment; all together by default")
     parser.add_argument("--variant", default="default", help="a variant of the experiment")
     parser.add_argument("--problem-set", help="a key of test_problems; 6-9 by default, or else the last")
-    parser.add_argument("--steps", "--parts", dest="difficulty", metavar="N", help="only problems of so many")
+    parser.add_argument("--n-steps", "--n-parts", dest="difficulty", metavar="N", help="only problems of so many")
     parser.add_argument("--step", help="a checkpoint of RL; the last by default")
     parser.add_argument("--told", default="", metavar="STRATEGY", help="where the model was told this strategy")
     parser.add_argument("--greedy", action="store_true", help="where it was decoded greedily")
@@ -57,11 +57,8 @@ def run(options: argparse.Namespace) -> None:
     plan = Plan(load_params(Path("params.yaml"), {"scale": options.scale} if options.scale else {}))
     measures, runs = find_models(plan, options)
     rows = read_rows(measures, runs, options)
-    print(
-        "\n".join(
-            [*describe_number(measures, runs, rows, options), *show_rows(measures.config.task_name, rows, options)]
-        )
-    )
+    lines = [*describe_number(measures, runs, rows, options), *show_rows(measures.config.task_name, rows, options)]
+    print("\n".join(lines))
 
 
 def use_own_source() -> None:
@@ -110,9 +107,8 @@ def find_models(plan: Plan, options: argparse.Namespace) -> tuple[Artifact, list
         labels = measures.inputs[f"labels/{run.name}"]
         for artifact in (labels, *(labels.inputs[name] for name in problem_sets(labels))):
             if not artifact.done.exists():
-                raise ParamsError(
-                    f"{artifact.folder}: neither made nor pulled; {say_how_to_make(artifact, labels.name in planned, options)}"
-                )
+                remedy = say_how_to_make(artifact, labels.name in planned, options)
+                raise ParamsError(f"{artifact.folder}: neither made nor pulled; {remedy}")
     return measures, runs
 
 
@@ -125,7 +121,7 @@ def require_answered(labels: Artifact, options: argparse.Namespace) -> None:
     require_known("--problem-set", options.problem_set, sets)
     if options.difficulty:
         known = labels.inputs[options.problem_set].config.problems.difficulties
-        require_known("--steps", options.difficulty, known)
+        require_known("--n-steps", options.difficulty, known)
     if options.told:
         openings = load_aspect(labels.config.task_name, "problems").OPENINGS
         if not openings:
@@ -176,6 +172,8 @@ def read_rows(measures: Artifact, runs: list[Run], options: argparse.Namespace) 
         rows = rows[rows["problem_type"] == options.problem_type]
     if options.difficulty:
         rows = rows[rows[difficulty] == int(options.difficulty)]
+    if rows.empty:
+        raise ParamsError("this checkpoint answered no such problem; the last one answers all")
     return rows
 
 
