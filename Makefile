@@ -8,16 +8,20 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help figures plan test test-fast test-slurm test-vllm bench-gpu setup lock schema
+.PHONY: help figures plan smoke test test-fast test-slurm test-vllm bench-gpu setup lock schema
 
 help:
 	@sed --quiet --regexp-extended 's/^([a-z-]+):.*## (.*)/make \1 — \2/p' Makefile
 
-figures: $(VENV)/train.done  ## every figure and table, to results/figures and results/tables
-	snakemake --cores $(CORES) figures
+# ONLY=gf13: the figures, tables or experiments of these names alone.
+figures: $(VENV)/train.done  ## every figure and table, or some: make figures ONLY=gf13
+	snakemake --cores $(CORES) $(or $(ONLY),figures)
 
 plan: $(VENV)/train.done  ## what `make figures` would make, why, and how long it takes
-	@snakemake plan --cores 1 --quiet all
+	@PYTHONPATH=workflow python -m selectimprove plan $(ONLY)
+
+smoke: $(VENV)/train.done  ## a first taste, to results/smoke: the main experiment, too small to mean anything
+	snakemake --cores $(CORES) main --config scale=smoke
 
 # Two processes: most tests keep one core busy.
 test: $(VENV)/dev.done  ## all tests but those below

@@ -13,14 +13,22 @@ include: "workflow/rules/publishing.smk"
 rule figures:
     default_target: True
     input:
-        PUBLISHED,
+        [file for name in PLAN.exhibits for file in PUBLICATIONS[name].files],
 
 
 rule audit:
     input:
-        publish.audited_files(PLAN),
+        AUDIT.files,
 
 
 onstart:
     require_gpus_counted()
     Progress(PLAN.params.scale, get_artifacts_to_make(), get_parallel_jobs()).start()
+
+
+onsuccess:
+    record_costs(PLAN)
+
+
+onerror:
+    record_costs(PLAN)

@@ -1,6 +1,7 @@
 """Fixtures: fresh repositories to try user stories in, one of them with the whole DAG run at smoke scale."""
 
 import gc
+import json
 import os
 import shutil
 import subprocess
@@ -62,20 +63,30 @@ class Checkout:
         assert old in text, f"{file} has no {old!r}"
         path.write_text(text.replace(old, new, 1))
 
-    def planned(self, options: str = "") -> dict[str, int]:
-        """Return how many jobs of each rule `snakemake figures` would run."""
-        lines = self.run(f"snakemake --dry-run figures {options}").stdout.splitlines()
+    def planned(self, options: str = "", target: str = "figures") -> dict[str, int]:
+        """Return how many jobs of each rule `snakemake figures`, or another target, would run."""
+        lines = self.run(f"snakemake --dry-run {target} {options}").stdout.splitlines()
         if any(line.startswith("Nothing to be done") for line in lines):
             return {}
         table = lines[lines.index("Job stats:") + 3 :]
         counts = (line.split() for line in table[: table.index("")])
-        return {rule: int(count) for rule, count in counts if rule not in ("total", "figures")}
+        return {rule: int(count) for rule, count in counts if rule not in ("total", target)}
 
     def mismatches(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """Verify as the rule does, in this process: the package that it imports is that of the copy."""
         monkeypatch.chdir(self.folder)
         monkeypatch.setattr("selectimprove.config.loading.SCALES", self.folder / "workflow/scales")
         return verify(Plan(load_params(Path("params.yaml"))), cores=1)
+
+    @property
+    def published(self) -> Path:
+        """Where the scale of the tests publishes."""
+        return self.folder / "results/smoke"
+
+    def made_from(self) -> dict[str, list[str]]:
+        """Return what published files were made from, as their records name it."""
+        records = map(Path.read_text, sorted((self.published / "published").glob("*.json")))
+        return {name: sources for record in records for name, sources in json.loads(record)["made_from"].items()}
 
     def copy(self, folder: Path) -> "Checkout":
         shutil.copytree(self.folder, folder, symlinks=True)

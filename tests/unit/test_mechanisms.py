@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from selectimprove.analysis.mechanisms import PARTS, Behaviour, split_change
+from selectimprove.analysis.mechanisms import PARTS, Behaviour, find_openings, split_change
 from selectimprove.analysis.stats import bootstrap_weights, percentile_interval
 
 OPENINGS = {"forward": "forward", "backward": "backward"}
@@ -45,15 +45,13 @@ def test_answers_without_a_strategy_count_as_they_were_seen():
     after = Behaviour(np.array([[1.0, 0, 0.0]]), np.array([0.0]), np.array([[0.0, 0.0]]), np.zeros((1, 2)))
     parts = split_change(np.ones((1, 1)), before, after)
     # They all passed, and the other side, which has none, is given their rate.
-    assert sum(parts.values())[0] == pytest.approx(-0.5)
+    assert sum(parts[name] for name in PARTS)[0] == pytest.approx(-0.5)
     assert parts["selection"][0] == pytest.approx(-0.5)
 
 
 def test_behaviour_is_counted_from_rows():
-    completions = ["forward e1", " backward e1", "e1 answer e1", "forward e2"]
-    generations = pd.DataFrame(
-        {"problem_id": [3, 3, 5, 5], "completion": completions, "correct": [True, False, True, False]}
-    )
+    taken = ["forward", "backward", "a third", "forward"]
+    generations = pd.DataFrame({"problem_id": [3, 3, 5, 5], "strategy": taken, "correct": [True, False, True, False]})
     rows = [
         (number, told, greedy, told == "forward" and number == 3)
         for number in (3, 5)
@@ -61,10 +59,16 @@ def test_behaviour_is_counted_from_rows():
         for greedy in (True, False)
     ]
     interventions = pd.DataFrame(rows, columns=["problem_id", "told", "greedy", "correct"])
-    found = Behaviour.of(generations, interventions, OPENINGS, pd.Index([3, 5]))
+    found = Behaviour.of(generations, interventions, [*OPENINGS], pd.Index([3, 5]))
     assert found.taken.tolist() == [[0.5, 0.5, 0.0], [0.5, 0.0, 0.5]]
     assert found.passed_other.tolist() == [0.0, 0.5]
     assert found.told.tolist() == found.greedy.tolist() == [[1.0, 0.0], [0.0, 0.0]]
+
+
+def test_openings_are_whole_words():
+    completions = ["forward e1", " backward", "forwards e1", "forward: e1", "e1 forward", "", "then: e1", "then:e1"]
+    found = find_openings(pd.Series(completions), OPENINGS | {"later": "then:"})
+    assert found.tolist() == ["forward", "backward", "", "forward", "", "", "later", "later"]
 
 
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.01, 0.0005])

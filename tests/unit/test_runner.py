@@ -27,12 +27,13 @@ def recorder(monkeypatch):
 
     class Recorder:
         source: ClassVar = {"stages.sleep": "as it is read"}
+        input_names: ClassVar = {}
 
         def __init__(self, *_):
             pass
 
         def finish(self, folder: Path) -> dict:
-            return {}
+            return {"source": self.source, "inputs": self.input_names}
 
     monkeypatch.setattr(runner, "Recorder", Recorder)
 
@@ -90,6 +91,15 @@ def test_a_stage_that_fails_leaves_nothing_under_its_name(tmp_path):
     assert not (tmp_path / "artifact").exists()
     make(tmp_path, seconds=0)
     assert (tmp_path / "artifact/done").exists()
+
+
+def test_who_comes_after_another_has_made_it_takes_it(tmp_path):
+    """Two checkouts share results: the second planned the artifact before the first had made it."""
+    make(tmp_path, seconds=0)
+    before = (tmp_path / "artifact/provenance.json").read_bytes()
+    make(tmp_path, seconds=0)
+    assert calls(tmp_path) == 1
+    assert (tmp_path / "artifact/provenance.json").read_bytes() == before
 
 
 def test_a_later_run_by_hand_replaces_the_artifact(tmp_path):

@@ -55,10 +55,6 @@ def test_what_is_not_there_is_named_with_the_command_that_makes_it(plan, tmp_pat
     name = next(name for name in plan.artifacts["labels"] if name.startswith(f"FB-gf11-rl_6_9-s{SEEDS[0]}-"))
     assert str(missing.value).startswith(f"results/labels/{name}: neither made nor pulled; ")
     assert f"`snakemake --cores all results/labels/{name}/provenance.json`" in str(missing.value)
-    with pytest.raises(
-        ParamsError, match=r"params\.yaml draws no figure or table of it: set draw: true for phase_diagram"
-    ):
-        find_models(plan, options("phase_diagram F25 rl_4_7"))
 
 
 def test_a_response_is_divided_into_steps_and_what_is_around_them():

@@ -35,7 +35,7 @@ def test_dvc_stores_what_every_stage_makes():
     outs = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["reproduce"]["outs"]
     stored = {next(iter(out)).removeprefix("results/") for out in outs}
     # A pretrained checkpoint is on its hub, pinned by revision and hash.
-    assert stored == STAGES.keys() - {"pretrained"} | {"published"}
+    assert stored == STAGES.keys() - {"pretrained"}
 
 
 def test_what_an_auditor_needs_imports_neither_torch_nor_trl():

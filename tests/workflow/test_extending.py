@@ -189,7 +189,7 @@ def test_a_task_is_one_module_and_its_params(fresh, tmp_path):
     kept = {name: overlay[name] for name in ("base", "sft", "rl", "evaluation", "statistics")}
     (checkout.folder / "workflow/scales/smoke.yaml").write_text(yaml.safe_dump(kept))
     checkout.run("snakemake --cores all figures audit && snakemake --cores all verify")
-    table = pd.read_csv(checkout.folder / "results/tables/sorted.csv")
+    table = pd.read_csv(checkout.published / "tables/sorted.csv")
     assert set(table["training"]) == {"sft", "rl_4_5"}
     assert {"4", "5", "all"} <= set(table["n_steps"].astype(str))
     strategies = pd.read_parquet(next(checkout.folder.glob("results/measures/sorted-*")) / "strategies.parquet")

@@ -136,7 +136,7 @@ def browser(tmp_path_factory):
 def page(browser, audited):
     """The page, just opened."""
     browser.get("about:blank")
-    browser.get(f"file://{audited.folder}/results/audit/index.html")
+    browser.get(f"file://{audited.published}/audit/index.html")
     return browser
 
 
@@ -154,15 +154,15 @@ def count_found(page) -> int:
 
 @in_browser
 def test_the_page_shows_every_claim_test_figure_and_cell_of_table_1(page, audited):
-    claims, tests = (pd.read_csv(audited.folder / f"results/audit/{name}.csv") for name in ("claims", "tests"))
+    claims, tests = (pd.read_csv(audited.published / f"audit/{name}.csv") for name in ("claims", "tests"))
     for verdict, n in claims["verdict"].value_counts().items():
         found = [e.text for e in page.find_elements(By.CSS_SELECTOR, ".claim .verdict") if e.text.endswith(verdict)]
         assert len(found) == n
     assert len(page.find_elements(By.CSS_SELECTOR, ".plot")) == len(tests)
     assert len(page.find_elements(By.CSS_SELECTOR, "#table-1 ~ div tbody tr")) == 9
     pictures = page.execute_script("return [...document.images].map((image) => image.naturalWidth)")
-    published = json.loads((audited.folder / "results/figures/manifest.json").read_text())["files"]
-    assert len(pictures) == sum(name.endswith(".png") for name in published) > 0
+    records = sorted((audited.published / "published").glob("*.json"))
+    assert len(pictures) == sum(f"figures/{record.stem}.png" in record.read_text() for record in records) > 0
     assert all(pictures)
     assert "not measured" in page.find_element(By.CSS_SELECTOR, "section[aria-labelledby=costs]").text
 
@@ -195,7 +195,7 @@ def test_filters_narrow_together(page):
 
 @in_browser
 def test_a_cell_of_table_1_opens_the_generations_behind_it(page, audited):
-    table = pd.read_csv(audited.folder / "results/tables/table1.csv").set_index(["sft", "training", "problem_type"])
+    table = pd.read_csv(audited.published / "tables/table1.csv").set_index(["sft", "training", "problem_type"])
     cells = page.find_elements(By.CSS_SELECTOR, "#table-1 ~ div tbody tr:last-child td.ours a")
     assert len(cells) == 3
     for cell, problem_type in zip(cells, ("all", "inversion", "evaluation"), strict=True):

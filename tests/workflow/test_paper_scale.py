@@ -84,7 +84,7 @@ def test_resources_and_gpu_memory_are_in_no_key(paper):
 
 
 def test_the_rehearsal_ends_in_table_1(rehearsed):
-    table = pd.read_csv(rehearsed.folder / "results/tables/table1.csv")
+    table = pd.read_csv(rehearsed.folder / "results/rehearsal/tables/table1.csv")
     assert len(table) == 2 * 3
     assert set(table["training"]) == {"sft", "rl_6_9"}
     assert table["pass_at_1"].between(0, 1).all()
@@ -111,8 +111,8 @@ def test_the_rehearsal_is_audited_and_verified(rehearsed, tmp_path, monkeypatch)
     checkout = rehearsed.copy(tmp_path / "repository")
     checkout.run("snakemake --cores all audit")
     # One mix after one RL is too little for any claim.
-    assert set(pd.read_csv(checkout.folder / "results/audit/claims.csv")["verdict"]) == {"not run"}
-    assert pd.read_csv(checkout.folder / "results/audit/tests.csv").empty
+    assert set(pd.read_csv(checkout.folder / "results/rehearsal/audit/claims.csv")["verdict"]) == {"not run"}
+    assert pd.read_csv(checkout.folder / "results/rehearsal/audit/tests.csv").empty
     assert checkout.mismatches(monkeypatch) == []
     # DVC leaves pretrained checkpoints on their hub: after `dvc pull` nothing has to be made, and verify says what it did not see.
     shutil.rmtree(checkout.folder / "results/pretrained")

@@ -12,14 +12,20 @@ from conftest import ROOT
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "workflow/docs").glob("*.md"))]
-COMMANDS = {
-    page.name: [
-        line.split("  #")[0].strip()
-        for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.S)
-        for line in block.splitlines()
-    ]
-    for page in PAGES
-}
+
+
+def commands_of(page: Path) -> list[str]:
+    """Read the commands of a page in their order; a block of Python is one."""
+    commands = []
+    for language, block in re.findall(r"```(bash|python)\n(.*?)```", page.read_text(), re.S):
+        if language == "python":
+            commands.append(f"python - <<'END'\n{block}END")
+        else:
+            commands += [line.split("  #")[0].strip() for line in block.splitlines()]
+    return commands
+
+
+COMMANDS = {page.name: commands_of(page) for page in PAGES}
 
 
 @pytest.fixture
@@ -43,7 +49,7 @@ def test_the_readme_begins_with_the_two_commands_and_is_short():
 def test_the_commands_run_in_order(fresh, audited, environment, tmp_path):
     checkout, whole = audited.copy(tmp_path / "repository"), fresh.copy(tmp_path / "whole")
     # The reader audits only now.
-    shutil.rmtree(checkout.folder / "results/audit")
+    shutil.rmtree(checkout.published / "audit")
     shutil.rmtree(checkout.folder / "results/verdicts")
     for folder in (checkout.folder, whole.folder):
         (folder / ".venv").symlink_to(environment)
@@ -57,7 +63,7 @@ def test_the_commands_run_in_order(fresh, audited, environment, tmp_path):
     # The tests are running: collecting them once more is enough.
     for target in ("test", "test-fast"):
         whole.run(f"PYTEST_ADDOPTS='--collect-only --quiet' make {target}")
-    assert (checkout.folder / "results/audit/index.html").exists()
+    assert (checkout.published / "audit/index.html").exists()
     assert checkout.planned() == {}
 
 

@@ -24,7 +24,7 @@ def test_every_number_of_table_1_is_counted_alike(smoke, monkeypatch):
     plan = Plan(load_params(Path("params.yaml")))
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    for row in pd.read_csv("results/tables/table1.csv").itertuples():
+    for row in pd.read_csv(smoke.published / "tables/table1.csv").itertuples():
         options = parser.parse_args(["table1", row.sft, row.training, row.problem_type])
         measures, runs = find_models(plan, options)
         rows = read_rows(measures, runs, options)
@@ -38,7 +38,7 @@ def test_every_number_of_table_1_is_counted_alike(smoke, monkeypatch):
 def test_a_number_is_shown_with_its_artifacts_and_generations(smoke):
     lines = show(smoke, "table1 FB sft --wrong 3 --right 0")
     said = dict(re.split(r" {2,}", line, maxsplit=1) for line in lines if "  " in line)
-    table = pd.read_csv(smoke.folder / "results/tables/table1.csv").set_index(["sft", "training", "problem_type"])
+    table = pd.read_csv(smoke.published / "tables/table1.csv").set_index(["sft", "training", "problem_type"])
     row = table.loc[("FB", "sft", "all")]
     assert said["generations"] == row["generations"]
     assert (smoke.folder / said["policy"] / "model.safetensors").exists()

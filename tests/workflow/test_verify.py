@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from conftest import ROOT, SMOKE_SEEDS
+from conftest import ROOT, SMOKE_SEEDS, Checkout
 from selectimprove.artifacts.keys import digest
 from selectimprove.artifacts.provenance import folder_hashes
 from selectimprove.dag.table import STAGES
@@ -21,7 +21,7 @@ SEED, OTHER_SEED = (f"s{seed}" for seed in SMOKE_SEEDS)
 
 def find(folder: Path, pattern: str) -> Path:
     """Find a file of an artifact that the published figures were made from: others, of other params, lie beside them."""
-    made_from = json.loads((folder / "results/figures/manifest.json").read_text())["made_from"]
+    made_from = Checkout(folder).made_from()
     found = sorted((folder / "results").glob(pattern))
     return next(path for path in found if "/".join(path.relative_to(folder / "results").parts[:2]) in made_from)
 
@@ -109,21 +109,21 @@ def edit_config(folder):
 
 
 def older_figure(folder):
-    shutil.copyfile(ROOT / "results/figures/seeds.png", folder / "results/figures/seeds.png")
+    shutil.copyfile(ROOT / "results/figures/figure2.png", folder / "results/smoke/figures/seeds.png")
 
 
 def edit_plotted_data(folder):
-    path = folder / "results/figures/seeds.csv"
+    path = folder / "results/smoke/figures/seeds.csv"
     table = pd.read_csv(path)
     with_value(table, "pass_at_1", lambda rate: rate + 0.1).to_csv(path, index=False)
 
 
 def edit_metrics(folder):
-    edit_json(folder / "results/metrics.json", lambda m: m["table1"]["FB_rl_6_9"].update(all=0.99))
+    edit_json(folder / "results/smoke/metrics.json", lambda m: m["table1"]["FB_rl_6_9"].update(all=0.99))
 
 
 def edit_verdict(folder):
-    path = folder / "results/audit/claims.csv"
+    path = folder / "results/smoke/audit/claims.csv"
     path.write_text(re.sub(",(smaller|reversed|inconclusive),", ",reproduced,", path.read_text(), count=1))
 
 
@@ -143,10 +143,9 @@ def change_pass_rate(folder):
     edit_table(path, lambda t: with_value(t, "pass_at_1", lambda rate: rate + 0.1, len(t) - 1), cover=True)
 
 
-def forge_manifest(folder):
+def forge_record(folder):
     edit_json(
-        folder / "results/figures/manifest.json",
-        lambda m: m["files"]["figures/seeds.png"].update(sha256="0" * 64),
+        folder / "results/smoke/published/seeds.json", lambda r: r["files"].update({"figures/seeds.png": "0" * 64})
     )
 
 
@@ -175,17 +174,17 @@ def rename_input(folder):
 
 
 def edit_table_text(folder):
-    path = folder / "results/tables/table1.md"
+    path = folder / "results/smoke/tables/table1.md"
     path.write_text(path.read_text().replace("95.7", "65.7"))
 
 
 def edit_page(folder):
-    path = folder / "results/audit/index.html"
+    path = folder / "results/smoke/audit/index.html"
     path.write_text(re.sub("(smaller|reversed|inconclusive)</span>", "reproduced</span>", path.read_text(), count=1))
 
 
 def edit_undrawn(folder):
-    (folder / "results/figures/gf13.csv").write_text("sft,pass_at_1\nFB,1.0\n")
+    (folder / "results/smoke/figures/gf13.csv").write_text("sft,pass_at_1\nFB,1.0\n")
 
 
 PLANTED = [
@@ -203,13 +202,13 @@ PLANTED = [
     (swap_checkpoints, f"rl/FB-gf11-rl_6_9-{OTHER_SEED}", "model.safetensors: has changed since it was made"),
     (swap_models, f"rl/FB-gf11-rl_6_9-{OTHER_SEED}", "config.json: is not the config of the key"),
     (edit_config, f"sft/FB-gf11-{SEED}", "config.json: is not the config of the key"),
-    (older_figure, "results/figures/seeds.png", "is not the file of results/exhibits/seeds"),
-    (edit_plotted_data, "results/figures/seeds.csv", "is not the file of results/exhibits/seeds"),
-    (edit_metrics, "results/metrics.json", "is not what the tables' artifacts hold"),
-    (edit_verdict, "results/audit/claims.csv", "is not the file of results/verdicts/"),
+    (older_figure, "results/smoke/figures/seeds.png", "is not the file of results/exhibits/seeds"),
+    (edit_plotted_data, "results/smoke/figures/seeds.csv", "is not the file of results/exhibits/seeds"),
+    (edit_metrics, "results/smoke/metrics.json", "table1 is not what results/exhibits/table1"),
+    (edit_verdict, "results/smoke/audit/claims.csv", "is not the file of results/verdicts/"),
     (leak_test_problem, f"problems/rl-gf11-6to9-{SEED}", "problem 0 is test problem 0"),
     (change_pass_rate, "measures/main", "pass_rates.parquet: differs from what its inputs give"),
-    (forge_manifest, "results/figures/manifest.json", "figures/seeds.png is not as it was published"),
+    (forge_record, "results/smoke/published/seeds.json", "does not record what is published"),
     (
         change_demonstration,
         f"demonstrations/FB-train-gf11-{SEED}",
@@ -219,9 +218,9 @@ PLANTED = [
     (change_answer, f"problems/test-gf11-6to9-{SEED}", "differs from what its inputs give: row 0, column answer"),
     (lose_file, f"base/gf11-{SEED}", "training.parquet: is missing"),
     (rename_input, f"rl/FB-gf11-rl_6_9-{SEED}", "names other inputs than the key"),
-    (edit_page, "results/audit/index.html", "is not the page of these artifacts"),
-    (edit_undrawn, "results/figures/gf13.csv: is not as it was published, by other params"),
-    (edit_table_text, "results/tables/table1.md", "is not the file of results/exhibits/table1"),
+    (edit_page, "results/smoke/audit/index.html", "is not the page of these artifacts"),
+    (edit_undrawn, "results/smoke/figures/gf13.csv: is not as it was published, by other params"),
+    (edit_table_text, "results/smoke/tables/table1.md", "is not the file of results/exhibits/table1"),
 ]
 
 

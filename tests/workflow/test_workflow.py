@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 import signal
@@ -16,22 +17,13 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
-from conftest import ENVIRONMENT, ROOT, SEEDS
+from conftest import ENVIRONMENT, ROOT, SEEDS, Checkout
 from selectimprove.dag.table import STAGES
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
-def only(experiment: str) -> str:
-    """Return the options that draw what shows one experiment, and nothing else."""
-    drawn = {
-        kind: {name: {"draw": exhibit["experiment"] == experiment} for name, exhibit in PARAMS[kind].items()}
-        for kind in ("figures", "tables")
-    }
-    return "--config " + " ".join(f"'{kind}={json.dumps(exhibits)}'" for kind, exhibits in drawn.items())
-
-
-MAIN_ONLY = only("main")
+PLAN = "PYTHONPATH=workflow python -m selectimprove plan"
 PAPER = (
     {"figure2", "figure3", "figure4", "amplification", "composition", "gf13", "steps_6_15"},
     {
@@ -65,7 +57,7 @@ def bucket(monkeypatch) -> str:
 
 def test_two_runs_are_bit_equal(smoke, fresh, tmp_path):
     again = fresh.copy(tmp_path / "repository")
-    again.run(f"snakemake --cores all figures {only('gf13')}")
+    again.run("snakemake --cores all gf13")
     first, second = artifacts(smoke.folder), artifacts(again.folder)
     assert second.keys() < first.keys()
     stages = {name.split("/")[0] for name in first}
@@ -79,7 +71,9 @@ def test_two_runs_are_bit_equal(smoke, fresh, tmp_path):
 def test_dvc_shares_results_and_shows_them(smoke, fresh, tmp_path, bucket):
     origin = smoke.copy(tmp_path / "origin")
     origin.run(f"dvc remote add --default shared {tmp_path / 'remote'}")
-    origin.run("dvc repro && dvc push && git add --all && git commit --quiet --message results")
+    origin.run(
+        "dvc repro && dvc push && git add --all && git add --force results/smoke && git commit --quiet --message results"
+    )
     assert "table1" in origin.run("dvc metrics show").stdout
     assert "plots" in origin.run("dvc plots show --out plots_page").stdout
     origin.run("rm -r plots_page")
@@ -93,7 +87,7 @@ def test_dvc_shares_results_and_shows_them(smoke, fresh, tmp_path, bucket):
     assert difference["rl.beta"]["new"] == 0.1
     assert set(clone.planned()) & {"train_grpo", "train_sft"} == {"train_grpo"}
     clone.edit("params.yaml", f"seeds: {SEEDS}", "seeds: [7]")
-    assert clone.planned(MAIN_ONLY) == fresh.planned(MAIN_ONLY)
+    assert clone.planned(target="main") == fresh.planned(target="main")
 
     for checkout in (origin, clone):
         checkout.run(f"dvc remote add bucket {bucket}")
@@ -119,8 +113,8 @@ def test_an_experiment_and_a_figure_are_added_without_a_rule(changed):
     planned = changed.planned()
     assert [planned[rule] for rule in ("pretrain_base", "train_sft", "train_grpo", "draw_exhibit")] == [1, 1, 1, 1]
     changed.run("snakemake --cores all figures")
-    assert set(pd.read_csv(changed.folder / "results/figures/gf17.csv")["sft"]) == {"F60"}
-    assert (changed.folder / "results/figures/gf17.png").stat().st_size > 1000
+    assert set(pd.read_csv(changed.published / "figures/gf17.csv")["sft"]) == {"F60"}
+    assert (changed.published / "figures/gf17.png").stat().st_size > 1000
 
 
 def test_a_killed_training_resumes_and_ends_the_same(smoke, tmp_path):
@@ -164,16 +158,16 @@ def test_every_figure_and_table_is_published(smoke):
     assert PAPER[0] <= PARAMS["figures"].keys()
     assert PAPER[1] <= PARAMS["tables"].keys()
     for name in PARAMS["tables"]:
-        assert len(pd.read_csv(smoke.folder / f"results/tables/{name}.csv")) > 1, name
-        assert (smoke.folder / f"results/tables/{name}.md").read_text().count("\n|") > 3, name
+        assert len(pd.read_csv(smoke.published / f"tables/{name}.csv")) > 1, name
+        assert (smoke.published / f"tables/{name}.md").read_text().count("\n|") > 3, name
     for name in PARAMS["figures"]:
         for suffix in ("png", "pdf", "svg", "csv", "md"):
-            assert (smoke.folder / f"results/figures/{name}.{suffix}").stat().st_size > 40, (name, suffix)
-        assert "SMOKE TEST" in (smoke.folder / f"results/figures/{name}.svg").read_text()
+            assert (smoke.published / f"figures/{name}.{suffix}").stat().st_size > 40, (name, suffix)
+        assert "SMOKE TEST" in (smoke.published / f"figures/{name}.svg").read_text()
 
 
 def test_table_1_has_every_cell_with_its_interval(smoke):
-    table = pd.read_csv(smoke.folder / "results/tables/table1.csv")
+    table = pd.read_csv(smoke.published / "tables/table1.csv")
     columns = ["sft", "training", "problem_type", "pass_at_1", "ci_low", "ci_high", "n_problems", "n_samples", "paper"]
     assert table.columns[: len(columns)].tolist() == columns
     cells = set(table[["sft", "training", "problem_type"]].itertuples(index=False, name=None))
@@ -191,9 +185,7 @@ def test_table_1_has_every_cell_with_its_interval(smoke):
 
 def test_table_1_is_what_the_generations_say(smoke):
     table = (
-        pd.read_csv(smoke.folder / "results/tables/table1.csv")
-        .set_index(["sft", "training", "problem_type"])
-        .sort_index()
+        pd.read_csv(smoke.published / "tables/table1.csv").set_index(["sft", "training", "problem_type"]).sort_index()
     )
     evaluations = set(table["generations"])
     assert len(evaluations) == 9
@@ -225,16 +217,16 @@ def test_verdicts_come_from_the_generations_and_agree_with_the_table(changed, mo
     # Two exhibits are drawn again in the tests of verification: enough.
     monkeypatch.setitem(STAGES, "exhibits", dataclasses.replace(STAGES["exhibits"], checks=()))
     assert changed.mismatches(monkeypatch) == []
-    claims = pd.read_csv(changed.folder / "results/audit/claims.csv").set_index("claim")
+    claims = pd.read_csv(changed.published / "audit/claims.csv").set_index("claim")
     assert claims.columns[:7].tolist() == ["statement", "verdict", "effect", "ci_low", "ci_high", "n", "paper"]
     assert set(claims["verdict"]) <= {"reproduced", "smaller", "reversed", "inconclusive", "not run"}
     assert claims.loc["gf13", "verdict"] == "not run"
-    tests = pd.read_csv(changed.folder / "results/audit/tests.csv").set_index("test")["effect"]
-    table = pd.read_csv(changed.folder / "results/tables/table1.csv")
+    tests = pd.read_csv(changed.published / "audit/tests.csv").set_index("test")["effect"]
+    table = pd.read_csv(changed.published / "tables/table1.csv")
     table = table.set_index(["sft", "training", "problem_type"])["pass_at_1"]
     gain = table["FB", "rl_6_9", "all"] - table["B", "rl_6_9", "all"]
     assert tests["pass_at_1 FB rl_6_9 6-9 − pass_at_1 B rl_6_9 6-9 above 0.2"] == pytest.approx(gain, abs=1e-5)
-    mechanisms = pd.read_csv(changed.folder / "results/figures/mechanisms.csv")
+    mechanisms = pd.read_csv(changed.published / "figures/mechanisms.csv")
     row = mechanisms.query("sft == 'B' and training == 'rl_6_9' and problem_type == 'inversion'").iloc[0]
     assert tests["improvement B rl_6_9 inversion 6-9 − 0 above 0.25"] == pytest.approx(row["improvement"], abs=1e-5)
 
@@ -263,16 +255,16 @@ def test_every_artifact_says_what_it_used_and_how_it_came_about(smoke):
 
 
 def test_a_plotting_parameter_redraws_one_figure_and_going_back_is_instant(changed):
-    before = (changed.folder / "results/figures/figure4.png").read_bytes()
+    before = (changed.published / "figures/figure4.png").read_bytes()
     changed.edit("params.yaml", "window: 10", "window: 2")
-    assert changed.planned() == {"draw_exhibit": 1, "publish_exhibits": 1}
+    assert changed.planned() == {"draw_exhibit": 1, "publish_figure4": 1}
     said = changed.run("snakemake --cores 2 figures").stderr
     assert re.search(r"0 of 1 artifacts made; about \d+ (s|min) left on 2 cores", said), said[-2000:]
-    assert (changed.folder / "results/figures/figure4.png").read_bytes() != before
+    assert (changed.published / "figures/figure4.png").read_bytes() != before
     changed.edit("params.yaml", "window: 2", "window: 10")
-    assert changed.planned() == {"publish_exhibits": 1}
+    assert changed.planned() == {"publish_figure4": 1}
     changed.run("snakemake --cores all figures")
-    assert (changed.folder / "results/figures/figure4.png").read_bytes() == before
+    assert (changed.published / "figures/figure4.png").read_bytes() == before
     assert changed.planned() == {}
 
 
@@ -292,7 +284,7 @@ def test_another_command_for_the_same_artifacts_reruns_nothing(changed):
     shutil.rmtree(changed.folder / "results/labels")
     shutil.rmtree(changed.folder / "results/measures")
     changed.edit("params.yaml", "window: 10", "window: 3")
-    assert set(changed.planned()) == {"label_strategies", "measure_experiment", "draw_exhibit", "publish_exhibits"}
+    assert set(changed.planned()) == {"label_strategies", "measure_experiment", "draw_exhibit", "publish_figure4"}
 
 
 def test_code_reruns_its_stage_and_what_follows(changed, fresh):
@@ -313,33 +305,90 @@ def test_changing_the_labels_does_not_train_again(changed, fresh):
 
 def test_a_seed_reruns_everything(changed, fresh):
     changed.edit("params.yaml", f"seeds: {SEEDS}", "seeds: [7]")
-    assert changed.planned(MAIN_ONLY) == fresh.planned(MAIN_ONLY)
+    assert changed.planned(target="main") == fresh.planned(target="main")
 
 
 def test_one_model_serves_all_experiments_that_share_it(fresh):
-    main = fresh.planned(MAIN_ONLY)
-    assert (main["train_grpo"], main["train_sft"], main["draw_exhibit"]) == (6, 3, 6)
+    main = fresh.planned(target="main")
+    assert (main["train_grpo"], main["train_sft"], main["draw_exhibit"]) == (6, 3, 7)
     assert fresh.planned()["draw_exhibit"] == len(PARAMS["figures"]) + len(PARAMS["tables"])
 
 
-def test_what_other_params_drew_keeps_its_record(smoke, audited, tmp_path):
+def test_what_other_params_drew_keeps_its_record(smoke, audited):
     """`audited` is `smoke` with other params laid over it, which draw one figure and one table."""
+    for record in (smoke.published / "published").glob("*.json"):
+        if record.stem not in ("seeds", "table1"):
+            assert record.read_text() == (audited.published / "published" / record.name).read_text()
 
-    def manifest(checkout) -> dict:
-        return json.loads((checkout.folder / "results/figures/manifest.json").read_text())
 
-    everything, kept = manifest(smoke), manifest(audited)["undrawn"]
-    assert everything["undrawn"] == {"files": {}, "made_from": {}, "provenance": {}}
-    exhibits = PARAMS["figures"].keys() | PARAMS["tables"].keys()
-    assert {Path(file).stem for file in kept["files"]} == exhibits - {"seeds", "table1"}
-    for part in ("files", "made_from", "provenance"):
-        assert kept[part].items() <= everything[part].items()
-    assert {source for sources in kept["made_from"].values() for source in sources} <= kept["made_from"].keys()
-    assert kept["made_from"].keys() == kept["provenance"].keys()
+def test_every_figure_table_and_experiment_is_a_target(fresh):
+    listed = set(fresh.run("snakemake --list").stdout.split())
+    assert PARAMS["figures"].keys() | PARAMS["tables"].keys() | PARAMS["experiments"].keys() <= listed
+    assert fresh.planned(target="figure2")["draw_exhibit"] == 1
+    # Also one that is not drawn by default, at the scale where it is not.
+    assert fresh.planned("--config scale=laptop", target="phase_diagram")["pretrain_base"] == 1
+    assert "did you mean 'gf13'" in fresh.run(f"{PLAN} gf12", check=False).stderr
 
-    back = audited.copy(tmp_path / "repository")
-    back.run("git checkout params.yaml workflow/scales && snakemake --cores all figures")
-    assert manifest(back) == everything
+
+def publishing(checkout: Checkout, target: str) -> set[str]:
+    return {rule for rule in checkout.planned(target=target) if rule.startswith("publish_")}
+
+
+def test_a_published_file_that_is_not_todays_is_made_anew_by_name_and_by_path(smoke, changed):
+    figure = changed.published / "figures/gf13.png"
+    path = str(figure.relative_to(changed.folder))
+    assert changed.planned(target=path) == {}
+    changed.edit("params.yaml", "{task: {field_order: 13}}", "{task: {field_order: 17}}")
+    for target in (path, "gf13", "figures"):
+        assert publishing(changed, target) == {"publish_gf13"}, target
+    changed.edit("params.yaml", "{task: {field_order: 17}}", "{task: {field_order: 13}}")
+    assert changed.planned(target=path) == {}
+    # Another's file, older than the artifact or newer.
+    for stamp in (0, time.time() + 1000):
+        table = changed.published / "tables/table1.csv"
+        table.write_text("sft,pass_at_1\nFB,1.0\n")
+        os.utime(table, (stamp, stamp))
+        for target in (str(table.relative_to(changed.folder)), "table1", "figures"):
+            assert changed.planned(target=target) == {"publish_table1": 1}, target
+        changed.run("snakemake --cores 1 table1")
+        assert table.read_bytes() == (smoke.published / "tables/table1.csv").read_bytes()
+        assert changed.planned() == {}
+
+
+def test_the_command_that_verification_names_repairs(audited, tmp_path, monkeypatch):
+    checkout = audited.copy(tmp_path / "repository")
+    monkeypatch.setitem(STAGES, "exhibits", dataclasses.replace(STAGES["exhibits"], checks=()))
+    for file in ("figures/seeds.csv", "tables/table1.md", "metrics.json", "audit/claims.csv", "audit/index.html"):
+        path = checkout.published / file
+        path.write_text(path.read_text().replace("1", "2"))
+    lines = checkout.mismatches(monkeypatch)
+    assert len(lines) >= 5
+    for command in {re.search(r"run `(.*)`$", line)[1] for line in lines}:
+        checkout.run(command)
+    assert checkout.mismatches(monkeypatch) == []
+
+
+def test_another_scale_leaves_what_the_default_one_published(fresh, smoke):
+    for folder in ("figures", "tables", "audit"):
+        before, after = (
+            {p.name: p.read_bytes() for p in (c.folder / "results" / folder).iterdir()} for c in (fresh, smoke)
+        )
+        assert before == after
+
+
+def test_a_run_publishes_what_it_set_out_to_publish(changed):
+    """The params are edited while a figure is drawn."""
+    changed.edit("params.yaml", "window: 10", "window: 2")
+    process = subprocess.Popen(
+        ["snakemake", "--cores", "1", "figure4"], cwd=changed.folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
+    while not list(changed.folder.glob("results/exhibits/figure4-*.partial")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    changed.edit("params.yaml", f"seeds: {SEEDS}", "seeds: [7]")
+    assert process.wait() == 0, process.stderr.read()[-2000:]
+    assert "s110" in (changed.published / "published/figure4.json").read_text()
+    assert publishing(changed, "figure4") == {"publish_figure4"}
 
 
 def test_times_are_recorded(smoke):
@@ -370,8 +419,8 @@ def test_the_forecast_counts_what_the_figures_need_and_not_what_the_claims_do(ch
     shutil.rmtree(changed.folder / "results/rl")
     assert changed.planned() == {}
     assert "Nothing to make" in changed.run("snakemake plan --cores 1 --quiet all").stdout
-    mine = f"{MAIN_ONLY} 'seeds=[7]'"
-    planned = changed.planned(mine)
-    said = changed.run(f"snakemake plan --cores 1 --quiet all {mine}").stdout
+    changed.edit("params.yaml", f"seeds: {SEEDS}", "seeds: [7]")
+    planned = changed.planned(target="main")
+    said = changed.run(f"{PLAN} main").stdout
     for stage, rule in (("sft", "train_sft"), ("rl", "train_grpo"), ("evaluation", "evaluate_model")):
         assert f"{stage}: {planned[rule]} of {planned[rule]} to make" in said

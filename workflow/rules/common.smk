@@ -1,6 +1,7 @@
 import os
 import shlex
 import sys
+import time
 from pathlib import Path
 
 PACKAGE = Path(workflow.basedir) / "workflow"
@@ -13,10 +14,11 @@ shell.prefix(f"export PYTHONPATH={shlex.quote(str(PACKAGE))} {MALLOC}; ")
 
 from selectimprove.artifacts.keys import digest
 from selectimprove.config.loading import load_params
-from selectimprove.dag.costs import Progress
+from selectimprove.dag.costs import record_costs
 from selectimprove.dag.plan import Plan
+from selectimprove.dag.progress import Progress
 from selectimprove.dag.table import STAGES
-from selectimprove.reports import publish
+from selectimprove.reports.publishing.publications import audit_publication, publications
 from selectimprove.types import ParamsError
 
 try:
@@ -24,7 +26,10 @@ try:
 except ParamsError as error:
     sys.exit(str(error))
 
-PUBLISHED = publish.published_files(PLAN)
+PUBLICATIONS, AUDIT = publications(PLAN), audit_publication(PLAN)
+# The interpreter that Snakemake runs on; in an environment of conda's, that environment's.
+PYTHON = "python" if "conda" in str(workflow.deployment_settings.deployment_method).lower() else sys.executable
+FIRST = 1000 * (len(PLAN.measures) + 1)
 
 
 wildcard_constraints:
@@ -48,14 +53,52 @@ def get_inputs(stage):
     ]
 
 
+def get_priority(stage):
+    """Return a priority function: experiments in the order of the figures, so that those come first which are shown first."""
+    return lambda wildcards: FIRST - 1000 * (PLAN.ranks[get_artifact(stage, wildcards)] + 1) + stage.priority
+
+
+def get_published_inputs(publication):
+    """Return an input function: the artifacts that are shown and, where they are not what is published, a file that is newer than that.
+
+    Snakemake goes by file times, which say nothing here: older params have older artifacts, and files of a repository are as new as its clone.
+    """
+
+    def inputs(wildcards):
+        shown = [ancient(str(artifact.done)) for artifact in publication.artifacts]
+        if publication.is_current():
+            return shown
+        mark = Path(".snakemake/to_publish", publication.name)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        newer = max([time.time(), *(file.stat().st_mtime + 1 for file in publication.files if file.exists())])
+        # Of a file with the content of last time, Snakemake would say that it has not changed.
+        mark.write_text(str(newer))
+        os.utime(mark, (newer, newer))
+        return [*shown, str(mark)]
+
+    return inputs
+
+
+def get_publishing_command(publication):
+    """Return the command that publishes a figure or table; whatever is edited meanwhile, it publishes what was planned."""
+    words = [PYTHON, "-m", "selectimprove.reports.publishing.exhibit", publication.artifacts[0].folder]
+    words += ["--name", publication.name, "--root", publication.root, *publication.files]
+    return shlex.join(map(str, words))
+
+
+def get_audit_command():
+    """Return the command that publishes the audit of these params."""
+    words = [PYTHON, "-m", "selectimprove.reports.publishing.audit"]
+    return shlex.join([*words, "--params", PLAN.params.model_dump_json(), "--key", AUDIT.key])
+
+
 def get_command(stage):
     """Return a params function: the command that makes the artifact, in as many processes as it gets GPUs."""
 
     def command(wildcards):
         artifact = get_artifact(stage, wildcards)
         gpus = stage.resources(PLAN.params.resources).gpus if stage.name in ("sft", "rl") else 1
-        # The interpreter that Snakemake runs on; in an environment of conda's, that environment's.
-        words = ["python" if "conda" in str(workflow.deployment_settings.deployment_method).lower() else sys.executable]
+        words = [PYTHON]
         if gpus > 1:
             words += ["-m", "accelerate.commands.launch", "--num_processes", str(gpus)]
             words += ["--config_file", str(PACKAGE / "profiles/accelerate.yaml")]

@@ -1,43 +1,69 @@
-# What Snakemake's report shows, with name, category and caption.
-SHOWN = {
-    f"results/{kind}/{name}.{suffix}": (name, kind.capitalize(), artifact.folder / "caption.rst")
-    for kind, suffix, exhibits in (("figures", "png", PLAN.figures), ("tables", "csv", PLAN.tables))
-    for name, artifact in exhibits.items()
-}
+# One rule per figure or table, drawn by default or not, and one target per name: of a figure or table, or of an experiment, which
+# stands for all figures and tables that show it.
 
 
-rule publish_exhibits:
-    input:
-        [ancient(str(artifact.done)) for artifact in PLAN.exhibits.values()],
-    output:
-        [
-            report(path, caption=str(captions.resolve()), category=category, labels={"name": name})
-            for path, (name, category, captions) in SHOWN.items()
-        ],
-        [path for path in PUBLISHED if path not in SHOWN and path != str(publish.MANIFEST)],
-        # What it says of figures and tables that other params drew is kept.
-        update(str(publish.MANIFEST)),
-    log:
-        "results/logs/publish.log",
-    localrule: True
-    message:
-        "Publishing figures and tables to results/"
-    run:
-        publish.publish(PLAN)
+for publication in PUBLICATIONS.values():
+
+    rule:
+        name:
+            f"publish_{publication.name}"
+        input:
+            get_published_inputs(publication),
+        output:
+            [
+                update(
+                    report(
+                        file,
+                        caption=str((publication.artifacts[0].folder / "caption.rst").resolve()),
+                        category=publication.kind.capitalize(),
+                        labels={"name": publication.name},
+                    )
+                    if file.suffix == (".png" if publication.kind == "figures" else ".csv")
+                    else str(file)
+                )
+                for file in publication.files
+            ],
+            update(str(publication.record)),
+        log:
+            f"results/logs/publish/{publication.name}.log",
+        priority: FIRST
+        localrule: True
+        conda:
+            "../../envs/light.yaml"
+        params:
+            command=get_publishing_command(publication),
+        message:
+            f"Publishing {publication.name} to {publication.root / publication.kind}"
+        shell:
+            "{params.command} > {log} 2>&1"
+
+
+for target, exhibits in PLAN.targets.items():
+
+    rule:
+        name:
+            target
+        input:
+            [file for name in exhibits for file in PUBLICATIONS[name].files] or ancient(str(PLAN.measures[target].done)),
 
 
 rule publish_audit:
     input:
-        [ancient(str(artifact.done)) for artifact in (PLAN.verdicts, *PLAN.exhibits.values())],
+        get_published_inputs(AUDIT),
     output:
-        publish.audited_files(PLAN),
+        [update(str(file)) for file in AUDIT.files],
+        update(str(AUDIT.record)),
     log:
-        "results/logs/publish_audit.log",
+        "results/logs/publish/audit.log",
     localrule: True
+    conda:
+        "../../envs/light.yaml"
+    params:
+        command=get_audit_command(),
     message:
-        "Publishing the verdicts and their page to results/audit/"
-    run:
-        publish.publish_audit(PLAN)
+        "Publishing the verdicts and their page to {AUDIT.root}/audit"
+    shell:
+        "{params.command} > {log} 2>&1"
 
 
 rule verify:
@@ -67,8 +93,8 @@ rule plan:
 
 rule export_crate:
     input:
-        PUBLISHED,
-        publish.audited_files(PLAN),
+        [file for name in PLAN.exhibits for file in PUBLICATIONS[name].files],
+        AUDIT.files,
     output:
         "results/crate/ro-crate-metadata.json",
     log:

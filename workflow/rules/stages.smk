@@ -10,7 +10,7 @@ for stage in STAGES.values():
             f"results/{stage.name}/{{name}}/provenance.json",
         log:
             f"results/logs/{stage.name}/{{name}}.log",
-        priority: stage.priority
+        priority: get_priority(stage)
         localrule: stage.local
         conda:
             f"../../envs/{stage.environment}.yaml"

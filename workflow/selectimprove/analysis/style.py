@@ -24,6 +24,9 @@ SCALE_NOTES = {
     "paper": "paper scale: Qwen2.5-1.5B-Instruct, LoRA",
 }
 
+ALARMS = "\n\nTraining alarms:\n\n"
+"""Between a caption and the alarms of the trainings that the figure or table shows, each a line that begins with a dash."""
+
 
 def setup() -> None:
     """Set matplotlib's defaults, whatever a user's ``matplotlibrc`` says; call it in a notebook's first cell."""

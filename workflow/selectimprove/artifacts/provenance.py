@@ -84,6 +84,11 @@ class Recorder:
         # Loading torch and TRL takes longer than some stages take after it.
         self.started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
 
+    @property
+    def input_names(self) -> dict[str, str]:
+        """The names of the input artifacts by role, which end with their keys."""
+        return {role: path.name for role, path in self.inputs.items()}
+
     def finish(self, folder: Path) -> dict:
         """Describe the run, hashing every file in `folder`.
 
@@ -94,7 +99,7 @@ class Recorder:
         """
         return {
             "command": " ".join([Path(sys.executable).name, *sys.orig_argv[1:]]),
-            "inputs": {role: path.name for role, path in self.inputs.items()},
+            "inputs": self.input_names,
             "source": self.source,
             "seed": getattr(self.config, "seed", None),
             "files": folder_hashes(folder),

@@ -9,7 +9,6 @@ process waits for the first and reuses its result. Beside its data it leaves ``c
 """
 
 import argparse
-import fcntl
 import gc
 import importlib
 import json
@@ -17,14 +16,14 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from selectimprove.artifacts.keys import digest
 from selectimprove.artifacts.loading import loaded_by_name, stage_of
+from selectimprove.artifacts.locking import lock_folder
 from selectimprove.artifacts.provenance import Recorder
 from selectimprove.config.messages import describe_all
 from selectimprove.types import ParamsError, Strict
@@ -37,28 +36,21 @@ def read_config(text: str) -> dict:
     return json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
 
 
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[bool]:
-    """Hold the lock on a folder; yields whether another process had it before."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            had_to_wait = False
-        except BlockingIOError:
-            LOG.info("%s: another process makes this; waiting for it", folder)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            had_to_wait = True
-        yield had_to_wait
-    finally:
-        os.close(descriptor)
-
-
 class Inputs(dict):
     """Input folders by role; one that a stage needs and was not given is a mistake of its caller."""
 
     def __missing__(self, role: str):
         raise ParamsError(f"needs --input {role}=FOLDER")
+
+
+def is_made(output: Path, config: Strict, recorder: Recorder) -> bool:
+    """Tell whether a folder is complete, and of this config, source and inputs."""
+    try:
+        made = json.loads((output / "provenance.json").read_text())
+        same = json.loads((output / "config.json").read_text()) == config.model_dump(mode="json")
+    except (OSError, ValueError):
+        return False
+    return same and (made.get("source"), made.get("inputs")) == (recorder.source, recorder.input_names)
 
 
 def _umask() -> int:
@@ -117,8 +109,11 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
         sys.exit(
             f"{options.output}: its code was edited after this run was planned; repeat the command, which plans anew"
         )
-    with lock_folder(partial) as had_to_wait:
-        if had_to_wait and (options.output / "provenance.json").exists():
+    with lock_folder(partial):
+        # Whoever shares these results may have made it since this run was planned.
+        if is_made(options.output, config, recorder):
+            LOG.info("%s is there already", options.output)
+            shutil.rmtree(partial, ignore_errors=True)
             return
         LOG.info("making %s", options.output)
         try:

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--greedy", action="store_true", help="where it was decoded greedily")
     parser.add_argument("--wrong", type=int, default=2, metavar="N", help="wrong generations to show; 2 by default")
     parser.add_argument("--right", type=int, default=1, metavar="N", help="right ones; 1 by default")
-    parser.add_argument("--scale", help="in place of that in params.yaml")
+    parser.add_argument("--scale", help="in place of that of params.yaml")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -93,8 +93,7 @@ def find_models(plan: Plan, options: argparse.Namespace) -> tuple[Artifact, list
     """
     exhibits = plan.params.figures | plan.params.tables
     require_known("name", options.name, dict.fromkeys([*exhibits, *plan.params.experiments]))
-    planned = set(plan.artifacts["labels"])
-    measures = plan.measures(exhibits[options.name].experiment if options.name in exhibits else options.name)
+    measures = plan.measures[exhibits[options.name].experiment if options.name in exhibits else options.name]
     runs = measures.config.runs
     # As the command line has them, in words.
     for key in ("variant", "sft", "training", "seed"):
@@ -107,8 +106,11 @@ def find_models(plan: Plan, options: argparse.Namespace) -> tuple[Artifact, list
         labels = measures.inputs[f"labels/{run.name}"]
         for artifact in (labels, *(labels.inputs[name] for name in problem_sets(labels))):
             if not artifact.done.exists():
-                remedy = say_how_to_make(artifact, labels.name in planned, options)
-                raise ParamsError(f"{artifact.folder}: neither made nor pulled; {remedy}")
+                scale = f" --config scale={options.scale}" if options.scale else ""
+                raise ParamsError(
+                    f"{artifact.folder}: neither made nor pulled; `snakemake --cores all {artifact.done}{scale}` makes it, "
+                    "`dvc pull` fetches it where it was shared"
+                )
     return measures, runs
 
 
@@ -134,14 +136,6 @@ def require_answered(labels: Artifact, options: argparse.Namespace) -> None:
 def problem_sets(labels: Artifact) -> list[str]:
     """List the sets of test problems that a model was evaluated on."""
     return [role for role in labels.inputs if role not in ("evaluation", "rl", "rollouts")]
-
-
-def say_how_to_make(artifact: Artifact, planned: bool, options: argparse.Namespace) -> str:
-    """Name the command that makes a missing artifact, and the one that fetches it."""
-    if not planned:
-        return f"params.yaml draws no figure or table of it: set draw: true for {options.name}, then run `snakemake --cores all figures`"
-    scale = f" --config scale={options.scale}" if options.scale else ""
-    return f"`snakemake --cores all {artifact.done}{scale}` makes it, `dvc pull` fetches it where it was shared"
 
 
 def read_rows(measures: Artifact, runs: list[Run], options: argparse.Namespace) -> pd.DataFrame:

@@ -15,6 +15,8 @@ from selectimprove.config.resolving import extend_tasks, merge
 from selectimprove.types import ParamsError
 
 SCALES = Path(__file__).parents[2] / "scales"
+DEFAULT_SCALE = "laptop"
+"""The scale whose values ``params.yaml`` itself holds; it has no overlay."""
 
 
 def read_yaml(path: Path) -> dict:
@@ -59,7 +61,7 @@ def load_params(path: Path, overrides: dict | None = None) -> Params:
     """
     values = merge(read_yaml(path), overrides or {})
     scale = values.get("scale")
-    scales = {"laptop": None} | {file.stem: file for file in sorted(SCALES.glob("*.yaml"))}
+    scales = {DEFAULT_SCALE: None} | {file.stem: file for file in sorted(SCALES.glob("*.yaml"))}
     if scale not in scales:
         raise ParamsError(f"{path.name}: scale: '{scale}' is unknown; use one of {', '.join(scales)}")
     source = path.name

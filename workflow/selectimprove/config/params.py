@@ -8,10 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
+from selectimprove.config.alarms import Alarms
 from selectimprove.tasks.interface import task_types
 from selectimprove.types import Natural, Positive, Rate, Strict
 
 Checkpoints = Literal["all", "last"]
+NO_SFT = "none"
+"""In place of a mix: the base model itself."""
 
 
 class Continued(Strict):
@@ -39,7 +42,6 @@ def _section_of(name: str, types) -> type[TaskParams]:
     mix = create_model(
         f"{name}_mix", __base__=types.Demonstrations, __doc__="An SFT mix.", problems=(types.Problems | None, None)
     )
-    many = dict[str, types.Problems]
     return create_model(
         f"{name}_params",
         __base__=(types.Settings, TaskParams),
@@ -47,18 +49,14 @@ def _section_of(name: str, types) -> type[TaskParams]:
         documents=(types.Documents, Field(description="What the base model reads, where it is trained from scratch.")),
         sft_problems=(types.Problems, Field(description="The problems of SFT, unless a mix has its own.")),
         sft_mixes=(dict[str, mix], Field(description="How SFT data are answered, by the name of the mix.")),
-        rl_problems=(many, Field(description="Distributions of RL problems, by name.")),
-        test_problems=(many, Field(description="Sets of test problems, by name.")),
+        rl_problems=(dict[str, types.Problems], Field(description="Distributions of RL problems, by name.")),
+        test_problems=(dict[str, types.Problems], Field(description="Sets of test problems, by name.")),
     )
 
 
 Tasks = create_model(
     "Tasks", __base__=Strict, **{name: (_section_of(name, types), ...) for name, types in task_types().items()}
 )
-
-
-NO_SFT = "none"
-"""In place of a mix: the base model itself."""
 
 
 class VllmSettings(Strict):
@@ -276,7 +274,7 @@ class Params(Strict):
     """All of ``params.yaml``, after the overlay of the scale."""
 
     scale: str
-    """A file of ``workflow/scales``, or ``laptop``."""
+    """A file of ``workflow/scales``, or ``laptop``, whose values are those of the file."""
     seeds: Annotated[list[int], Field(min_length=1)]
     """Random seeds; each is a set of models of its own."""
     tasks: Tasks
@@ -294,6 +292,7 @@ class Params(Strict):
     sampling: Sampling
     evaluation: Evaluation
     statistics: Statistics
+    alarms: Alarms
     resources: Resources
     experiments: dict[str, Experiment]
     figures: dict[str, Exhibit]

@@ -1,9 +1,10 @@
 """The typed config of each stage: all that its artifact is a function of, besides source and inputs."""
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from pydantic import SerializeAsAny, model_validator
 
+from selectimprove.config.alarms import Alarms
 from selectimprove.config.params import (
     BaseTraining,
     Checkpoints,
@@ -18,6 +19,18 @@ from selectimprove.config.params import (
 )
 from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, load_aspect
 from selectimprove.types import Natural, Positive, Rate, Strict
+
+
+class Course(NamedTuple):
+    """How long a training is: in epochs, as trainers log, and in what people count."""
+
+    n_epochs: float
+    length: int
+    unit: str
+
+    def describe(self, epoch: float) -> str:
+        """Say how far a training is: ``step 84 of 160``."""
+        return f"{self.unit} {round(epoch / self.n_epochs * self.length)} of {self.length}"
 
 
 class OfTask(Strict):
@@ -73,6 +86,10 @@ class BaseStage(OfTask):
     documents: SerializeAsAny[Documents]
     optimizer: Optimizer
 
+    @property
+    def course(self) -> Course:
+        return Course(1.0, self.base.n_steps, "step")
+
 
 class PretrainedStage(Strict):
     """A checkpoint of the hub in place of a base model trained here."""
@@ -94,6 +111,10 @@ class SftStage(Strict):
     lora: Lora | None
     system_prompt: str | None
 
+    @property
+    def course(self) -> Course:
+        return Course(self.n_epochs, self.n_epochs, "epoch")
+
 
 class RlStage(OfTask):
     """RL of an SFT model on problems."""
@@ -105,6 +126,11 @@ class RlStage(OfTask):
     optimizer: Optimizer
     system_prompt: str | None
     sampling: Sampling
+
+    @property
+    def course(self) -> Course:
+        rl = self.rl
+        return Course(rl.n_steps / (rl.n_prompts // rl.prompts_per_step), rl.n_steps, "step")
 
 
 class EvaluationStage(OfTask):
@@ -160,6 +186,7 @@ class MeasuresStage(Strict):
     sft_mixes: dict[str, dict]
     rl_problems: dict[str, dict]
     statistics: Statistics
+    alarms: Alarms
 
     @model_validator(mode="before")
     @classmethod

@@ -1,6 +1,6 @@
-"""What the DAG costs, from times recorded by earlier runs: before it starts, and while it runs.
+"""What the DAG costs, from times recorded by earlier runs.
 
-Every artifact's provenance holds the seconds that it took. Publishing collects them in ``results/costs.csv``, which is in git, so that
+Every artifact's provenance holds the seconds that it took. The end of a run collects them in ``results/costs.csv``, which is in git, so that
 a new clone knows them too. An artifact that was never made is taken to cost what others of its stage and slug did, else what
 others of its stage did at this scale; where there are none, its cost is unknown.
 """
@@ -8,8 +8,6 @@ others of its stage did at this scale; where there are none, its cost is unknown
 import csv
 import json
 import sys
-import threading
-import time
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
@@ -52,6 +50,23 @@ def collect_costs(plan: Plan, earlier: list[dict[str, str]]) -> list[dict]:
     known = {(row["scale"], row["stage"], _slug(row["name"])) for row in rows}
     rows += [row for row in earlier if (row["scale"], row["stage"], _slug(row["name"])) not in known]
     return sorted(rows, key=lambda row: (row["scale"], row["stage"], row["name"]))
+
+
+def record_costs(plan: Plan) -> None:
+    """Write what artifacts cost to ``results/costs.csv``; a file that cannot be written is no reason to fail."""
+    earlier = read_costs()
+    rows = collect_costs(plan, earlier)
+    if [{key: str(value) for key, value in row.items()} for row in rows] == earlier:
+        return
+    temporary = COSTS.with_suffix(".tmp")
+    try:
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        temporary.replace(COSTS)
+    except OSError as error:
+        print(f"{COSTS}: not written: {error.strerror}", file=sys.stderr)
 
 
 class Estimate:
@@ -110,61 +125,3 @@ def describe(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-class Progress(threading.Thread):
-    """Says on the terminal how far a run is and how long it will take, once a minute and whenever much was done.
-
-    Recorded times come from another machine, or from this one when it was busy. The artifacts that this run has already made
-    tell how much slower or faster it is, and the rest is scaled by that.
-
-    Parameters
-    ----------
-    scale : str
-    asked : list of Artifact
-        What this run has to make.
-    cores : int
-    interval : float
-        Seconds between two lines.
-    """
-
-    def __init__(self, scale: str, asked: list[Artifact], cores: int, interval: float = 60):
-        super().__init__(daemon=True)
-        self.asked, self.cores, self.interval = asked, cores, interval
-        self.estimate = Estimate(scale, read_costs())
-        self.running_since: dict[Artifact, float] = {}
-
-    def run(self) -> None:
-        while self.asked:
-            line = self.line(time.monotonic())
-            if line is None:
-                return
-            print(line, file=sys.stderr, flush=True)
-            time.sleep(self.interval)
-
-    def line(self, now: float) -> str | None:
-        """Describe the state of the run; None when everything is made."""
-        done = [artifact for artifact in self.asked if artifact.done.exists()]
-        pending = [artifact for artifact in self.asked if artifact not in done]
-        if not pending:
-            return None
-        count = f"{len(done)} of {len(self.asked)} artifacts made"
-        seconds = {artifact: self.estimate.seconds(artifact) for artifact in self.asked}
-        expected = {artifact: value for artifact, value in seconds.items() if value is not None}
-        unknown = sorted({artifact.stage for artifact in pending if artifact not in expected})
-        known = [artifact for artifact in pending if artifact in expected]
-        if not known:
-            return f"{count}; the time left is unknown, since none was recorded at this scale"
-        done = [artifact for artifact in done if artifact in expected]
-        taken = sum(json.loads(artifact.done.read_text())["seconds"] for artifact in done)
-        foreseen = sum(expected[artifact] for artifact in done)
-        # A minute of evidence for the recorded pace keeps the first short jobs from deciding.
-        pace = (taken + 60) / (foreseen + 60)
-        left = {}
-        for artifact in known:
-            if artifact.folder.with_name(artifact.name + ".partial").exists():
-                self.running_since.setdefault(artifact, now)
-            elapsed = now - self.running_since.get(artifact, now)
-            left[artifact] = max(pace * expected[artifact] - elapsed, 0.0)
-        but = f", not counting {', '.join(unknown)}, of which none was recorded" if unknown else ""
-        return f"{count}; about {describe(time_left(left, self.cores))} left on {self.cores} cores{but}"

@@ -1,41 +1,52 @@
 """The forecast: before anything is spent, what a run would make and why, which figures and tables it changes and what it costs."""
 
-import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
-
+from selectimprove.config.messages import unknown_name
 from selectimprove.dag.artifact import collect_ancestors
 from selectimprove.dag.changes import explain
 from selectimprove.dag.costs import Estimate, describe, read_costs, time_left
 from selectimprove.dag.plan import Plan
+from selectimprove.types import ParamsError
 
 
-def forecast(plan: Plan, cores: int, start: float) -> str:
-    """Describe what `snakemake figures` would do.
+def forecast(plan: Plan, cores: int, names: Sequence[str] = ()) -> str:
+    """Describe what `snakemake figures` would do, or `snakemake` for some figures, tables or experiments.
 
     Parameters
     ----------
     plan : Plan
     cores : int
         Jobs of one core that would run at once.
-    start : float
-        Seconds that Snakemake takes to start. It does so twice, for the run and for the job that publishes, which is most of a small
-        change.
+    names : sequence of str, optional
+        Keys of the plan's targets.
 
     Returns
     -------
     str
         One line per stage with the number of artifacts to make, below it each reason with how many artifacts it holds for; then
         the figures and tables that would change, and the time, "unknown" where nothing alike was recorded.
+
+    Raises
+    ------
+    ParamsError
+        If there is no such target.
     """
-    exhibits = plan.exhibits
-    wanted = collect_ancestors(exhibits.values())
+    everything = {**plan.all_figures, **plan.all_tables}
+    for name in names:
+        if name not in plan.targets:
+            raise ParamsError(unknown_name("params.yaml: figures, tables and experiments", name, plan.targets)[0])
+    chosen = dict.fromkeys(exhibit for name in names for exhibit in plan.targets[name]) if names else plan.exhibits
+    exhibits = {name: everything[name] for name in chosen}
+    # An experiment that no figure shows ends with its measures.
+    ends = [*exhibits.values(), *(plan.measures[name] for name in names if not plan.targets[name])]
+    wanted = collect_ancestors(ends)
     # What a finished artifact was made from need not be there.
-    pending = collect_ancestors(exhibits.values(), lambda artifact: not artifact.done.exists())
+    pending = collect_ancestors(ends, lambda artifact: not artifact.done.exists())
     if not pending:
-        return "Nothing to make: every figure and table is there for these params."
+        return "Nothing to make: everything asked for is there for these params."
     lines = []
     for stage in plan.artifacts:
         artifacts = [artifact for artifact in pending if artifact.stage == stage]
@@ -52,7 +63,7 @@ def forecast(plan: Plan, cores: int, start: float) -> str:
     known = {artifact: value for artifact, value in seconds.items() if value is not None}
     unknown = sorted({artifact.stage for artifact in pending if artifact not in known})
     if known:
-        total, left = sum(known.values()), time_left(known, cores) + 2 * start
+        total, left = sum(known.values()), time_left(known, cores)
         lines.append(f"time: {describe(total)} of one core, about {describe(left)} on {cores}")
     if unknown:
         lines.append(f"time unknown, since none was recorded at this scale: {', '.join(unknown)}")
@@ -61,6 +72,6 @@ def forecast(plan: Plan, cores: int, start: float) -> str:
 
 def print_forecast(plan: Plan, cores: int, log: Path) -> None:
     """Print the forecast, and leave it in a log."""
-    text = forecast(plan, cores, start=time.time() - psutil.Process().create_time())
+    text = forecast(plan, cores)
     log.write_text(text + "\n")
     print(text)

@@ -5,6 +5,7 @@ SFT mix, a distribution of RL problems and a seed. Snakemake's rules look artifa
 task or figure changes no rule. `selectimprove.dag.table` shows how stages follow one another.
 """
 
+from functools import cached_property
 from itertools import product
 
 from selectimprove.analysis.claims import Claim, can_run, read_claims
@@ -28,9 +29,9 @@ from selectimprove.config.stages import (
     VerdictsStage,
 )
 from selectimprove.dag.artifact import Artifact
-from selectimprove.dag.table import STAGES
+from selectimprove.dag.table import OTHER_TARGETS, STAGES
 from selectimprove.tasks.interface import Problems
-from selectimprove.types import Strict
+from selectimprove.types import ParamsError, Strict
 
 
 class Plan:
@@ -44,21 +45,67 @@ class Plan:
     def __init__(self, params: Params):
         self.params = params
         self.artifacts: dict[str, dict[str, Artifact]] = {stage: {} for stage in STAGES}
-        self.figures, self.tables = (
-            {name: self._exhibit(name, exhibit) for name, exhibit in exhibits.items() if exhibit.draw}
+        self.ranks: dict[Artifact, int] = {}
+        """The place of the first experiment that needs an artifact, in the order in which figures and tables name them."""
+        self._rank = 0
+        self._plan_experiments()
+        self.all_figures, self.all_tables = (
+            {name: self._exhibit(name, exhibit) for name, exhibit in exhibits.items()}
             for exhibits in (params.figures, params.tables)
         )
+        self._rank = len(self.measures)
         self.verdicts = self._verdicts()
+
+    def _plan_experiments(self) -> None:
+        """Plan all experiments, those first that are drawn first."""
+        exhibits = [*self.params.figures.values(), *self.params.tables.values()]
+        drawn = [exhibit.experiment for exhibit in exhibits if exhibit.draw]
+        others = [exhibit.experiment for exhibit in exhibits]
+        self.measures = {}
+        for name in dict.fromkeys([*drawn, *others, *self.params.experiments]):
+            self.measures[name] = self._measures(name)
+            self._rank += 1
+
+    @property
+    def figures(self) -> dict[str, Artifact]:
+        """The figures that are drawn by default."""
+        return {name: artifact for name, artifact in self.all_figures.items() if self.params.figures[name].draw}
+
+    @property
+    def tables(self) -> dict[str, Artifact]:
+        """The tables that are drawn by default."""
+        return {name: artifact for name, artifact in self.all_tables.items() if self.params.tables[name].draw}
 
     @property
     def exhibits(self) -> dict[str, Artifact]:
-        """All figures and tables that are drawn."""
+        """All figures and tables that are drawn by default."""
         return {**self.figures, **self.tables}
+
+    @cached_property
+    def targets(self) -> dict[str, list[str]]:
+        """Names of figures and tables by what can be asked for: each of them, and each experiment, which is all that show it."""
+        figures, tables = self.params.figures, self.params.tables
+        exhibits = {**figures, **tables}
+        found = {name: [name] for name in exhibits} | {
+            name: [] for name in self.params.experiments if name not in exhibits
+        }
+        for name, exhibit in exhibits.items():
+            if name not in found[exhibit.experiment]:
+                found[exhibit.experiment].append(name)
+        taken = {*OTHER_TARGETS, *(stage.rule for stage in STAGES.values()), *(f"publish_{name}" for name in exhibits)}
+        for name in found:
+            if name in taken or (name in figures and name in tables):
+                raise ParamsError(
+                    f"params.yaml: {name}: names something else that can be asked for; choose another name"
+                )
+        return found
 
     def add(self, stage: str, slug: str, config: Strict, inputs: dict[str, Artifact] | None = None) -> Artifact:
         """Plan an artifact, or find it if it is planned."""
         artifact = Artifact(stage, slug, config, inputs or {})
-        return self.artifacts[stage].setdefault(artifact.name, artifact)
+        artifact = self.artifacts[stage].setdefault(artifact.name, artifact)
+        self.ranks.setdefault(artifact, self._rank)
+        return artifact
 
     def _problems(self, case: Case, split: str, n_problems: int, problems: Problems, seed: int) -> Artifact:
         settings = case.settings
@@ -175,8 +222,7 @@ class Plan:
             )
         ]
 
-    def measures(self, name: str) -> Artifact:
-        """Plan the measures of an experiment, or find them if they are planned."""
+    def _measures(self, name: str) -> Artifact:
         experiment, runs = self.params.experiments[name], self._runs(name)
         section = resolve_case(self.params, name).section
         mixes = {mix: section.sft_mixes[mix].model_dump(mode="json") for mix in experiment.sft_mixes if mix != NO_SFT}
@@ -194,15 +240,13 @@ class Plan:
                 problems: section.rl_problems[problems].model_dump(mode="json") for problems in experiment.rl_problems
             },
             statistics=self.params.statistics,
+            alarms=self.params.alarms,
         )
         inputs = {}
         for run, case in runs:
             labels = self._labels(case, run)
-            inputs |= {
-                f"labels/{run.name}": labels,
-                f"evaluation/{run.name}": labels.inputs["evaluation"],
-                f"policy/{run.name}": self._policy(case, run),
-            }
+            inputs |= {f"labels/{run.name}": labels, f"evaluation/{run.name}": labels.inputs["evaluation"]}
+            inputs[f"policy/{run.name}"] = self._policy(case, run)
         return self.add("measures", name, config, inputs)
 
     def _verdicts(self) -> Artifact:
@@ -249,4 +293,6 @@ class Plan:
             notebook_source=digest(canonical_source(source)),
             notebook_modules=sorted(imported_modules(source)),
         )
-        return self.add("exhibits", name, config, {"measures": self.measures(exhibit.experiment)})
+        measures = self.measures[exhibit.experiment]
+        self._rank = self.ranks[measures]
+        return self.add("exhibits", name, config, {"measures": measures})

@@ -99,3 +99,5 @@ _ROWS = (
 )  # fmt: skip
 STAGES = {stage.name: stage for stage in _ROWS}
 """By name, in the order in which data flow."""
+OTHER_TARGETS = ("figures", "audit", "verify", "plan", "export_crate", "publish_audit")
+"""The rules that are neither a stage nor named after a figure, a table or an experiment."""

@@ -18,7 +18,7 @@ from selectimprove.artifacts.keys import module_path
 from selectimprove.dag.artifact import RESULTS, Artifact
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
-from selectimprove.reports import publish
+from selectimprove.reports.publishing.publications import audit_publication, publications
 
 ROOT = Path(__file__).parents[3]
 CRATE = RESULTS / "crate"
@@ -73,14 +73,14 @@ class _Builder:
         """Add the published files, each as a part of the artifact that it is a copy of."""
         by_folder = {artifact.folder: dataset for artifact, dataset in self.datasets.items()}
         files = []
-        for target, source in publish.copies(self.plan).items():
-            name = str(target.relative_to(RESULTS))
-            file = self.crate.add_file(target, name, properties={"name": name})
-            by_folder[source.parent].append_to("hasPart", file)
-            files.append(file)
-        for path in (*(publish.AUDIT / name for name in publish.AUDIT_FILES), publish.PAGE):
-            name = str(path.relative_to(RESULTS))
-            files.append(self.crate.add_file(path, name, properties={"name": name}))
+        offered = publications(self.plan)
+        for publication in (*(offered[name] for name in self.plan.exhibits), audit_publication(self.plan)):
+            for path in publication.files:
+                name = str(path.relative_to(RESULTS))
+                file = self.crate.add_file(path, name, properties={"name": name})
+                if source := publication.copies.get(path):
+                    by_folder[source.parent].append_to("hasPart", file)
+                files.append(file)
         return files
 
     def add_tools(self) -> dict[str, tuple[Entity, Entity]]:

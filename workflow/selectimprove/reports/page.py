@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from selectimprove.analysis.claims import Claim
 from selectimprove.analysis.mechanisms import PARTS
-from selectimprove.analysis.style import SCALE_NOTES, training_name
+from selectimprove.analysis.style import ALARMS, SCALE_NOTES, training_name
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
@@ -116,6 +116,7 @@ def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]
     for kind, exhibits in (("figures", plan.figures), ("tables", plan.tables)):
         for name, artifact in exhibits.items():
             sources = collect_ancestors([artifact])
+            caption, _, alarms = (artifact.folder / "caption.rst").read_text().strip().partition(ALARMS)
             picture, body = artifact.folder / f"{name}.svg", artifact.folder / "body.md"
             stages = [(stage, [s for s in sources if s.stage == stage]) for stage in LINEAGE]
             entries.append(
@@ -124,7 +125,8 @@ def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]
                     "kind": kind,
                     "artifact": artifact,
                     "notebook": artifact.config.notebook,
-                    "caption": (artifact.folder / "caption.rst").read_text().strip(),
+                    "caption": caption,
+                    "alarms": [line.removeprefix("- ") for line in alarms.splitlines()],
                     "picture": base64.b64encode(picture.read_bytes()).decode() if picture.exists() else None,
                     "rows": read_rows(body.read_text()) if body.exists() else None,
                     "chain": [

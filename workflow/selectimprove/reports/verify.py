@@ -18,25 +18,37 @@ import pandas as pd
 from snakemake.exceptions import WorkflowError
 
 from selectimprove.artifacts.provenance import file_hash
-from selectimprove.dag.artifact import RESULTS
+from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
-from selectimprove.reports import page, publish
+from selectimprove.dag.table import STAGES
 from selectimprove.reports.checks import check_artifact, check_files
+from selectimprove.reports.page import write_page
+from selectimprove.reports.publishing.publications import Publication, audit_publication, publications
+from selectimprove.reports.publishing.records import read_record
 from selectimprove.tasks.interface import load_aspect
 
 
-def check_others(plan: Plan) -> Iterator[str]:
-    """Check the files of the artifacts that today's params do not ask for, made under others."""
-    for stage, artifacts in plan.artifacts.items():
+def asked_for(plan: Plan) -> list[Artifact]:
+    """List what figures, tables and verdicts are made from: those drawn by default, and of the others those that have been drawn."""
+    others = [
+        artifact for artifact in (*plan.all_figures.values(), *plan.all_tables.values()) if artifact.done.exists()
+    ]
+    # From the end of the DAG, where checks take longest.
+    return collect_ancestors((plan.verdicts, *plan.exhibits.values(), *others))
+
+
+def check_others(checked: set[Path]) -> Iterator[str]:
+    """Check the files of all other artifacts, made by other params."""
+    for stage in STAGES:
         for done in sorted((RESULTS / stage).glob("*/provenance.json")):
-            if done.parent.name not in artifacts and done.parent.suffix != ".partial":
+            if done.parent not in checked and done.parent.suffix != ".partial":
                 yield from check_files(done.parent, json.loads(done.read_text())["files"])
 
 
 def check_leaks(plan: Plan) -> Iterator[str]:
     """Look for test problems among those of training, by content, whatever their type and labels."""
     found = defaultdict(dict)
-    for artifact in plan.artifacts["problems"].values():
+    for artifact in (artifact for artifact in asked_for(plan) if artifact.stage == "problems"):
         config = artifact.config
         task = load_aspect(config.task_name, "problems")
         use = "test" if config.split == "test" else "training"
@@ -49,37 +61,51 @@ def check_leaks(plan: Plan) -> Iterator[str]:
 
 
 def check_published(plan: Plan) -> Iterator[str]:
-    """Compare what people look at with the artifacts, the manifests and the metrics."""
-    copies = {str(target): source for target, source in publish.copies(plan).items()}
-    copies |= {str(publish.AUDIT / name): plan.verdicts.folder / name for name in publish.AUDIT_FILES}
-    for target, source in copies.items():
-        if not Path(target).exists():
-            yield f"{target}: is missing; run `snakemake --cores all figures audit`"
-        elif source.exists() and file_hash(Path(target)) != file_hash(source):
-            yield f"{target}: is not the file of {source}"
-    expected = publish.manifest(plan)
-    for path in (publish.MANIFEST, publish.keyed_manifest(plan)):
-        if not path.exists():
-            yield f"{path}: is missing"
+    """Compare what people look at with the artifacts and the records."""
+    offered, drawn, audit = publications(plan), plan.exhibits, audit_publication(plan)
+    for publication in (*offered.values(), audit):
+        # What is not drawn by default may be published all the same.
+        if publication.name in drawn or publication is audit or (publication.is_made() and publication.record.exists()):
+            yield from check_publication(publication)
+    if audit.is_made() and all(path.exists() for path in audit.files):
+        page, published = audit.composed[0], audit.composed[0].read_text()
+        if published != write_page(plan):
+            yield f"{page}: is not the page of these artifacts; run `rm {page} && {audit.remedy}`"
+    yield from check_metrics(plan, offered)
+    for record in sorted((audit.root / "published").glob("*.json")):
+        if record not in {publication.record for publication in (*offered.values(), audit)}:
+            for name, expected in read_record(record).get("files", {}).items():
+                path = audit.root / name
+                if not path.exists() or file_hash(path) != expected:
+                    yield f"{path}: is not as it was published, by other params than today's ({record})"
+
+
+def check_publication(publication: Publication) -> Iterator[str]:
+    """Compare published files with the artifacts that they show, and with their record."""
+    run, found = f"run `{publication.remedy}`", False
+    for target, source in publication.copies.items():
+        if not target.exists():
+            yield f"{target}: is missing; {run}"
+        elif source.exists() and file_hash(target) != file_hash(source):
+            yield f"{target}: is not the file of {source.parent}; {run}"
+        else:
             continue
-        manifest = json.loads(path.read_text())
-        for part in ("scale", "made_from"):
-            if manifest.get(part) != expected[part]:
-                yield f"{path}: {part} is not that of the params"
-        for part in ("files", "provenance"):
-            for name in sorted(manifest.get(part, {}).keys() | expected[part].keys()):
-                if manifest.get(part, {}).get(name) != expected[part].get(name):
-                    yield f"{path}: {name} is not as it was published"
-        for name, entry in manifest.get("undrawn", {}).get("files", {}).items():
-            if not (RESULTS / name).exists() or file_hash(RESULTS / name) != entry["sha256"]:
-                yield f"{RESULTS / name}: is not as it was published, by other params than today's ({path})"
-    if publish.PAGE.exists() and publish.PAGE.read_text() != page.write_page(plan):
-        yield f"{publish.PAGE}: is not the page of these artifacts"
-    elif not publish.PAGE.exists():
-        yield f"{publish.PAGE}: is missing; run `snakemake --cores all audit`"
-    metrics = json.loads((RESULTS / "metrics.json").read_text()) if (RESULTS / "metrics.json").exists() else None
-    if metrics != publish.metrics(plan):
-        yield f"{RESULTS / 'metrics.json'}: is not what the tables' artifacts hold"
+        found = True
+    for target in publication.composed:
+        if not target.exists():
+            yield f"{target}: is missing; {run}"
+            found = True
+    if not found and not publication.is_current():
+        yield f"{publication.record}: does not record what is published and what it was made from; {run}"
+
+
+def check_metrics(plan: Plan, offered: dict[str, Publication]) -> Iterator[str]:
+    """Compare the tables' metrics with those of their artifacts."""
+    for name, artifact in plan.tables.items():
+        source, target = artifact.folder / "metrics.json", offered[name].root / "metrics.json"
+        if source.exists() and read_record(target).get(name) != json.loads(source.read_text()):
+            remedy = f"rm {offered[name].record} && {offered[name].remedy}"
+            yield f"{target}: {name} is not what {artifact.folder} holds; run `{remedy}`"
 
 
 def _silence() -> None:
@@ -101,10 +127,10 @@ def verify(plan: Plan, cores: int) -> list[str]:
     list of str
         One line per mismatch, ``file: reason``; empty if all is well.
     """
-    artifacts = [artifact for stage in plan.artifacts.values() for artifact in stage.values()]
+    artifacts = asked_for(plan)
     with ProcessPoolExecutor(cores, initializer=_silence) as pool:
-        mistakes = [line for found in pool.map(check_artifact, reversed(artifacts)) for line in found]
-    mistakes += check_others(plan)
+        mistakes = [line for found in pool.map(check_artifact, artifacts) for line in found]
+    mistakes += check_others({artifact.folder for artifact in artifacts})
     if all(artifact.done.exists() for artifact in artifacts):
         mistakes += check_leaks(plan)
         mistakes += check_published(plan)

@@ -1,7 +1,8 @@
 """Figures and tables, each drawn by its notebook.
 
 papermill runs ``workflow/notebooks/<name>.ipynb``, or the one that the figure or table names, on the measures of the experiment and keeps the
-executed copy. The notebook writes a figure as PDF, SVG and PNG with the data that it plots, or a table as CSV, as Markdown and as metrics.
+executed copy. The notebook writes a figure as PDF, SVG and PNG with the data that it plots, or a table as CSV, as Markdown and as metrics. Below the
+caption stand the alarms of the trainings that it shows.
 """
 
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import papermill
 
-from selectimprove.analysis.style import SCALE_NOTES
+from selectimprove.analysis.style import ALARMS, SCALE_NOTES, training_name
 from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.resolving import NOTEBOOKS
 from selectimprove.config.stages import ExhibitsStage
@@ -32,6 +33,20 @@ def describe_sample(config: ExhibitsStage, inputs: dict[str, Path], folder: Path
             f"{n.min()} problems per value" if n.min() == n.max() else f"{n.min()}–{n.max()} problems per value"
         )
     return "; ".join(said) + "."
+
+
+def describe_alarms(measures: Path, data: pd.DataFrame) -> str:
+    """Say which of the trainings that the data of a figure or table show went wrong; alarms of SFT are for the RL after it too."""
+    lines = []
+    for alarm in pd.read_csv(measures / "alarms.csv", dtype={"variant": str, "sft": str}).to_dict("records"):
+        of_model = ("variant", "sft") if alarm["training"] == "sft" else ("variant", "sft", "training")
+        told_apart = [name for name in of_model if name in data]
+        shown = data[told_apart].astype(str).eq([alarm[name] for name in told_apart]).all(axis="columns")
+        if shown.any():
+            variant = "" if alarm["variant"] == "default" else f", {alarm['variant']}"
+            model = f"{alarm['sft']} after {training_name(alarm['training'])}{variant}, seed {alarm['seed']}"
+            lines.append(f"- {model}: {alarm['says']}")
+    return ALARMS + "\n".join(lines) if lines else ""
 
 
 def draw_exhibit(config: ExhibitsStage, inputs: dict[str, Path], folder: Path) -> None:
@@ -57,8 +72,9 @@ def draw_exhibit(config: ExhibitsStage, inputs: dict[str, Path], folder: Path) -
         )
     except papermill.PapermillExecutionError as error:
         raise ParamsError(f"{config.notebook}.ipynb, cell {error.exec_count}: {error.ename}: {error.evalue}") from error
-    # Snakemake's report reads captions in this format; a sentence is the same in both.
-    caption = f"{config.caption} {describe_sample(config, inputs, folder)}"
+    # Snakemake's report reads captions in this format; a sentence and a list are the same in both.
+    alarms = describe_alarms(inputs["measures"], pd.read_csv(folder / f"{config.name}.csv"))
+    caption = f"{config.caption} {describe_sample(config, inputs, folder)}{alarms}"
     (folder / "caption.rst").write_text(caption + "\n")
     body = folder / "body.md"
     table = f"\n{body.read_text()}" if body.exists() else ""

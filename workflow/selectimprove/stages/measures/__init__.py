@@ -17,29 +17,37 @@ Writes, with `variant`, `sft`, `training` and `seed` naming the model, and ``poo
 ``rewards.parquet``
     Mean reward, shares of the strategies and length of the rollouts by RL step, problem type and difficulty.
 ``training.parquet``
-    What the trainers logged: cross-entropies of SFT; KL divergence, gradient norm and more of RL.
+    What the trainers logged at each step, of SFT and of RL, and the shares of the strategies among its rollouts; ``workflow/docs/design.md``
+    says what each column is.
+``alarms.csv``
+    Stretches of steps at which a training was past one of the bounds in the params, with a line that says so.
 ``models.parquet``
     The folders of each model's weights (`policy`) and of its `generations`, from which all numbers about it are computed.
 
 Intervals are over problems: pooled ones too speak of these models on other problems, not of other seeds.
 """
 
+import logging
 from pathlib import Path
 
 import pandas as pd
 
 from selectimprove.config.stages import MeasuresStage, Run
+from selectimprove.stages.measures.alarms import COLUMNS, find_alarms, require_finite_end
 from selectimprove.stages.measures.interventions import measure_interventions, measure_mechanisms
 from selectimprove.stages.measures.pass_rates import measure_first_errors, measure_pass_rates, measure_rewards
 from selectimprove.stages.measures.strategies import measure_strategies, strategy_counts
+from selectimprove.stages.measures.training import measure_training, read_log
 from selectimprove.tasks.interface import load_aspect
 
+LOG = logging.getLogger(__name__)
 
-def read_runs(runs: list[Run], inputs: dict[str, Path], role: str, table: str) -> pd.DataFrame:
-    """Read one table of all runs that have it, each row naming its model."""
+
+def read_labels(runs: list[Run], inputs: dict[str, Path], table: str) -> pd.DataFrame:
+    """Read one table of the labels of all runs that have it, each row naming its model."""
     tables = []
     for run in runs:
-        path = inputs[f"{role}/{run.name}"] / f"{table}.parquet"
+        path = inputs[f"labels/{run.name}"] / f"{table}.parquet"
         if path.exists():
             model = run.model_dump() | {"seed": str(run.seed)}
             tables.append(pd.read_parquet(path).assign(**model))
@@ -57,13 +65,35 @@ def name_folders(runs: list[Run], inputs: dict[str, Path]) -> pd.DataFrame:
     )
 
 
+def read_logs(runs: list[Run], inputs: dict[str, Path]) -> list[tuple[Run, pd.DataFrame]]:
+    """Read the trainers' logs of all runs that were trained here.
+
+    Raises
+    ------
+    ParamsError
+        If a training broke down.
+    """
+    logs = []
+    for run in runs:
+        path = inputs[f"policy/{run.name}"] / "training.parquet"
+        if path.exists():
+            logs.append((run, read_log(path)))
+            require_finite_end(logs[-1][1], run.name, path)
+    return logs
+
+
 def measure_experiment(config: MeasuresStage, inputs: dict[str, Path], folder: Path) -> None:
     """Measure the runs of an experiment, whose labels, generations and trained models are the inputs."""
     task = load_aspect(config.task_name, "labels")
+    logs = read_logs(config.runs, inputs)
+    alarms = [run.model_dump() | alarm for run, log in logs for alarm in find_alarms(log, config.alarms)]
+    for alarm in alarms:
+        LOG.warning("alarm: {variant}/{sft}/{training}/{seed}: {says}".format(**alarm))
+    pd.DataFrame(alarms, columns=COLUMNS).to_csv(folder / "alarms.csv", index=False)
     difficulty = load_aspect(config.task_name, "settings").Settings.difficulty
-    generations = read_runs(config.runs, inputs, "labels", "generations")
-    rollouts = read_runs(config.runs, inputs, "labels", "rollouts")
-    interventions = read_runs(config.runs, inputs, "labels", "interventions")
+    generations = read_labels(config.runs, inputs, "generations")
+    rollouts = read_labels(config.runs, inputs, "rollouts")
+    interventions = read_labels(config.runs, inputs, "interventions")
     openings = load_aspect(config.task_name, "problems").OPENINGS
     counts = strategy_counts(generations, difficulty, task.STRATEGIES)
     told = not interventions.empty and bool(openings)
@@ -78,7 +108,7 @@ def measure_experiment(config: MeasuresStage, inputs: dict[str, Path], folder: P
         else pd.DataFrame(),
         "first_errors": measure_first_errors(generations, difficulty, task.FIRST_ERRORS),
         "rewards": measure_rewards(rollouts, difficulty, task.STRATEGIES),
-        "training": read_runs(config.runs, inputs, "policy", "training"),
+        "training": measure_training(logs, rollouts, task.STRATEGIES),
         "models": name_folders(config.runs, inputs),
     }
     for name, measured in tables.items():

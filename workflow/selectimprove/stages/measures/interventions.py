@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pandas as pd
 
-from selectimprove.analysis.mechanisms import PARTS, Behaviour, split_change
+from selectimprove.analysis.mechanisms import PARTS, Behaviour, find_openings, split_change
 from selectimprove.analysis.stats import bootstrap_weights, percentile_interval, proportion_interval
 from selectimprove.config.params import Statistics
 from selectimprove.stages.measures.pass_rates import MODEL, POOLED
@@ -54,11 +54,11 @@ def measure_mechanisms(
         for training, answers in cell.groupby("training"):
             own = rows[(rows["training"] == training) & (rows["rl_step"] == answers["rl_step"].iloc[0])]
             rate = own.groupby("problem_id")["correct"].mean().reindex(problems.index).to_numpy(float)
-            models[training] = answers["rl_step"].iloc[0], Behaviour.of(own, answers, openings, problems.index), rate
+            own = own.assign(strategy=find_openings(own["completion"], openings))
+            models[training] = answers["rl_step"].iloc[0], Behaviour.of(own, answers, [*openings], problems.index), rate
         _, before, rate_before = models.pop("sft")
         for training, (rl_step, after, rate_after) in models.items():
             split = split_change(weights, before, after)
-            split["improvement"] = split["sharpening"] + split["capability"]
             split["change"] = weights @ (rate_after - rate_before) / weights.sum(axis=1)
             parts.setdefault((variant, sft, training, rl_step, step_range), {})[seed, problem_type] = split
     rows = []

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from selectimprove.analysis.claims import Claim, Quantity, describe_where
-from selectimprove.analysis.mechanisms import PARTS, Behaviour, split_change
+from selectimprove.analysis.mechanisms import PARTS, Behaviour, find_openings, split_change
 from selectimprove.analysis.stats import bootstrap_weights
 from selectimprove.config.stages import VerdictsStage
 from selectimprove.stages.verdicts.judging import Outcome, judge_difference
@@ -92,9 +92,9 @@ class Generations:
             if problems is None:
                 columns = ["problem_id", self.difficulty(*model[:2])]
                 problems = pd.MultiIndex.from_frame(told[columns].drop_duplicates().sort_values("problem_id"))
-            sides.append(Behaviour.of(rows, told, openings, problems.get_level_values("problem_id")))
-        parts = split_change(self.resample(problems, (model[4], problem_set, problem_type)), *sides)
-        return parts | {"improvement": parts["sharpening"] + parts["capability"]}, len(problems)
+            rows = rows.assign(strategy=find_openings(rows["completion"], openings))
+            sides.append(Behaviour.of(rows, told, [*openings], problems.get_level_values("problem_id")))
+        return split_change(self.resample(problems, (model[4], problem_set, problem_type)), *sides), len(problems)
 
     def resample(self, problems: pd.MultiIndex, of: tuple) -> np.ndarray:
         """Draw how often each problem counts: first once, then in each bootstrap resample; the last level of the index is the stratum."""

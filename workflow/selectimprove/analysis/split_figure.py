@@ -1,0 +1,112 @@
+"""The figure of a split: its parts, and the shares and pass rates of the strategies that they come from."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from selectimprove.analysis import style
+from selectimprove.analysis.splitting import Split
+
+COLOURS = {"improvement": "#009E73"} | style.MECHANISM_COLOURS
+# None of the parts' colours is among them.
+STRATEGY_COLOURS = ["#0072B2", "#D55E00", "#E69F00", "#332288", "#882255", "#44AA99"]
+REST_COLOUR = "#999999"
+
+
+def draw_split(result: Split) -> Figure:
+    """Draw a row per stratum: the parts with intervals, the shares before and after, and the pass rates given each strategy.
+
+    A part that is only bounded is a hatched bar from bound to bound. The strategies with the largest shares have a colour each, the rest one together.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Of no window; save it with `savefig`, or let a notebook show it.
+    """
+    with mpl.rc_context():
+        style.setup()
+        strata = [_name(row, result.by) for _, row in result.parts.iterrows()]
+        figure = Figure(figsize=(7.5, 1.7 + 0.75 * len(strata)))
+        axes = figure.subplots(1, 3, sharey=True, width_ratios=(1.5, 1, 1))
+        place = np.arange(len(strata))
+        _draw_parts(axes[0], result, place)
+        _draw_strategies(axes[1], axes[2], result, place)
+        axes[0].set_yticks(place, strata)
+        axes[0].set_ylim(len(strata) - 0.5, -0.5)
+        for panel in axes:
+            panel.grid(visible=False, axis="y")
+        # What a figure looks like is settled when it is drawn, and the settings are those of this function.
+        figure.draw_without_rendering()
+    return figure
+
+
+def _draw_parts(axes, result: Split, place: np.ndarray) -> None:
+    names = [name for name in result.names if not (name == "improvement" and "sharpening" in result.names)]
+    height = 0.8 / len(names)
+    for number, name in enumerate(names):
+        level = place - 0.4 + height * (number + 0.5)
+        table = result.parts
+        value, low, high = (table[f"{name}{end}"].to_numpy() for end in ("", "_low", "_high"))
+        known = table["identified"].to_numpy(bool) if "identified" in table else np.ones(len(table), dtype=bool)
+        look = {"color": COLOURS[name], "edgecolor": "#555555", "linewidth": 0.4}
+        axes.barh(level[known], value[known], height * 0.9, **look)
+        if not known.all():
+            least, most = (table[f"{name}_{end}"].to_numpy()[~known] for end in ("least", "most"))
+            # As far as both bounds go it is there in any case.
+            axes.barh(level[~known], np.clip(least, 0, None) + np.clip(most, None, 0), height * 0.9, **look)
+            axes.barh(level[~known], most - least, height * 0.9, least, **look, hatch="////", alpha=0.5)
+        axes.hlines(level, low, high, color="#333333", linewidth=0.8)
+    axes.plot(result.parts["change"], place, "D", color="#000000", markersize=3.5)
+    axes.axvline(0, color="#333333", linewidth=0.8)
+    style.percent(axes, "x")
+    axes.set_xlabel("change in pass@1 (points)")
+    handles = [Patch(color=COLOURS[name]) for name in names]
+    handles.append(Line2D([], [], color="#000000", marker="D", markersize=3.5, linewidth=0))
+    labels = [*names, "whole change"]
+    if "identified" in result.parts and not result.parts["identified"].all():
+        handles.append(Patch(facecolor="#ffffff", edgecolor="#555555", hatch="////"))
+        labels.append("between bounds")
+    axes.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+
+
+def _draw_strategies(shares, rates, result: Split, place: np.ndarray) -> None:
+    table = result.strategies.assign(stratum=[_name(row, result.by) for _, row in result.strategies.iterrows()])
+    table["level"] = pd.factorize(table["stratum"])[0]
+    largest = table.groupby("strategy")[["share_before", "share_after"]].max().max(axis="columns")
+    coloured = sorted(largest.sort_values(ascending=False, kind="stable").index[: len(STRATEGY_COLOURS)])
+    colours = dict(zip(coloured, STRATEGY_COLOURS, strict=False))
+    for when, offset in (("before", -0.2), ("after", 0.2)):
+        left = np.zeros(len(place))
+        for strategy in [*coloured, None]:
+            own = table["strategy"] == strategy if strategy else ~table["strategy"].isin(coloured)
+            width = table[own].groupby("level")[f"share_{when}"].sum().reindex(place, fill_value=0).to_numpy()
+            colour = colours.get(strategy, REST_COLOUR)
+            shares.barh(place + offset, width, 0.34, left, color=colour, edgecolor="#ffffff", linewidth=0.3)
+            left += width
+    told = " if told" if "told_before" in table else ""
+    rate = "told" if told else "pass_rate"
+    gap = 0.7 / len(coloured)
+    for number, strategy in enumerate(coloured):
+        own = table[table["strategy"] == strategy].sort_values("level")
+        level = place - 0.35 + gap * (number + 0.5)
+        before, after = own[f"{rate}_before"].to_numpy(), own[f"{rate}_after"].to_numpy()
+        rates.hlines(level, before, after, color=colours[strategy], linewidth=1.2)
+        rates.plot(before, level, "o", markerfacecolor="#ffffff", color=colours[strategy], markersize=4, clip_on=False)
+        rates.plot(after, level, "o", color=colours[strategy], markersize=4, clip_on=False)
+    for axes, label in ((shares, "share, before above after"), (rates, f"pass rate{told}, ○ before ● after")):
+        axes.set_xlim(0, 1)
+        axes.set_xlabel(label)
+        style.percent(axes, "x")
+    names = [*coloured]
+    handles = [Patch(color=colours[name]) for name in coloured]
+    if len(largest) > len(coloured):
+        names.append(f"{len(largest) - len(coloured)} others")
+        handles.append(Patch(color=REST_COLOUR))
+    shares.legend(handles, names, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+
+
+def _name(row: pd.Series, by: list[str]) -> str:
+    return "\n".join(str(row[column]) for column in by) if by else ""

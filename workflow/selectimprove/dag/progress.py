@@ -1,0 +1,112 @@
+"""How far a run is: what is made, what is being made and where that stands, and how long the rest will take."""
+
+import ast
+import json
+import re
+import sys
+import threading
+import time
+from pathlib import Path
+
+from selectimprove.dag.artifact import RESULTS, Artifact
+from selectimprove.dag.costs import Estimate, describe, read_costs, time_left
+from selectimprove.dag.table import STAGES
+
+LOGGED = re.compile(rb"\{'[^{}]*'epoch'[^{}]*\}")
+"""What a trainer prints at each logging step."""
+LIGHT = {name for name, stage in STAGES.items() if stage.needs == "light"}
+"""Stages of seconds, of which a line would be stale when it is read."""
+TAIL = 8192
+"""Bytes at the end of a log that are looked at."""
+
+
+def last_logged(log: Path) -> dict[str, float]:
+    """Return the numbers that a trainer printed last; none if it has not printed any."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL))
+            found = LOGGED.findall(file.read())
+        return {name: float(value) for name, value in ast.literal_eval(found[-1].decode()).items()} if found else {}
+    except (OSError, ValueError, SyntaxError):
+        return {}
+
+
+def log_of(artifact: Artifact) -> Path:
+    """Return the log of the job that makes an artifact."""
+    return RESULTS / "logs" / artifact.stage / f"{artifact.name}.log"
+
+
+def standing(artifact: Artifact) -> str:
+    """Say where an artifact stands that is being made: ``rl FB-gf11-rl_6_9-s110: step 84 of 160, reward 0.71``."""
+    name, course = f"{artifact.stage} {artifact.slug}", getattr(artifact.config, "course", None)
+    logged = last_logged(log_of(artifact))
+    if course is None or "epoch" not in logged:
+        return name
+    shown = next((f", {key} {logged[key]:.2f}" for key in ("reward", "loss") if key in logged), "")
+    return f"{name}: {course.describe(logged['epoch'])}{shown}"
+
+
+class Progress(threading.Thread):
+    """Says on the terminal how far a run is and how long it will take, once a minute and whenever much was done.
+
+    Recorded times come from another machine, or from this one when it was busy. The artifacts that this run has already made
+    tell how much slower or faster it is, and the rest is scaled by that.
+
+    Parameters
+    ----------
+    scale : str
+    asked : list of Artifact
+        What this run has to make.
+    cores : int
+    interval : float
+        Seconds between two lines.
+    """
+
+    def __init__(self, scale: str, asked: list[Artifact], cores: int, interval: float = 60):
+        super().__init__(daemon=True)
+        self.asked, self.cores, self.interval = asked, cores, interval
+        self.estimate = Estimate(scale, read_costs())
+        self.running_since: dict[Artifact, float] = {}
+        self.started = time.time()
+
+    def run(self) -> None:
+        while self.asked:
+            line = self.line(time.monotonic())
+            if line is None:
+                return
+            print(line, file=sys.stderr, flush=True)
+            time.sleep(self.interval)
+
+    def is_running(self, artifact: Artifact) -> bool:
+        """Tell whether a job of this run is making an artifact, by its log."""
+        log = log_of(artifact)
+        return log.exists() and log.stat().st_mtime >= self.started
+
+    def line(self, now: float) -> str | None:
+        """Describe the state of the run; None when everything is made."""
+        done = [artifact for artifact in self.asked if artifact.done.exists()]
+        pending = [artifact for artifact in self.asked if artifact not in done]
+        if not pending:
+            return None
+        running = [artifact for artifact in pending if self.is_running(artifact)]
+        for artifact in running:
+            self.running_since.setdefault(artifact, now)
+        count = f"{len(done)} of {len(self.asked)} artifacts made"
+        now_at = "".join(f"\n    {standing(artifact)}" for artifact in running if artifact.stage not in LIGHT)
+        seconds = {artifact: self.estimate.seconds(artifact) for artifact in self.asked}
+        expected = {artifact: value for artifact, value in seconds.items() if value is not None}
+        unknown = sorted({artifact.stage for artifact in pending if artifact not in expected})
+        known = [artifact for artifact in pending if artifact in expected]
+        if not known:
+            return f"{count}; the time left is unknown, since none was recorded at this scale{now_at}"
+        done = [artifact for artifact in done if artifact in expected]
+        taken = sum(json.loads(artifact.done.read_text())["seconds"] for artifact in done)
+        foreseen = sum(expected[artifact] for artifact in done)
+        # A minute of evidence for the recorded pace keeps the first short jobs from deciding.
+        pace = (taken + 60) / (foreseen + 60)
+        left = {}
+        for artifact in known:
+            elapsed = now - self.running_since.get(artifact, now)
+            left[artifact] = max(pace * expected[artifact] - elapsed, 0.0)
+        but = f", not counting {', '.join(unknown)}, of which none was recorded" if unknown else ""
+        return f"{count}; about {describe(time_left(left, self.cores))} left on {self.cores} cores{but}{now_at}"

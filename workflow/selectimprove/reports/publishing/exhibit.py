@@ -1,0 +1,50 @@
+"""Publish one figure or table, as soon as it is drawn.
+
+Snakemake runs this as ``python -m selectimprove.reports.publishing.exhibit``. It is told all that it needs, so what is edited meanwhile
+changes nothing, and it imports little, so it takes no time.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from selectimprove.artifacts.locking import lock_folder
+from selectimprove.reports.publishing.records import read_record, replace, write_record
+
+
+def publish_exhibit(exhibit: Path, name: str, files: list[Path], root: Path) -> None:
+    """Copy the files of a figure or table, its metrics, and record that.
+
+    Parameters
+    ----------
+    exhibit : Path
+        The artifact's folder.
+    name : str
+    files : list of Path
+        The published files, named as the artifact's are.
+    root : Path
+        Below which they lie.
+    """
+    for file in files:
+        replace(file, lambda temporary, file=file: shutil.copyfile(exhibit / file.name, temporary))
+    published = root / "published"
+    published.mkdir(parents=True, exist_ok=True)
+    if (exhibit / "metrics.json").exists():
+        metrics = json.loads((exhibit / "metrics.json").read_text())
+        # All tables share one file, for `dvc metrics`.
+        with lock_folder(published):
+            kept = {table: found for table, found in read_record(root / "metrics.json").items() if table != name}
+            content = json.dumps(dict(sorted((kept | {name: metrics}).items())), indent=2) + "\n"
+            replace(root / "metrics.json", lambda temporary: temporary.write_text(content))
+    write_record(published / f"{name}.json", exhibit.name, files, [exhibit], exhibit.parents[1])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("exhibit", type=Path, help="folder of the artifact")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--root", required=True, type=Path)
+    parser.add_argument("files", nargs="+", type=Path, help="files to write")
+    options = parser.parse_args()
+    publish_exhibit(options.exhibit, options.name, options.files, options.root)

@@ -1,0 +1,119 @@
+"""What a plan publishes, and whether it has been.
+
+The default scale publishes to ``results/figures``, ``results/tables`` and ``results/audit``, which are in git; every other scale to the same
+folders below ``results/<scale>``. A publication is current if its files are those of the plan's artifacts, by content: file times and
+Snakemake's records have no say, so going back to older params or older files is noticed.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from selectimprove.artifacts.keys import digest, module_digest
+from selectimprove.artifacts.provenance import file_hash
+from selectimprove.config.loading import DEFAULT_SCALE
+from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
+from selectimprove.dag.plan import Plan
+from selectimprove.reports.publishing.records import provenance_hashes, read_record
+
+SUFFIXES = {"figures": ("png", "pdf", "svg", "csv", "md"), "tables": ("csv", "md")}
+AUDIT_FILES = ("claims.csv", "tests.csv")
+PAGE_MODULES = ("page", "excerpt", "shown_tests")
+TEMPLATES = Path(__file__).parents[3] / "page"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Published files, and the artifacts that they show.
+
+    Parameters
+    ----------
+    name : str
+        Of the figure or table, or ``audit``.
+    kind : {'figures', 'tables', 'audit'}
+        The folder.
+    root : Path
+        Of the folders.
+    artifacts : tuple of Artifact
+    copies : dict of Path to Path
+        Published files with the files of artifacts that they are copies of.
+    composed : tuple of Path
+        Published files that are no copies.
+    key : str
+        Changes with the artifacts, and with what composes the files.
+    """
+
+    name: str
+    kind: str
+    root: Path
+    artifacts: tuple[Artifact, ...]
+    copies: dict[Path, Path]
+    composed: tuple[Path, ...]
+    key: str
+
+    @property
+    def files(self) -> list[Path]:
+        return [*self.copies, *self.composed]
+
+    @property
+    def record(self) -> Path:
+        return self.root / "published" / f"{self.name}.json"
+
+    @property
+    def remedy(self) -> str:
+        """The command that publishes it."""
+        return f"snakemake --cores all {self.name}"
+
+    @cached_property
+    def made_from(self) -> dict[str, list[str]]:
+        """All that it is made from, by ``stage/name``, as `selectimprove.reports.publishing.records.trace` finds it."""
+        return {
+            f"{artifact.stage}/{artifact.name}": [f"{s.stage}/{s.name}" for s in artifact.inputs.values()]
+            for artifact in collect_ancestors(self.artifacts)
+        }
+
+    def is_made(self) -> bool:
+        """Tell whether all that it shows is there."""
+        return all(artifact.done.exists() for artifact in self.artifacts)
+
+    def is_current(self) -> bool:
+        """Tell whether its files are those of today's artifacts."""
+        record = read_record(self.record)
+        if record.get("key") != self.key or not self.is_made():
+            return False
+        recorded = {self.root / name: expected for name, expected in record.get("files", {}).items()}
+        if set(recorded) != set(self.files) or any(
+            not file.is_file() or file_hash(file) != expected for file, expected in recorded.items()
+        ):
+            return False
+        if any(source.is_file() and file_hash(source) != recorded[file] for file, source in self.copies.items()):
+            return False
+        # An artifact that was made again is another witness; one that was removed is none.
+        found, before = provenance_hashes(RESULTS, self.made_from), record.get("provenance", {})
+        return all(now is None or now == before.get(name) for name, now in found.items())
+
+
+def root_of(scale: str) -> Path:
+    """Return the folder below which a scale publishes."""
+    return RESULTS if scale == DEFAULT_SCALE else RESULTS / scale
+
+
+def publications(plan: Plan) -> dict[str, Publication]:
+    """List all figures and tables that can be published, drawn by default or not."""
+    root, found = root_of(plan.params.scale), {}
+    for kind, exhibits in (("figures", plan.all_figures), ("tables", plan.all_tables)):
+        for name, artifact in exhibits.items():
+            files = [f"{name}.{suffix}" for suffix in SUFFIXES[kind]]
+            copies = {root / kind / file: artifact.folder / file for file in files}
+            found[name] = Publication(name, kind, root, (artifact,), copies, (), artifact.name)
+    return found
+
+
+def audit_publication(plan: Plan) -> Publication:
+    """Return the audit: verdicts, and the page that shows them with all that is drawn by default."""
+    root = root_of(plan.params.scale)
+    artifacts = (plan.verdicts, *plan.exhibits.values())
+    look = [*(module_digest(f"reports.{name}") for name in PAGE_MODULES), *map(file_hash, sorted(TEMPLATES.iterdir()))]
+    copies = {root / "audit" / name: plan.verdicts.folder / name for name in AUDIT_FILES}
+    key = digest([*(artifact.name for artifact in artifacts), *look])
+    return Publication("audit", "audit", root, artifacts, copies, (root / "audit" / "index.html",), key)

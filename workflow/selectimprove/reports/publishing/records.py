@@ -1,0 +1,88 @@
+"""Records of published files: of which artifact each is a copy, and what this was made from.
+
+``published/<name>.json`` is in git beside the files that it speaks of. It hashes them, and the provenance of every artifact behind them,
+which hashes the artifact's own files: so a commit vouches for data that git does not hold.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from selectimprove.artifacts.provenance import file_hash
+
+
+def replace(target: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under another name, then give it its own: nobody ever finds half of it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    write(temporary)
+    temporary.replace(target)
+
+
+def read_record(path: Path) -> dict:
+    """Return a record; an empty one if there is none that can be read."""
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def trace(results: Path, artifacts: Iterable[Path]) -> dict[str, list[str]]:
+    """Name what artifacts were made from, by their provenance.
+
+    Parameters
+    ----------
+    results : Path
+        The folder of all artifacts.
+    artifacts : iterable of Path
+
+    Returns
+    -------
+    dict of str to list of str
+        ``stage/name`` of each artifact and of all behind it, with those it was made from itself. What is not there ends its line.
+    """
+    made_from, pending = {}, [f"{path.parent.name}/{path.name}" for path in artifacts]
+    while pending:
+        name = pending.pop(0)
+        if name in made_from:
+            continue
+        provenance = read_record(results / name / "provenance.json")
+        # A name ends with its key, so it is that of one artifact of one stage.
+        sources = [sorted(results.glob(f"*/{source}")) for source in provenance.get("inputs", {}).values()]
+        made_from[name] = [f"{found[0].parent.name}/{found[0].name}" for found in sources if found]
+        pending += made_from[name]
+    return made_from
+
+
+def provenance_hashes(results: Path, names: Iterable[str]) -> dict[str, str | None]:
+    """Hash the provenance of artifacts; None of one that is not there."""
+    paths = {name: results / name / "provenance.json" for name in names}
+    return {name: file_hash(path) if path.is_file() else None for name, path in paths.items()}
+
+
+def write_record(path: Path, key: str, files: Iterable[Path], artifacts: Iterable[Path], results: Path) -> None:
+    """Record what was published.
+
+    Parameters
+    ----------
+    path : Path
+        Of the record.
+    key : str
+        Changes with all that the files are a function of.
+    files : iterable of Path
+        The published files.
+    artifacts : iterable of Path
+        Folders of the artifacts that the files show.
+    results : Path
+        The folder of all artifacts.
+    """
+    made_from = trace(results, artifacts)
+    record = {
+        "key": key,
+        "files": {str(file.relative_to(path.parents[1])): file_hash(file) for file in files},
+        "made_from": made_from,
+        "provenance": provenance_hashes(results, made_from),
+    }
+    replace(path, lambda temporary: temporary.write_text(json.dumps(record, indent=2) + "\n"))
