@@ -27,7 +27,7 @@ in_browser = pytest.mark.skipif(
     not (CHROMIUM and shutil.which("chromedriver")), reason="needs Chromium and its driver, such as Debian's packages"
 )
 QUIET = ["disable-background-networking", "disable-component-update", "disable-sync", "disable-quic", "no-first-run"]
-FILTERS = ["model", "type", "steps", "strategy", "outcome"]
+FILTERS = ["model", "type", "problems", "steps", "strategy", "outcome"]
 CONTROLS = "a, select, button, summary, [tabindex='0']"
 
 
@@ -105,15 +105,16 @@ def test_the_excerpt_is_of_every_kind_and_marks_what_the_labels_say(smoke, monke
             said = re.fullmatch(r"problem (\d+) of (\S+), sample (\d+), RL step \d+", row.where)
             source = table[(table["problem_id"] == int(said[1])) & (table["sample"] == int(said[3]))]
             source = source[source["problem_set"] == said[2]].iloc[0]
-            assert row.response == source["completion"].strip()
-            steps = row.response.split()[row.head : row.head + 3 * len(row.marks)]
+            assert " ".join(words for words, _ in row.parts) == " ".join(source["completion"].split())
+            steps = [(words.split(), sign) for words, sign in row.parts if sign]
             if composed:
                 right = respond(labels.config.task.field, compositions[source["problem_id"]]).split()
-                assert steps == right[: len(steps)]
+                found = [word for words, _ in steps for word in words]
+                assert found == right[: len(found)]
             else:
-                assert all(word[0] in "+-*/" for word in steps[1::3])
+                assert all(words[1][0] in "+-*/" for words, _ in steps)
                 pairs = zip(source["step_in_order"], source["step_right"], strict=True)
-                assert [mark == "r" for mark in row.marks] == [ordered and right for ordered, right in pairs]
+                assert [sign == "✓" for _, sign in steps] == [ordered and right for ordered, right in pairs]
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +194,51 @@ def test_filters_narrow_together(page):
 
 
 @in_browser
+def test_a_cell_of_table_1_opens_the_generations_behind_it(page, audited):
+    table = pd.read_csv(audited.published / "tables/table1.csv").set_index(["sft", "training", "problem_type"])
+    cells = page.find_elements(By.CSS_SELECTOR, "#table-1 ~ div tbody tr:last-child td.ours a")
+    assert len(cells) == 3
+    for cell, problem_type in zip(cells, ("all", "inversion", "evaluation"), strict=True):
+        cell.click()
+        row = table.loc[("FB", "rl_6_9", problem_type)]
+        assert cell.text == f"{100 * row['pass_at_1']:.1f}"
+        found = shown(page)
+        assert {card["model"] for card in found} == {"-".join(row["generations"].split("/")[-1].split("-")[:-1])}
+        assert {card["problems"] for card in found} == {"6-9"}
+        assert {card["type"] for card in found} == (
+            {"inversion", "evaluation"} if problem_type == "all" else {problem_type}
+        )
+        assert page.find_element(By.CSS_SELECTOR, ".generation").is_displayed()
+
+
+@in_browser
+def test_what_the_filters_show_has_an_address(page):
+    Select(page.find_element(By.ID, "filter-type")).select_by_visible_text("inversion")
+    Select(page.find_element(By.ID, "filter-outcome")).select_by_visible_text("wrong")
+    address, found = page.current_url, shown(page)
+    page.get("about:blank")
+    page.get(address)
+    assert shown(page) == found
+    page.find_element(By.ID, "clear").click()
+    assert page.current_url.endswith("#generations")
+
+
+@in_browser
+def test_a_claim_leads_to_its_figures_and_its_models(page, audited):
+    claim = page.find_element(By.ID, "claim-only_fb_nears_100")
+    assert "table1" in [link.text for link in claim.find_elements(By.CSS_SELECTOR, "a[href^='#exhibit-']")]
+    claim.find_element(By.TAG_NAME, "summary").click()
+    models = claim.find_elements(By.TAG_NAME, "li")
+    assert [model.text.partition(" ")[0] for model in models] == ["FB", "B", "F"]
+    for model in models:
+        policy, generations, _ = model.find_elements(By.TAG_NAME, "a")
+        assert (audited.folder / "results/rl" / policy.text).is_dir()
+        assert (audited.folder / "results/evaluation" / generations.text).is_dir()
+    models[1].find_element(By.LINK_TEXT, "some of them").click()
+    assert all(card["model"].startswith("B-gf11-rl_6_9") for card in shown(page))
+
+
+@in_browser
 def test_show_more_shows_more_and_goes_on_there(page):
     before = len(shown(page))
     page.find_element(By.ID, "more").send_keys(Keys.ENTER)
@@ -209,7 +255,7 @@ def test_show_more_shows_more_and_goes_on_there(page):
 def test_links_resolve_and_open_what_they_name(page):
     broken = page.execute_script(
         "return [...document.querySelectorAll('a')].map((link) => link.getAttribute('href'))"
-        ".filter((target) => !target.startsWith('#') || !document.getElementById(target.slice(1)))"
+        ".filter((target) => !target.startsWith('#') || !document.getElementById(target.slice(1).split('?')[0]))"
     )
     assert broken == []
     twice = page.execute_script("return [...document.querySelectorAll('[id]')].map((element) => element.id)")
@@ -220,7 +266,8 @@ def test_links_resolve_and_open_what_they_name(page):
     links = [link.get_attribute("href").split("#")[1] for link in links][::7]
     links.append(page.find_element(By.CSS_SELECTOR, ".generation a").get_attribute("href").split("#")[1])
     for target in links:
-        page.find_element(By.CSS_SELECTOR, f"a[href='#{target}']").click()
+        found = page.find_elements(By.CSS_SELECTOR, f"a[href='#{target}']")
+        next(link for link in found if link.is_displayed()).click()
         assert page.find_element(By.ID, target).is_displayed()
         assert page.execute_script("return document.getElementById(arguments[0]).open", target) in (True, None)
 

@@ -67,6 +67,15 @@ def test_the_commands_run_in_order(fresh, audited, environment, tmp_path):
     assert checkout.planned() == {}
 
 
+def test_the_python_in_the_documents_asks_a_trained_model(smoke):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "workflow/docs/prompts.md").read_text(), re.S)
+    assert len(blocks) == 1
+    printed = smoke.run(f"{sys.executable} - <<'END'\n{blocks[0]}END").stdout.splitlines()
+    assert len(printed) == 3
+    # At this scale responses mean nothing, but they are made of the task's words.
+    assert all(re.match(r"[a-z]+|[-+*/]?[es]\d+", word) for line in printed for word in line.split())
+
+
 @pytest.mark.parametrize("name", ["table1", "interventions"])
 def test_the_tables_are_the_published_ones(name):
     # The committed one: a run of the reader's own may have published another.

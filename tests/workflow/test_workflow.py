@@ -184,13 +184,12 @@ def test_table_1_has_every_cell_with_its_interval(smoke):
 
 
 def test_table_1_is_what_the_generations_say(smoke):
-    table = pd.read_csv(smoke.published / "tables/table1.csv").set_index(["sft", "training", "problem_type"])
-    made_from = smoke.made_from()
-    measures = next(name for name in made_from if name.startswith("measures/main-"))
-    labels = [name for name in made_from[measures] if name.startswith("labels/")]
-    evaluations = {name for label in labels for name in made_from[label] if name.startswith("evaluation/")}
+    table = (
+        pd.read_csv(smoke.published / "tables/table1.csv").set_index(["sft", "training", "problem_type"]).sort_index()
+    )
+    evaluations = set(table["generations"])
     assert len(evaluations) == 9
-    for path in (smoke.folder / "results" / name / "generations.parquet" for name in evaluations):
+    for path in (smoke.folder / name / "generations.parquet" for name in evaluations):
         inputs = json.loads((path.parent / "provenance.json").read_text())["inputs"]
         problems = pd.read_parquet(smoke.folder / "results/problems" / inputs["6-9"] / "problems.parquet")
         generations = pd.read_parquet(path).query("problem_set == '6-9'")
@@ -199,6 +198,7 @@ def test_table_1_is_what_the_generations_say(smoke):
         answers = zip(rows["completion"], rows["answer"], strict=True)
         passed = pd.Series([completion.split()[-2:] == ["answer", f"e{answer}"] for completion, answer in answers])
         sft, training = re.match(r"(\w+)-gf11-(\w+)-s\d+-", path.parent.name).groups()
+        assert set(table.loc[(sft, training), "generations"]) == {f"results/evaluation/{path.parent.name}"}
         for problem_type, share in passed.groupby(rows["problem_type"]).mean().items():
             assert table.loc[(sft, training, problem_type), "pass_at_1"] == pytest.approx(share, abs=1e-6)
 

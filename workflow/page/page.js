@@ -7,7 +7,6 @@ const list = document.getElementById("list");
 const found = document.getElementById("found");
 const more = document.getElementById("more");
 const PAGE = 20;
-const MARKS = { r: ["", "✓", 3], o: ["", "✓", 4], v: ["off", "✗ result", 3], s: ["off", "✗ step", 3] };
 let limit = PAGE;
 
 const make = (name, className, ...children) => {
@@ -17,23 +16,14 @@ const make = (name, className, ...children) => {
   return made;
 };
 
-const traceOf = (row) => {
-  const words = row.response.split(/\s+/);
-  const line = make("p", "trace");
-  if (row.head) line.append(make("span", "", words.slice(0, row.head).join(" ")));
-  let at = row.head;
-  for (const mark of row.marks) {
-    const [off, sign, width] = MARKS[mark];
-    line.append(make("span", `step ${off}`, words.slice(at, at + width).join(" "), make("b", "", sign)));
-    at += width;
-  }
-  line.append(make("span", "", words.slice(at).join(" ")));
-  return line;
+const partOf = ([words, sign]) => {
+  if (!sign) return make("span", "", words);
+  return make("span", sign.startsWith("✓") ? "step" : "step off", words, make("b", "", sign));
 };
 
 const cardOf = (row) => {
   const card = make("article", "generation");
-  for (const name of ["model", "type", "steps", "strategy", "outcome"]) card.dataset[name] = row[name];
+  for (const { name } of selects) card.dataset[name] = row[name];
   const right = row.outcome === "right";
   const verdict = make("span", `verdict ${row.outcome}`, right ? "✓ reward 1" : "✗ reward 0");
   const link = make("a", "", row.artifact);
@@ -41,7 +31,7 @@ const cardOf = (row) => {
   card.append(
     make("p", "soft", verdict, ` · ${row.model} · ${row.type}, ${row.steps} steps · ${row.strategy}`),
     make("p", "trace", row.prompt),
-    traceOf(row),
+    make("p", "trace", ...row.parts.map(partOf)),
     make("p", "soft", `${right ? "" : `right answer: ${row.answer} · `}first error: ${row.error} · ${row.where} in `, link),
   );
   return card;
@@ -60,8 +50,22 @@ for (const select of selects) {
   if (select.name !== "model") values.sort((a, b) => (typeof a === "number" ? a - b : a.localeCompare(b)));
   select.append(...values.map((value) => new Option(value)));
 }
-form.addEventListener("change", () => { limit = PAGE; show(); });
-document.getElementById("clear").addEventListener("click", () => { form.reset(); limit = PAGE; show(); });
+
+// What is shown has an address: #generations?model=…&type=inversion. Cells of Table 1 and claims link so.
+const addressFilters = () => {
+  const wanted = selects.filter((select) => select.value).map((select) => [select.name, select.value]);
+  history.replaceState(null, "", `#generations${wanted.length ? "?" : ""}${new URLSearchParams(wanted)}`);
+  limit = PAGE;
+  show();
+};
+const applyFilters = (query) => {
+  const wanted = new URLSearchParams(query);
+  for (const select of selects) select.value = wanted.get(select.name) ?? "";
+  limit = PAGE;
+  show();
+};
+form.addEventListener("change", addressFilters);
+document.getElementById("clear").addEventListener("click", () => { form.reset(); addressFilters(); });
 more.addEventListener("click", () => {
   const first = limit;
   limit += PAGE;
@@ -70,10 +74,12 @@ more.addEventListener("click", () => {
   list.children[first].querySelector("a").focus();
 });
 
-// A link into a closed part opens it.
+// A link into a closed part opens it; one to generations filters them.
 const open = () => {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const [name, query] = location.hash.slice(1).split("?");
+  const target = document.getElementById(decodeURIComponent(name));
   if (!target) return;
+  if (query !== undefined) applyFilters(query);
   for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
   target.scrollIntoView();
 };

@@ -124,7 +124,9 @@ class Plan(Runs):
         )
         inputs = {}
         for run, case in runs:
-            inputs |= {f"labels/{run.name}": self.labels(case, run), f"policy/{run.name}": self.policy(case, run)}
+            labels = self.labels(case, run)
+            inputs |= {f"labels/{run.name}": labels, f"evaluation/{run.name}": labels.inputs["evaluation"]}
+            inputs[f"policy/{run.name}"] = self.policy(case, run)
         return self.add("measures", name, config, inputs)
 
     def _verdicts(self, slug: str, claims: dict[str, Claim], only: int | None = None) -> Artifact:

@@ -1,4 +1,4 @@
-"""The generations that the audit's page shows: a few of every kind, drawn alike each time.
+"""Generations for people: each with its problem and with its steps marked; and those that the audit's page shows.
 
 A model answers far more problems than a page can hold. Of every model, at its last checkpoint, so many are drawn of each problem type,
 number of steps and outcome, so that rare kinds are seen beside frequent ones; how frequent each is, the figures tell.
@@ -20,18 +20,20 @@ PER_KIND = 3
 COLUMNS = (
     "model",
     "type",
+    "problems",
     "steps",
     "strategy",
     "outcome",
     "prompt",
     "answer",
-    "response",
-    "head",
-    "marks",
+    "parts",
     "error",
     "artifact",
     "where",
 )
+
+SIGNS = {"r": "✓", "o": "✓", "v": "✗ result", "s": "✗ step"}
+"""What people see of the letters that the labels' `mark_steps` gives: right, a wrong result, not the strategy's step."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,7 @@ class Excerpt:
     Parameters
     ----------
     rows : list of list
-        One a generation, its values in the order of `COLUMNS`. ``head`` is the number of words before the first step; ``marks`` has
-        a letter a step: ``r`` right, ``v`` a wrong result, ``s`` not the step that the strategy takes there.
+        One per generation, its values in the order of `COLUMNS`. ``parts`` is the response as `mark_response` divides it.
     n_last : int
         Generations of these models at their last checkpoints.
     n_all : int
@@ -74,20 +75,61 @@ def name_models(measures: list[Artifact]) -> dict[Artifact, str]:
     }
 
 
-def read_generations(labels: Artifact) -> pd.DataFrame:
-    """Read a model's generations at its last checkpoint, each with its problem."""
-    rows = pd.read_parquet(labels.folder / "generations.parquet")
-    rows = rows[rows["rl_step"] == rows["rl_step"].max()].rename(columns={"answer": "answered"})
-    folder = labels.inputs[rows["problem_set"].iloc[0]].folder
-    # Labels hold the type and the difficulty already.
-    columns = [
-        name for name in pq.read_schema(folder / "problems.parquet").names if name not in rows or name == "problem_id"
-    ]
-    asked = [
-        pd.read_parquet(labels.inputs[name].folder / "problems.parquet", columns=columns).assign(problem_set=name)
-        for name in sorted(rows["problem_set"].unique())
-    ]
+def read_generations(labels: Artifact, rl_step: int | None = None, table: str = "generations") -> pd.DataFrame:
+    """Read a model's generations at a checkpoint, the last by default, each with its problem.
+
+    Parameters
+    ----------
+    labels : Artifact
+    rl_step : int, optional
+    table : {'generations', 'interventions'}
+
+    Returns
+    -------
+    pandas.DataFrame
+        The labels' rows, what the model answered as ``answered``, with the other columns of the problems; none if it kept no such checkpoint.
+    """
+    rows = pd.read_parquet(labels.folder / f"{table}.parquet").rename(columns={"answer": "answered"})
+    rows = rows[rows["rl_step"] == (rows["rl_step"].max() if rl_step is None else rl_step)]
+    asked = []
+    for name in sorted(rows["problem_set"].unique()):
+        path = labels.inputs[name].folder / "problems.parquet"
+        # Labels hold the type and the difficulty already.
+        columns = [column for column in pq.read_schema(path).names if column not in rows or column == "problem_id"]
+        asked.append(pd.read_parquet(path, columns=columns).assign(problem_set=name))
+    if not asked:
+        return rows
     return rows.merge(pd.concat(asked), on=["problem_set", "problem_id"], how="left", validate="many_to_one")
+
+
+def mark_response(task: str, row) -> list[tuple[str, str]]:
+    """Divide a labeled response into its steps and what is before and after them.
+
+    Parameters
+    ----------
+    task : str
+    row : named tuple
+        A row of `read_generations`.
+
+    Returns
+    -------
+    list of (str, str)
+        Words, and the sign of a step, one of `SIGNS`; an empty one beside words that are no step.
+    """
+    words = row.completion.split()
+    head, marks = load_aspect(task, "labels").mark_steps(row)
+    parts, at = [(" ".join(words[:head]), "")], head
+    for mark in marks:
+        width = 4 if mark == "o" else 3
+        parts.append((" ".join(words[at : at + width]), SIGNS[mark]))
+        at += width
+    parts.append((" ".join(words[at:]), ""))
+    return [(text, sign) for text, sign in parts if text]
+
+
+def locate(row) -> str:
+    """Say which generation a row is, for `labels` and `evaluation` alike."""
+    return f"problem {row.problem_id} of {row.problem_set}, sample {row.sample}, RL step {row.rl_step}"
 
 
 def draw_excerpt(models: dict[Artifact, str]) -> Excerpt:
@@ -101,7 +143,6 @@ def draw_excerpt(models: dict[Artifact, str]) -> Excerpt:
     found, n_last, n_all = [], 0, 0
     for labels, model in models.items():
         task, difficulty = labels.config.task_name, labels.config.task.difficulty
-        mark_steps = load_aspect(task, "labels").mark_steps
         answer_text = load_aspect(task, "problems").answer_text
         rows = read_generations(labels)
         n_last += len(rows)
@@ -109,23 +150,21 @@ def draw_excerpt(models: dict[Artifact, str]) -> Excerpt:
         rng = random.Random(f"excerpt/{labels.slug}")
         for _, kind in rows.groupby(["problem_type", difficulty, "correct"]):
             numbers = sorted(rng.sample(range(len(kind)), min(PER_KIND, len(kind))))
-            for row in kind.iloc[numbers].itertuples():
-                head, marks = mark_steps(row)
-                found.append(
-                    [
-                        model,
-                        row.problem_type,
-                        int(row.n_steps),
-                        row.strategy,
-                        "right" if row.correct else "wrong",
-                        row.prompt,
-                        answer_text(row.answer),
-                        row.completion.strip(),
-                        head,
-                        marks,
-                        row.first_error,
-                        labels.name,
-                        f"problem {row.problem_id} of {row.problem_set}, sample {row.sample}, RL step {row.rl_step}",
-                    ]
-                )
+            found += [
+                [
+                    model,
+                    row.problem_type,
+                    row.problem_set,
+                    int(row.n_steps),
+                    row.strategy,
+                    "right" if row.correct else "wrong",
+                    row.prompt,
+                    answer_text(row.answer),
+                    mark_response(task, row),
+                    row.first_error,
+                    labels.name,
+                    locate(row),
+                ]
+                for row in kind.iloc[numbers].itertuples()
+            ]
     return Excerpt(found, n_last, n_all)

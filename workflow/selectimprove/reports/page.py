@@ -13,12 +13,13 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from selectimprove.analysis.claims import Claim
+from selectimprove.analysis.mechanisms import PARTS
 from selectimprove.analysis.style import ALARMS, SCALE_NOTES, training_name
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
 from selectimprove.reports.excerpt import COLUMNS, PER_KIND, draw_excerpt, name_models
-from selectimprove.reports.shown_tests import WIDTH, show_tests
+from selectimprove.reports.shown_tests import WIDTH, name_model, show_tests
 from selectimprove.stages.verdicts.judging import VERDICTS
 
 TEMPLATES = Path(__file__).parents[2] / "page"
@@ -26,9 +27,16 @@ LINEAGE = [stage for stage in reversed(STAGES) if stage not in ("verdicts", "exh
 """The stages behind a figure or table, from its end."""
 
 
-def claim_entries(plan: Plan) -> list[dict]:
-    """List the claims by verdict, each with its tests."""
-    folder = plan.verdicts.folder
+def claim_entries(plan: Plan, shown: dict[Artifact, str]) -> list[dict]:
+    """List the claims by verdict, each with its tests, the figures and tables of its experiment, and its models.
+
+    Parameters
+    ----------
+    plan : Plan
+    shown : dict of Artifact to str
+        Evaluations of which generations are shown, and the names of their models there.
+    """
+    folder, exhibits = plan.verdicts.folder, plan.params.figures | plan.params.tables
     outcomes = defaultdict(list)
     for row in pd.read_csv(folder / "tests.csv").to_dict("records"):
         outcomes[row["claim"]].append(row)
@@ -37,7 +45,13 @@ def claim_entries(plan: Plan) -> list[dict]:
         claim = Claim.model_validate(plan.verdicts.config.claims[row["claim"]])
         found = outcomes[row["claim"]]
         entries.append(
-            row | {"tests": show_tests(claim.tests, found) if found else [], "why_not": why_not_run(plan, claim)}
+            row
+            | {
+                "tests": show_tests(claim.tests, found) if found else [],
+                "why_not": why_not_run(plan, claim),
+                "exhibits": [name for name in plan.exhibits if exhibits[name].experiment == claim.experiment],
+                "models": claimed_models(plan, claim, shown) if found else [],
+            }
         )
     return sorted(entries, key=lambda entry: VERDICTS.index(entry["verdict"]))
 
@@ -51,14 +65,39 @@ def why_not_run(plan: Plan, claim: Claim) -> str:
     return "needs models or problems that this run does not have"
 
 
-def table_1(plan: Plan) -> list[dict]:
-    """List the rows of Table 1, with the paper's; none if it is not drawn."""
+def claimed_models(plan: Plan, claim: Claim, shown: dict[Artifact, str]) -> list[dict]:
+    """List the models that a claim's tests compare, each with its artifacts, and the name under which its generations are shown."""
+    compared = {}
+    for quantity in (quantity for test in claim.tests for quantity in test.quantities):
+        # A part of a change is measured against the model before RL.
+        before = [quantity.model_copy(update={"training": "sft"})] * (quantity.value in ("improvement", *PARTS))
+        for model in (*before, quantity):
+            compared.setdefault((model.variant, model.sft, model.training), name_model(model))
+    models = []
+    for model, title in compared.items():
+        for seed in plan.verdicts.config.seeds[claim.experiment]:
+            generations = plan.verdicts.inputs[f"evaluation/{claim.experiment}/{'/'.join(model)}/{seed}"]
+            policy = generations.inputs["policy"]
+            found = {"title": title, "seed": seed, "policy": policy, "generations": generations}
+            models.append(found | {"shown": shown.get(generations)})
+    return models
+
+
+def table_1(plan: Plan, shown: dict[Artifact, str]) -> list[dict]:
+    """List the rows of Table 1, with the paper's, each number with the filters that show its generations; none if it is not drawn."""
     if "table1" not in plan.tables:
         return []
     table = pd.read_csv(plan.tables["table1"].folder / "table1.csv")
+    models = {str(generations.folder): (generations, name) for generations, name in shown.items()}
     rows = []
     for (sft, training), group in table.groupby(["sft", "training"], sort=False):
         cells = {row["problem_type"]: row for row in group.to_dict("records")}
+        for problem_type, cell in cells.items():
+            wanted = {"problems": "6-9"} | ({} if problem_type == "all" else {"type": problem_type})
+            cell["shown"] = [
+                {"seed": generations.config.seed, "query": {"model": name} | wanted}
+                for generations, name in map(models.get, cell["generations"].split())
+            ]
         cells = [cells[problem_type] for problem_type in ("all", "inversion", "evaluation")]
         rows.append({"sft": sft, "training": training_name(training), "cells": cells})
     return rows
@@ -162,8 +201,9 @@ def write_page(plan: Plan) -> str:
     """
     artifacts = collect_ancestors((*plan.exhibits.values(), plan.verdicts))
     numbers, environments = number_environments(artifacts)
-    claims = claim_entries(plan)
     models = name_models([a for a in artifacts if a.stage == "measures"])
+    shown = {labels.inputs["evaluation"]: name for labels, name in models.items()}
+    claims = claim_entries(plan, shown)
     excerpt = draw_excerpt(models)
     rows = json.dumps({"columns": COLUMNS, "rows": excerpt.rows}, separators=(",", ":"), ensure_ascii=False)
     environment = Environment(
@@ -182,7 +222,7 @@ def write_page(plan: Plan) -> str:
         plot_width=WIDTH,
         claims=claims,
         verdicts=[(verdict, sum(claim["verdict"] == verdict for claim in claims)) for verdict in VERDICTS],
-        table=table_1(plan),
+        table=table_1(plan, shown),
         exhibits=exhibit_entries(plan, numbers),
         stages=stage_entries(artifacts, numbers),
         environments=environments,
@@ -196,6 +236,7 @@ def write_page(plan: Plan) -> str:
         filters=[
             ("model", "Model"),
             ("type", "Problem type"),
+            ("problems", "Problem set"),
             ("steps", "Number of steps"),
             ("strategy", "Strategy"),
             ("outcome", "Answer"),

@@ -16,7 +16,8 @@ WIDTH, MARGIN = 320, 12
 """Of a plot, in its own units: all of it, and what is left free on each side for the outermost tick labels."""
 
 
-def _model(quantity: Quantity) -> str:
+def name_model(quantity: Quantity) -> str:
+    """Name the model of a quantity, such as ``FB after RL(6–9)``."""
     variant = "" if quantity.variant == "default" else f" ({quantity.variant})"
     return f"{quantity.sft} after {training_name(quantity.training)}{variant}"
 
@@ -33,10 +34,12 @@ def _measured(quantity: Quantity) -> str:
 
 def describe_test(test: ClaimTest) -> str:
     """Say what a test compares, such as ``pass@1 on 6–9 steps: FB after RL(6–9) minus 85 %``."""
-    left, right = f"{_measured(test.of)}: {_model(test.of)}", test.less
+    left, right = f"{_measured(test.of)}: {name_model(test.of)}", test.less
     if not isinstance(right, Quantity):
         return f"{left} minus {100 * right:g} %" if right else left
-    other = _model(right) if _measured(right) == _measured(test.of) else f"{_measured(right)} of {_model(right)}"
+    other = (
+        name_model(right) if _measured(right) == _measured(test.of) else f"{_measured(right)} of {name_model(right)}"
+    )
     return f"{left} minus {other}"
 
 

@@ -21,6 +21,8 @@ Writes, with `variant`, `sft`, `training` and `seed` naming the model, and ``poo
     says what each column is.
 ``alarms.csv``
     Stretches of steps at which a training was past one of the bounds in the params, with a line that says so.
+``models.parquet``
+    The folders of each model's weights (`policy`) and of its `generations`, from which all numbers about it are computed.
 
 Intervals are over problems: pooled ones too speak of these models on other problems, not of other seeds.
 """
@@ -52,6 +54,17 @@ def read_labels(runs: list[Run], inputs: dict[str, Path], table: str) -> pd.Data
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
+def name_folders(runs: list[Run], inputs: dict[str, Path]) -> pd.DataFrame:
+    """Name each model's artifacts as ``results/evaluation/FB-…``, wherever they lie."""
+    roles = {"policy": "policy", "generations": "evaluation"}
+    return pd.DataFrame(
+        run.model_dump()
+        | {"seed": str(run.seed)}
+        | {column: "/".join(inputs[f"{role}/{run.name}"].parts[-3:]) for column, role in roles.items()}
+        for run in runs
+    )
+
+
 def read_logs(runs: list[Run], inputs: dict[str, Path]) -> list[tuple[Run, pd.DataFrame]]:
     """Read the trainers' logs of all runs that were trained here.
 
@@ -70,7 +83,7 @@ def read_logs(runs: list[Run], inputs: dict[str, Path]) -> list[tuple[Run, pd.Da
 
 
 def measure_experiment(config: MeasuresStage, inputs: dict[str, Path], folder: Path) -> None:
-    """Measure the runs of an experiment, whose labels and trained models are the inputs."""
+    """Measure the runs of an experiment, whose labels, generations and trained models are the inputs."""
     task = load_aspect(config.task_name, "labels")
     logs = read_logs(config.runs, inputs)
     alarms = [run.model_dump() | alarm for run, log in logs for alarm in find_alarms(log, config.alarms)]
@@ -96,6 +109,7 @@ def measure_experiment(config: MeasuresStage, inputs: dict[str, Path], folder: P
         "first_errors": measure_first_errors(generations, difficulty, task.FIRST_ERRORS),
         "rewards": measure_rewards(rollouts, difficulty, task.STRATEGIES),
         "training": measure_training(logs, rollouts, task.STRATEGIES),
+        "models": name_folders(config.runs, inputs),
     }
     for name, measured in tables.items():
         measured.to_parquet(folder / f"{name}.parquet", index=False)
