@@ -201,7 +201,7 @@ class Plan:
 
     def _verdicts(self) -> Artifact:
         """Test all claims on raw generations."""
-        claims = read_claims()
+        claims = read_claims(params=self.params)
         can = {name: claim for name, claim in claims.items() if self.can_run(claim)}
         inputs, seeds, tasks = {}, {}, {}
         for name in sorted({claim.experiment for claim in can.values()}):

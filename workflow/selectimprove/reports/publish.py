@@ -8,14 +8,18 @@ What other params drew stays, and so does its record, under ``undrawn``.
 
 import csv
 import json
+import logging
 import shutil
 from pathlib import Path
 
 from selectimprove.artifacts.keys import digest, module_digest
-from selectimprove.artifacts.provenance import file_hash
+from selectimprove.artifacts.provenance import file_hash, read_record
 from selectimprove.dag.artifact import RESULTS, collect_ancestors
 from selectimprove.dag.costs import COLUMNS, COSTS, collect_costs, read_costs
 from selectimprove.dag.plan import Plan
+from selectimprove.errors import ParamsError
+
+LOG = logging.getLogger(__name__)
 
 FIGURE_SUFFIXES = ("png", "pdf", "svg", "csv", "md")
 TABLE_SUFFIXES = ("csv", "md")
@@ -121,6 +125,17 @@ def _write_csv(path: Path, rows: list[dict]) -> None:
         writer.writerows(rows)
 
 
+def read_last_manifest() -> dict:
+    """Read the manifest that was published last; a broken one is worth no run, and what it said of other params is lost."""
+    if not MANIFEST.exists():
+        return {}
+    try:
+        return read_record(MANIFEST)
+    except ParamsError as error:
+        LOG.warning("%s; written anew", error)
+        return {}
+
+
 def publish(plan: Plan) -> None:
     """Copy all figures and tables, and write ``results/metrics.json``, ``results/costs.csv`` and the manifests."""
     for target, source in copies(plan).items():
@@ -130,8 +145,7 @@ def publish(plan: Plan) -> None:
     costs = collect_costs(plan, read_costs())
     _replace(COSTS, lambda path: _write_csv(path, costs))
 
-    before = json.loads(MANIFEST.read_text()) if MANIFEST.exists() else {}
-    content = json.dumps(manifest(plan) | {"undrawn": undrawn(plan, before)}, indent=2) + "\n"
+    content = json.dumps(manifest(plan) | {"undrawn": undrawn(plan, read_last_manifest())}, indent=2) + "\n"
     current = keyed_manifest(plan)
     current.parent.mkdir(parents=True, exist_ok=True)
     for old in current.parent.glob("manifest-*.json"):

@@ -7,7 +7,6 @@ pass@1 is counted a second time by other code, and training and test problems ar
 must be those of the artifacts. Nothing is unpickled, and torch is not needed.
 """
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
@@ -17,11 +16,12 @@ from pathlib import Path
 import pandas as pd
 from snakemake.exceptions import WorkflowError
 
-from selectimprove.artifacts.provenance import file_hash
+from selectimprove.artifacts.provenance import file_hash, read_record
 from selectimprove.dag.artifact import RESULTS
 from selectimprove.dag.plan import Plan
+from selectimprove.errors import ParamsError
 from selectimprove.reports import page, publish
-from selectimprove.reports.checks import check_artifact, check_files
+from selectimprove.reports.checks import check_artifact, check_files, has_record
 from selectimprove.tasks.interface import load_aspect
 
 
@@ -30,7 +30,10 @@ def check_others(plan: Plan) -> Iterator[str]:
     for stage, artifacts in plan.artifacts.items():
         for done in sorted((RESULTS / stage).glob("*/provenance.json")):
             if done.parent.name not in artifacts and done.parent.suffix != ".partial":
-                yield from check_files(done.parent, json.loads(done.read_text())["files"])
+                try:
+                    yield from check_files(done.parent, read_record(done).get("files", {}))
+                except ParamsError as error:
+                    yield f"{error}; remove {done.parent}, which today's params do not ask for"
 
 
 def check_leaks(plan: Plan) -> Iterator[str]:
@@ -62,7 +65,11 @@ def check_published(plan: Plan) -> Iterator[str]:
         if not path.exists():
             yield f"{path}: is missing"
             continue
-        manifest = json.loads(path.read_text())
+        try:
+            manifest = read_record(path)
+        except ParamsError as error:
+            yield f"{error}; remove it and run `snakemake --cores all figures` to publish anew"
+            continue
         for part in ("scale", "made_from"):
             if manifest.get(part) != expected[part]:
                 yield f"{path}: {part} is not that of the params"
@@ -73,11 +80,14 @@ def check_published(plan: Plan) -> Iterator[str]:
         for name, entry in manifest.get("undrawn", {}).get("files", {}).items():
             if not (RESULTS / name).exists() or file_hash(RESULTS / name) != entry["sha256"]:
                 yield f"{RESULTS / name}: is not as it was published, by other params than today's ({path})"
-    if publish.PAGE.exists() and publish.PAGE.read_text() != page.write_page(plan):
-        yield f"{publish.PAGE}: is not the page of these artifacts"
-    elif not publish.PAGE.exists():
+    if not publish.PAGE.exists():
         yield f"{publish.PAGE}: is missing; run `snakemake --cores all audit`"
-    metrics = json.loads((RESULTS / "metrics.json").read_text()) if (RESULTS / "metrics.json").exists() else None
+    elif publish.PAGE.read_text() != page.write_page(plan):
+        yield f"{publish.PAGE}: is not the page of these artifacts"
+    try:
+        metrics = read_record(RESULTS / "metrics.json")
+    except ParamsError:
+        metrics = None
     if metrics != publish.metrics(plan):
         yield f"{RESULTS / 'metrics.json'}: is not what the tables' artifacts hold"
 
@@ -105,7 +115,7 @@ def verify(plan: Plan, cores: int) -> list[str]:
     with ProcessPoolExecutor(cores, initializer=_silence) as pool:
         mistakes = [line for found in pool.map(check_artifact, reversed(artifacts)) for line in found]
     mistakes += check_others(plan)
-    if all(artifact.done.exists() for artifact in artifacts):
+    if all(has_record(artifact) for artifact in artifacts):
         mistakes += check_leaks(plan)
         mistakes += check_published(plan)
     return mistakes
