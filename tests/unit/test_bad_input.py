@@ -122,7 +122,7 @@ LEAVES = st.one_of(
     st.integers(-1, 40),
     st.floats(),
     st.text(max_size=8),
-    st.sampled_from(["main", "chains", "FB", "none", "rl_6_9", "default", "../..", "1e3", "\ud800", "a\nb"]),
+    st.sampled_from(["main", "chains", "FB", "none", "rl_6_9", "default", "../..", "1e3", "a\nb"]),
 )
 VALUES = st.recursive(
     LEAVES,
@@ -186,7 +186,7 @@ def plan_or_refuse(path: Path) -> None:
         assert not [name for name in names if "/" in name or name.startswith(".") or len(name.encode()) > 200]
 
 
-@settings(max_examples=80, deadline=5000)
+@settings(max_examples=80, deadline=20000)
 @given(st.lists(CHANGES, min_size=1, max_size=3))
 def test_whatever_is_changed_gives_a_plan_or_a_line_per_mistake(tmp_path_factory, changes):
     content = PARAMS
@@ -197,7 +197,7 @@ def test_whatever_is_changed_gives_a_plan_or_a_line_per_mistake(tmp_path_factory
     plan_or_refuse(path)
 
 
-@settings(max_examples=50, deadline=5000)
+@settings(max_examples=50, deadline=20000)
 @given(
     st.integers(0, len(TEXT) - 1),
     st.sampled_from(["delete", "double", "insert", "cut"]),

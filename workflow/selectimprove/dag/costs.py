@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from statistics import mean
 
@@ -33,7 +34,7 @@ def read_costs(path: Path = COSTS) -> list[dict[str, str]]:
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").replace("\0", "\ufffd").splitlines()
     except OSError as error:
-        LOG.warning("%s: cannot be read (%s); times are unknown", path, error.strerror)
+        _warn(f"{path}: cannot be read ({error.strerror}); times are unknown")
         return []
     for number, line in enumerate(lines, start=1):
         row = _row(line)
@@ -42,13 +43,17 @@ def read_costs(path: Path = COSTS) -> list[dict[str, str]]:
         elif row["seconds"] != "seconds":
             records.append(row)
     if broken:
-        LOG.warning(
-            "%s: line %d is no record of costs%s; ignored, and left out when costs are written next",
-            path,
-            broken[0],
-            f", nor are {len(broken) - 1} more" if len(broken) > 1 else "",
+        more = f", nor are {len(broken) - 1} more" if len(broken) > 1 else ""
+        _warn(
+            f"{path}: line {broken[0]} is no record of costs{more}; ignored, and left out when costs are written next"
         )
     return records
+
+
+@cache
+def _warn(text: str) -> None:
+    """Warn once, however often a process reads the file."""
+    LOG.warning(text)
 
 
 def _row(line: str) -> dict[str, str] | None:

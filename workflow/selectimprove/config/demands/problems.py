@@ -13,6 +13,9 @@ MOST_STEPS = 1000
 DEVIATIONS = 4
 """The task says how many problems a split holds in the mean. Closer to it than so many standard deviations, they are drawn."""
 
+MOST_DRAWN = 5000
+"""More problems than these are not drawn to be counted: it takes seconds, and the mean is close enough."""
+
 
 @dataclass(frozen=True)
 class Mistake:
@@ -89,7 +92,7 @@ def _can_draw(task: str, settings: str, problems: str, split: str, n_problems: i
     """Tell whether so many problems can be drawn, by drawing them where the count does not make it certain."""
     difficulties = len(_read(task, settings, problems)[1].difficulties)
     beyond = n_problems + int(DEVIATIONS * math.sqrt(n_problems * difficulties))
-    if not _too_many(task, settings, problems, split, beyond):
+    if n_problems > MOST_DRAWN or not _too_many(task, settings, problems, split, beyond):
         return True
     try:
         load_aspect(task, "problems").draw_problems(*_read(task, settings, problems), n_problems, split, 0)
