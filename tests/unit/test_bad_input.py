@@ -1,135 +1,104 @@
-"""A user's mistakes: one clear line with file and key, before any job starts."""
+"""A user's mistakes: one clear line with file, line and key, before any job starts."""
 
+import re
 import shutil
+from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from conftest import SEEDS, Checkout
-from selectimprove.config.loading import SCALES, load_params
+from conftest import ROOT, Checkout
+from selectimprove.config.loading import load_params
+from selectimprove.dag.plan import Plan
 from selectimprove.types import ParamsError
 
+EDITED = {
+    "params": ("params.yaml", "laptop"),
+    "scales": ("scales/smoke.yaml", "smoke"),
+    "claims": ("claims.yaml", "laptop"),
+    "notebooks": ("notebooks/figure2.ipynb", "laptop"),
+}
+"""By name of a corpus: the file that its mistakes are in, and the scale at which it is read."""
 MISTAKES = {
-    "an order that is not prime": (
-        ("field_order: 11", "field_order: 12"),
-        ["tasks.chains.field_order: 12 is not prime; use a prime such as 11 or 13"],
-    ),
-    "a reversed step range": (
-        ("rl_6_9: {steps: [6, 9]", "rl_6_9: {steps: [9, 6]"),
-        ["tasks.chains.rl_problems.rl_6_9.steps: [9, 6] is not a range; use [fewest, most] with 1 <= fewest <= most"],
-    ),
-    "an empty step range": (
-        ("rl_2_5: {steps: [2, 5]", "rl_2_5: {steps: []"),
-        ["tasks.chains.rl_problems.rl_2_5.steps: [] is not a range; use [fewest, most]"],
-    ),
-    "more problems than exist": (
-        ("2-5: {steps: [2, 5]", "2-5: {steps: [1, 1]"),
-        ["evaluation.n_problems: asks for 1024 problems of 1 steps", "exist in split 'test' of GF(11)"],
-    ),
-    "an unknown run in a figure": (
-        ("  figure2:\n    experiment: main", "  figure2:\n    experiment: mian"),
-        ["figures.figure2.experiment: 'mian' is unknown; did you mean 'main'?"],
-    ),
-    "an unknown mix in an experiment": (
-        ("sft_mixes: [B, F, FB]", "sft_mixes: [B, F, FBB]"),
-        ["experiments.main.sft_mixes: 'FBB' is unknown; did you mean 'FB'?"],
-    ),
-    "a missing notebook": (
-        ("  mechanisms:\n    experiment", "  mechanism:\n    experiment"),
-        ["figures.mechanism: there is no workflow/notebooks/mechanism.ipynb"],
-    ),
-    "an override that is no param": (
-        ("half: {sft: {learning_rate", "half: {sft: {lerning_rate"),
-        ["experiments.sft_learning_rate.variants.half.sft.lerning_rate: unknown key; did you mean 'learning_rate'?"],
-    ),
-    "an override with an order that is not prime": (
-        ("overrides: {task: {field_order: 13}}", "overrides: {task: {field_order: 15}}"),
-        ["experiments.gf13.overrides.task.field_order: 15 is not prime; use a prime such as 11 or 13"],
-    ),
-    "an override that asks for too much": (
-        ("10-15: {steps: [10, 15]", "10-15: {steps: [10, 25]"),
-        ["experiments.steps_6_15.overrides: tasks.chains.test_problems.10-15.steps: 25 steps need as many labels"],
-    ),
-    "compositions with more labels than the ring": (
-        ("test: {parts: [1, 6]}", "test: {parts: [1, 9]}"),
-        [
-            "tasks.compositions.test_problems.test.parts: 9 parts of 2 steps need 27 labels",
-            "but ring_size is 20",
-        ],
-    ),
-    "more compositions than exist": (
-        ("{n_problems: 1536,", "{n_problems: 60000,"),
-        [
-            "experiments.composition.overrides: evaluation.n_problems: asks for 10000 problems of 1 parts, more than three"
-        ],
-    ),
-    "an override of compositions that contradicts": (
-        ("overrides: {evaluation: {n_problems: 1536, checkpoints: last}}", "overrides: {rl: {n_prompts: 8}}"),
-        ["experiments.composition.overrides: rl.prompts_per_step: 16 is more than n_prompts 8"],
-    ),
-    "an unknown task": (
-        ("    task: compositions\n", "    task: chain\n"),
-        ["experiments.composition.task: 'chain' is unknown; did you mean 'chains'?"],
-    ),
-    "a misspelt setting of a task": (
-        ("    part_steps: [2, 2]", "    part_stepps: [2, 2]"),
-        ["tasks.compositions.part_stepps: unknown key; did you mean 'part_steps'?"],
-    ),
-    "a misspelt key": (
-        ("  group_size: 8", "  group_sise: 8"),
-        ["rl.group_sise: unknown key; did you mean 'group_size'?"],
-    ),
-    "a batch that does not divide": (
-        ("checkpoint_every: 10 ", "device_batch_size: 5\n  checkpoint_every: 10 "),
-        ["rl.device_batch_size: 5 does not divide the 128 sequences that a step has for each device"],
-    ),
-    "GPUs that do not divide a batch": (
-        ("train: {cores: 1, gpus: 0,", "train: {cores: 1, gpus: 32,"),
-        ["resources.train.gpus: 32 do not divide the 16 sequences of a step of sft"],
-    ),
-    "an engine without its settings": (
-        ("sampling: {engine: transformers}", "sampling: {engine: vllm}"),
-        ["sampling.vllm: missing; the engine vllm needs its settings, as in workflow/scales/paper.yaml"],
-    ),
-    "a revision that is a branch": (
-        ("lora: null", "lora: null\npretrained: {repository: Qwen/Qwen2.5-1.5B-Instruct, revision: main}"),
-        ["pretrained.revision: string should match pattern"],
-    ),
-    "an unknown scale": (
-        ("scale: smoke", "scale: cluster"),
-        ["scale: 'cluster' is unknown; use one of laptop, paper, rehearsal, smoke, workstation"],
-    ),
-    "a word for a number": (("n_steps: 3000", "n_steps: many"), ["base.n_steps: input should be a valid integer"]),
-    "shares that do not add up": (
-        ("rl: 0.25, test: 0.25", "rl: 0.25, test: 0.5"),
-        ["tasks.chains.split_shares: the shares add up to 1.25"],
-    ),
-    "no YAML": ((f"seeds: {SEEDS}", f"seeds: {SEEDS}"[:-1]), ["params.yaml: line", "not YAML"]),
+    (corpus, mistake): edit
+    for corpus in EDITED
+    for mistake, edit in yaml.safe_load((Path(__file__).parent / f"bad_input/{corpus}.yaml").read_text()).items()
 }
 
 
 @pytest.fixture
-def params(fresh, tmp_path, monkeypatch) -> Checkout:
-    """Nothing but the params of `fresh`, to change. The overlay of their scale is empty, lest it hide the value under test."""
-    shutil.copytree(SCALES, tmp_path / "scales")
-    (tmp_path / "scales/smoke.yaml").write_text("{}\n")
+def inputs(tmp_path, monkeypatch) -> Path:
+    """All that a person may edit, in a folder of its own."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(ROOT / "workflow/claims.yaml", tmp_path)
+    shutil.copytree(ROOT / "workflow/scales", tmp_path / "scales")
+    shutil.copytree(ROOT / "workflow/notebooks", tmp_path / "notebooks")
     monkeypatch.setattr("selectimprove.config.loading.SCALES", tmp_path / "scales")
-    shutil.copy(fresh.folder / "params.yaml", tmp_path)
-    return Checkout(tmp_path)
+    monkeypatch.setattr("selectimprove.config.resolving.NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr("selectimprove.analysis.claims.CLAIMS", tmp_path / "claims.yaml")
+    return tmp_path
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_named_in_one_line(params, mistake):
-    edit, expected = MISTAKES[mistake]
-    params.edit("params.yaml", *edit)
+def make_mistake(path: Path, edit: dict) -> int:
+    """Make it, and return the number of the line where the edit begins."""
+    text, line = path.read_text(), 1
+    if "old" in edit:
+        assert edit["old"] in text, f"{path.name} has no {edit['old']!r}"
+        before, _, after = text.partition(edit["old"])
+        line += before.count("\n")
+        text = before + edit["new"] + ("" if edit.get("cut") else after)
+        text = text.replace(edit["also_old"], "") if "also_old" in edit else text
+    elif "repeat" in edit:
+        text = edit["repeat"][0] * edit["repeat"][1]
+    else:
+        text = edit["content"]
+    path.write_text(text)
+    return line
+
+
+@pytest.mark.parametrize(("corpus", "mistake"), MISTAKES)
+def test_a_mistake_is_named_in_one_line(inputs, corpus, mistake):
+    edit, (file, scale) = MISTAKES[corpus, mistake], EDITED[corpus]
+    first = make_mistake(inputs / file, edit)
+    for name, content in edit.get("also", {}).items():
+        (inputs / name).write_text(content)
     with pytest.raises(ParamsError) as found:
-        load_params(params.folder / "params.yaml")
-    (line,) = str(found.value).splitlines()
-    assert line.startswith("params.yaml")
-    assert all(part in line for part in expected), line
+        Plan(load_params(inputs / "params.yaml", {"scale": scale} if scale != "laptop" else None))
+    lines = str(found.value).splitlines()
+    assert len(lines) == edit.get("lines", 1), found.value
+    expected = [edit["says"]] if isinstance(edit["says"], str) else edit["says"]
+    expected = [re.sub(r"\{edit\+(\d)\}", lambda after: str(first + int(after[1])), part) for part in expected]
+    assert any(all(part in line for part in expected) for line in lines), found.value
+    assert all(line.startswith(("params.yaml", "claims.yaml", "workflow/")) and len(line) < 500 for line in lines)
 
 
-def test_what_is_right_passes(params):
-    load_params(params.folder / "params.yaml")
+def test_bytes_that_are_no_text_are_named_with_their_line(inputs):
+    (inputs / "params.yaml").write_bytes((inputs / "params.yaml").read_bytes().replace(b"[110]", b"[110] # \xff"))
+    with pytest.raises(ParamsError, match=r"params\.yaml: line 18: not UTF-8 text"):
+        load_params(inputs / "params.yaml")
+
+
+def test_a_mistake_of_the_command_line_is_named(inputs):
+    with pytest.raises(ParamsError) as found:
+        load_params(inputs / "params.yaml", {"rl": {"group_size": 1}, "base": {"n_stepps": 1}})
+    assert [line.partition(": ")[::2][0] for line in str(found.value).splitlines()] == ["--config", "--config"]
+
+
+def test_an_alias_and_a_merged_mapping_are_no_mistakes(inputs):
+    text = (inputs / "params.yaml").read_text()
+    text = text.replace("      rl_2_5: {", "      rl_2_5: &easy {").replace(
+        "rl_4_7: {steps: [4, 7], evaluation_share: 0.5}", "rl_4_7: {<<: *easy, steps: [4, 7]}"
+    )
+    (inputs / "params.yaml").write_text(text)
+    assert load_params(inputs / "params.yaml") == load_params(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize("scale", ["laptop", "smoke", "paper", "rehearsal", "workstation"])
+def test_what_is_right_passes_at_every_scale(scale):
+    plan = Plan(load_params(ROOT / "params.yaml", {"scale": scale}))
+    assert {"figure2", "table1"} <= plan.exhibits.keys()
 
 
 def refuse(checkout: Checkout) -> list[str]:
@@ -151,10 +120,100 @@ def test_the_command_names_all_mistakes_at_once_a_line_each(fresh, tmp_path):
     assert len(lines) == 2
 
 
-def test_the_command_names_a_mistake_that_is_no_yaml_in_one_line(fresh, tmp_path):
-    edit, expected = MISTAKES["no YAML"]
-    checkout = fresh.copy(tmp_path / "repository")
-    checkout.edit("params.yaml", *edit)
-    (line,) = refuse(checkout)
-    assert line.startswith("params.yaml: line")
-    assert all(part in line for part in expected), line
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**12), 10**12),
+    st.integers(-1, 40),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["main", "chains", "FB", "none", "rl_6_9", "default", "../..", "1e3", "a\nb"]),
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
+    max_leaves=6,
+)
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def places(content: object, above: tuple = ()) -> list[tuple]:
+    """List where something may be changed, from the top."""
+    keys = content if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else ()
+    found = []
+    for key in keys:
+        found += [(*above, key), *places(content[key], (*above, key))]
+    return found
+
+
+PLACES = places(PARAMS)
+
+
+def changed(content: object, place: tuple, how: str, value: object) -> object:
+    """Return a copy with one place deleted, replaced, renamed or doubled."""
+    copy = content.copy()
+    key, *below = place
+    if key not in (copy if isinstance(copy, dict) else range(len(copy))):
+        return copy
+    if below:
+        copy[key] = changed(copy[key], tuple(below), how, value) if isinstance(copy[key], dict | list) else value
+    elif how == "delete":
+        del copy[key]
+    elif how == "rename" and isinstance(copy, dict):
+        copy[str(value)] = copy.pop(key)
+    elif how == "double" and isinstance(copy, list):
+        copy.append(copy[key])
+    else:
+        copy[key] = value
+    return copy
+
+
+CHANGES = st.tuples(
+    st.sampled_from(PLACES), st.sampled_from(["delete", "replace", "replace", "rename", "double"]), VALUES
+)
+RIGHT = load_params(ROOT / "params.yaml")
+TEXT = (ROOT / "params.yaml").read_text().splitlines(keepends=True)
+
+
+def plan_or_refuse(path: Path) -> None:
+    """Plan; what is refused has to be so in lines that begin with a file, what is accepted must name files safely."""
+    try:
+        params = load_params(path)
+        # Comments alone were changed, as often where it is typed: that plan is known.
+        plan = Plan(params) if params != RIGHT else None
+    except ParamsError as error:
+        lines = str(error).split("\n")
+        assert all(line.startswith(("params.yaml: ", "claims.yaml: ", "workflow/")) for line in lines), lines
+        assert all(line.isprintable() for line in lines), lines
+    else:
+        stages = plan.artifacts if plan else {}
+        names = [artifact.name for artifacts in stages.values() for artifact in artifacts.values()]
+        assert not [name for name in names if "/" in name or name.startswith(".") or len(name.encode()) > 200]
+
+
+@settings(max_examples=80, deadline=20000)
+@given(st.lists(CHANGES, min_size=1, max_size=3))
+def test_whatever_is_changed_gives_a_plan_or_a_line_per_mistake(tmp_path_factory, changes):
+    content = PARAMS
+    for place, how, value in changes:
+        content = changed(content, place, how, value)
+    path = tmp_path_factory.getbasetemp() / "params.yaml"
+    path.write_text(yaml.dump(content, Dumper=yaml.CSafeDumper))
+    plan_or_refuse(path)
+
+
+@settings(max_examples=50, deadline=20000)
+@given(
+    st.integers(0, len(TEXT) - 1),
+    st.sampled_from(["delete", "double", "insert", "cut"]),
+    st.integers(0, 200),
+    st.text(st.sampled_from("{}[]:,#&*!|>-?'\"%@`\n\t 0aé\u2028\0"), min_size=1, max_size=4),
+)
+def test_whatever_is_typed_gives_a_plan_or_a_line_per_mistake(tmp_path_factory, number, how, column, typed):
+    lines = TEXT.copy()
+    line = lines[number]
+    ways = {"delete": "", "double": 2 * line, "insert": line[:column] + typed + line[column:], "cut": line[:column]}
+    lines[number] = ways[how]
+    path = tmp_path_factory.getbasetemp() / "params.yaml"
+    path.write_text("".join(lines))
+    plan_or_refuse(path)

@@ -50,15 +50,16 @@ def test_a_stage_loads_the_aspects_of_its_task_that_it_needs():
 
 
 def test_a_notebook_is_its_code(tmp_path):
-    def write(outputs, prose, code):
+    def write(outputs, prose, code, needs=None):
         cells = [
             {"cell_type": "markdown", "source": [prose]},
             {"cell_type": "code", "source": [code], "outputs": outputs, "execution_count": len(outputs)},
         ]
         path = tmp_path / "notebook.ipynb"
-        path.write_text(json.dumps({"cells": cells}))
+        path.write_text(json.dumps({"cells": cells, "metadata": {"selectimprove": {"needs": needs or {}}}}))
         return notebook_source(path)
 
+    assert write([], "one", "x = 1", {"told": True}) == write([], "one", "x = 1")
     assert write([], "one", "x = 1") == write(["a picture"], "two", "x = 1") != write([], "one", "x = 2")
 
 

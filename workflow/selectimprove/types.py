@@ -1,32 +1,82 @@
-"""What configs are made of: numbers with bounds, and ranges."""
+"""What configs are made of: numbers with bounds, ranges, seeds and lists of names."""
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from selectimprove.errors import ParamsError
 
-__all__ = ["SPLITS", "Natural", "ParamsError", "Positive", "Range", "Rate", "Share", "Strict"]
+__all__ = [
+    "LARGEST_SEED",
+    "NUMBER",
+    "SPLITS",
+    "Names",
+    "Natural",
+    "ParamsError",
+    "PlotValue",
+    "Positive",
+    "Range",
+    "Rate",
+    "Seeds",
+    "Share",
+    "SomeNames",
+    "Strict",
+]
 
 SPLITS = ("sft_train", "sft_validation", "rl", "test")
+LARGEST_SEED = 2**32 - 1
+"""NumPy's global generator, which training seeds, takes no larger one."""
 
 
 class Strict(BaseModel):
     """A config: no unknown keys, no changes. The string below a field is its description, in the schema and for editors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 def _ordered(ends):
-    whole = isinstance(ends, list | tuple) and len(ends) == 2 and all(isinstance(n, int) for n in ends)
+    whole = isinstance(ends, list | tuple) and len(ends) == 2 and all(type(n) is int for n in ends)
     if not whole or not 1 <= ends[0] <= ends[1]:
         raise ValueError(f"{ends} is not a range; use [fewest, most] with 1 <= fewest <= most")
     return ends
 
 
-Positive = Annotated[int, Field(gt=0)]
-Natural = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(gt=0)]
+def _no_truth_value(value):
+    # To Python, true is 1.
+    if isinstance(value, bool):
+        raise ValueError(f"input should be a number, not {value}")
+    return value
+
+
+def _distinct(values: list) -> list:
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(map(repr, twice))} is there more than once; keep one of each")
+    return values
+
+
+Positive = Annotated[int, Field(gt=0, strict=True)]
+Natural = Annotated[int, Field(ge=0, strict=True)]
+NUMBER = BeforeValidator(_no_truth_value)
+"""Beside a float's bounds: a truth value is none."""
+Share = Annotated[float, Field(ge=0, le=1), NUMBER]
+Rate = Annotated[float, Field(gt=0), NUMBER]
 Range = Annotated[tuple[int, int], BeforeValidator(_ordered)]
 """Fewest and most, both included."""
+DISTINCT = AfterValidator(_distinct)
+"""Beside a list's bounds: no item twice."""
+Names = Annotated[list[str], DISTINCT]
+SomeNames = Annotated[list[str], Field(min_length=1), DISTINCT]
+Seeds = Annotated[list[Annotated[int, Field(ge=0, le=LARGEST_SEED, strict=True)]], Field(min_length=1), DISTINCT]
+
+
+def _plottable(value):
+    items = value if isinstance(value, list) else [value]
+    numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in items)
+    if not numbers and not isinstance(value, str):
+        raise ValueError("input should be a number, a text or a list of numbers")
+    return value
+
+
+PlotValue = Annotated[int | float | str | list[float] | list[int], BeforeValidator(_plottable)]
+"""What a notebook takes; checked as a whole, since each type of a union would say by itself what it misses."""

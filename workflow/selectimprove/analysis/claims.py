@@ -1,13 +1,18 @@
 """Claims: what the paper says, and the test of each, fixed beforehand in ``workflow/claims.yaml``."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
+from selectimprove.config.files.yaml_file import YamlFile, read_yaml
+from selectimprove.config.loading import known_scales
+from selectimprove.config.messages import describe_all, unknown_name
+from selectimprove.config.params import Params
 from selectimprove.config.resolving import Case
-from selectimprove.types import ParamsError, Strict
+from selectimprove.errors import one_line
+from selectimprove.types import NUMBER, ParamsError, Strict
 
 CLAIMS = Path(__file__).parents[2] / "claims.yaml"
 
@@ -34,14 +39,20 @@ class Quantity(Strict):
     ] = "pass_at_1"
 
 
+def _kind_of_side(side) -> str:
+    return "quantity" if isinstance(side, dict | Quantity) else "number"
+
+
 class ClaimTest(Strict):
     """A difference between a quantity and another or a number, and where it should lie."""
 
     of: Quantity
-    less: Quantity | float = 0.0
-    above: float | None = None
-    below: float | None = None
-    within: Annotated[float, Field(gt=0)] | None = None
+    less: Annotated[
+        Annotated[Quantity, Tag("quantity")] | Annotated[float, NUMBER, Tag("number")], Discriminator(_kind_of_side)
+    ] = 0.0
+    above: Annotated[float, NUMBER] | None = None
+    below: Annotated[float, NUMBER] | None = None
+    within: Annotated[float, Field(gt=0), NUMBER] | None = None
 
     @model_validator(mode="after")
     def _one_question(self):
@@ -70,21 +81,60 @@ class Claim(Strict):
     scales: list[str] | None = None
 
 
-def read_claims(path: Path = CLAIMS) -> dict[str, Claim]:
+def read_claims(path: Path | None = None, params: Params | None = None) -> dict[str, Claim]:
     """Read the claims by name.
+
+    Parameters
+    ----------
+    path : Path, optional
+    params : Params, optional
+        The claims are checked against their tasks. Models and problems that they name need not be there: such a claim is not tested.
 
     Raises
     ------
     ParamsError
-        With the file, the key and what is wrong.
+        With the file, the line, the key and what is wrong; a line per mistake.
     """
-    try:
-        return {name: Claim.model_validate(entry) for name, entry in yaml.safe_load(path.read_text()).items()}
-    except (ValidationError, AttributeError, yaml.YAMLError) as error:
-        lines = error.errors() if isinstance(error, ValidationError) else [{"loc": (), "msg": str(error)}]
-        raise ParamsError(
-            "\n".join(f"{path.name}: {'.'.join(map(str, line['loc']))}: {line['msg']}" for line in lines)
-        ) from None
+    file = read_yaml(path or CLAIMS)
+    claims, mistakes = {}, []
+    for name, entry in file.content.items():
+        try:
+            claims[name] = Claim.model_validate(entry)
+        except ValidationError as error:
+            mistakes += [_of_entry(name, line) for line in describe_all(error.errors(), Claim)]
+    if not mistakes and params:
+        mistakes = [line for name, claim in claims.items() for line in _never_true(name, claim, params)]
+    if mistakes:
+        raise ParamsError("\n".join(f"{_place(file, line)}: {one_line(line)}" for line in mistakes))
+    return claims
+
+
+def _of_entry(name: str, line: str) -> str:
+    key, _, what = line.partition(": ")
+    # What a number or a quantity was taken for is no key.
+    key = ".".join(part for part in key.split(".") if part not in ("quantity", "number"))
+    return f"{name}.{key}: {what}" if key else f"{name}: {what}"
+
+
+def _place(file: YamlFile, line: str) -> str:
+    return file.place(line.partition(": ")[0])
+
+
+def _never_true(name: str, claim: Claim, params: Params) -> Iterator[str]:
+    """Find what no scale is called, and what no experiment of the claim's task can have."""
+    for scale in claim.scales or ():
+        yield from unknown_name(f"{name}.scales", scale, known_scales())
+    if claim.experiment not in params.experiments:
+        return
+    settings = Case(params, params.experiments[claim.experiment].task).settings
+    for number, test in enumerate(claim.tests):
+        for side, quantity in (("of", test.of), ("less", test.less)):
+            if isinstance(quantity, Quantity):
+                key = f"{name}.tests.{number}.{side}"
+                types = ("all", *settings.problem_types)
+                yield from unknown_name(f"{key}.problem_type", quantity.problem_type, types)
+                for column in quantity.where:
+                    yield from unknown_name(f"{key}.where.{column}", column, [settings.difficulty])
 
 
 def describe_where(quantity: Quantity) -> str:

@@ -17,6 +17,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+from selectimprove.config.files.notebooks import read_notebook
 from selectimprove.errors import ParamsError
 
 PACKAGE = Path(__file__).parents[1]
@@ -118,12 +119,10 @@ def notebook_source(path: Path) -> str:
     Raises
     ------
     ParamsError
-        If a cell is neither Python nor magics.
+        If it is no notebook, or a cell is neither Python nor magics.
     """
-    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
     sources = []
-    for number, cell in enumerate(cells, start=1):
-        source = "".join(cell["source"])
+    for number, source in enumerate(read_notebook(path).cells, start=1):
         magic = r"^(\s*)([%!].*)$"
         source = (
             repr([source])
@@ -132,9 +131,10 @@ def notebook_source(path: Path) -> str:
         )
         try:
             ast.parse(source)
-        except SyntaxError as error:
+        except (SyntaxError, ValueError) as error:
+            line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
             raise ParamsError(
-                f"workflow/notebooks/{path.name}: code cell {number}, line {error.lineno}: not Python: {error.msg}"
+                f"workflow/notebooks/{path.name}: code cell {number}{line}: not Python: {getattr(error, 'msg', error)}"
             ) from None
         sources.append(source)
     return "\n".join(sources)

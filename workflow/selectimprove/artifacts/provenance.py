@@ -1,6 +1,7 @@
 """How an artifact came about: versions, commit, machine, time, memory and the hashes of what was written."""
 
 import hashlib
+import json
 import os
 import platform
 import resource
@@ -14,6 +15,7 @@ import psutil
 
 from selectimprove.artifacts.arithmetic import processor_info, vector_instructions
 from selectimprove.artifacts.keys import source_digests
+from selectimprove.errors import ParamsError
 
 PACKAGES = (
     "torch",
@@ -43,6 +45,25 @@ def folder_hashes(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): file_hash(path) for path in files if path.name != "provenance.json"}
 
 
+def read_record(path: Path) -> dict:
+    """Read a mapping that was written as JSON beside an artifact's data, or beside what was published.
+
+    Raises
+    ------
+    ParamsError
+        If the file is not that, as one that is empty, cut short or in conflict is not.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ParamsError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path}: is not the JSON that was written: empty, cut short or edited")
+    return content
+
+
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -53,14 +74,34 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def git_commit() -> str | None:
-    """Return the commit that is checked out, with ``+dirty`` for uncommitted changes; None outside a repository."""
-    here = Path(__file__).parents[1]
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
-    if commit.returncode:
+def git_commit(here: Path = Path(__file__).parents[1]) -> str | None:
+    """Return the commit that is checked out, with ``+dirty`` for uncommitted changes.
+
+    Parameters
+    ----------
+    here : Path, optional
+        The folder of the code.
+
+    Returns
+    -------
+    str or None
+        None without git, outside a repository, and in one that does not track the code, such as that around an unpacked archive.
+    """
+    # Inside a hook, git says by these which repository it means, whatever the folder.
+    named = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    environment = {name: value for name, value in os.environ.items() if name not in named}
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        return subprocess.run(
+            command, cwd=here, env=environment, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")
+        return git("rev-parse", "HEAD") + ("+dirty" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
         return None
-    status = subprocess.run(["git", "status", "--porcelain", "--", here], cwd=here, capture_output=True, text=True)
-    return commit.stdout.strip() + ("+dirty" if status.stdout.strip() else "")
 
 
 class Recorder:

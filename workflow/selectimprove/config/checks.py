@@ -1,18 +1,30 @@
 """What must hold between the values of `params.yaml`; a line per contradiction, beginning with its key."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 from pydantic import ValidationError
 
-from selectimprove.config.memory import too_large
+from selectimprove.config.demands.exhibits import find_unmet
+from selectimprove.config.demands.problems import Mistake, find_mistakes
+from selectimprove.config.memory import MODULES, too_large
 from selectimprove.config.messages import describe_all, unknown_name
 from selectimprove.config.params import NO_SFT, Params
-from selectimprove.config.resolving import Case, notebook_of, resolve_case
+from selectimprove.config.resolving import Case, resolve_case
 from selectimprove.tasks.interface import Problems, load_aspect
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
+"""Names become those of files and folders."""
+ROLES = ("policy", "base", "evaluation", "rl", "rollouts")
+"""Inputs of a stage that lie beside test problems, which go by their own names."""
+MOST_SYMBOLS = 1000
+"""Largest setting of a task, seeds aside: every element and every label is a token of the model's vocabulary."""
+FEWEST_TOLD = 8
+"""Problems told a strategy, drawn at random, with which hardly ever one of two types is missing."""
 
 
 def find_contradictions(params: Params) -> list[str]:
-    """Find what is wrong in the params, then what an experiment's overrides make wrong."""
+    """Find what is wrong in the params, then what an experiment's overrides make wrong, then what figures and tables lack."""
     mistakes = _names(params)
     if mistakes:
         return mistakes
@@ -24,7 +36,7 @@ def find_contradictions(params: Params) -> list[str]:
     everywhere = {line.partition(":")[0] for line in mistakes}
     for name in params.experiments:
         mistakes += _overridden(params, name, everywhere)
-    return mistakes
+    return mistakes + find_unmet(params)
 
 
 def _overridden(params: Params, name: str, everywhere: set[str]) -> list[str]:
@@ -49,9 +61,21 @@ def _overridden(params: Params, name: str, everywhere: set[str]) -> list[str]:
     return mistakes
 
 
+def _unsafe(key: str, names: Iterable[str]) -> list[str]:
+    """Find names that cannot be those of files everywhere, or would leave the folder of results."""
+    return [
+        f"{key}.{name}: '{name}' names files; use at most 60 letters, digits, '_', '-' and '.', a letter or digit first"
+        for name in names
+        if not SAFE_NAME.fullmatch(name)
+    ]
+
+
 def _names(params: Params) -> list[str]:
     mistakes = []
+    for kind in ("experiments", "figures", "tables"):
+        mistakes += _unsafe(kind, getattr(params, kind))
     for name, experiment in params.experiments.items():
+        mistakes += _unsafe(f"experiments.{name}.variants", experiment.variants)
         unknown = unknown_name(f"experiments.{name}.task", experiment.task, type(params.tasks).model_fields)
         mistakes += unknown
         if unknown:
@@ -66,26 +90,49 @@ def _names(params: Params) -> list[str]:
             mistakes += unknown_name(f"{kind}.{name}.experiment", exhibit.experiment, params.experiments)
             if exhibit.claims:
                 mistakes += unknown_name(f"{kind}.{name}.claims", exhibit.claims, params.experiments)
-            notebook = notebook_of(name, exhibit)
-            if not notebook.is_file():
-                mistakes.append(
-                    f"{kind}.{name}: there is no workflow/notebooks/{notebook.name}; add it or remove the entry"
-                )
+            if exhibit.notebook is not None:
+                mistakes += _unsafe(f"{kind}.{name}.notebook", [exhibit.notebook])
+    mistakes += [
+        f"tables.{name}: there is a figure of this name too; choose another name"
+        for name in params.tables
+        if name in params.figures
+    ]
     for task in type(params.tasks).model_fields:
-        section = getattr(params.tasks, task)
-        if NO_SFT in section.sft_mixes:
-            mistakes.append(
-                f"tasks.{task}.sft_mixes.{NO_SFT}: '{NO_SFT}' names the base model without SFT; choose another name"
-            )
-        if "sft" in section.rl_problems:
-            mistakes.append(f"tasks.{task}.rl_problems.sft: 'sft' names the models before RL; choose another name")
-        for key, other in (
-            ("extends", section.extends),
-            ("continued.after", section.continued and section.continued.after),
-        ):
-            if other:
-                mistakes += unknown_name(f"tasks.{task}.{key}", other, type(params.tasks).model_fields)
+        mistakes += _names_of_task(Case(params, task))
     return mistakes
+
+
+def _names_of_task(case: Case) -> list[str]:
+    """Find names in a task's section that are unknown, cannot be those of files, or mean something else."""
+    section, place, tasks = case.section, f"tasks.{case.task}", type(case.params.tasks).model_fields
+    mistakes = []
+    for kind in ("sft_mixes", "rl_problems", "test_problems"):
+        mistakes += _unsafe(f"{place}.{kind}", getattr(section, kind))
+    if NO_SFT in section.sft_mixes:
+        mistakes.append(f"{place}.sft_mixes.{NO_SFT}: '{NO_SFT}' names the base model without SFT; choose another name")
+    if "sft" in section.rl_problems:
+        mistakes.append(f"{place}.rl_problems.sft: 'sft' names the models before RL; choose another name")
+    mistakes += [
+        f"{place}.test_problems.{name}: '{name}' names something else; choose another name than {', '.join(ROLES)}"
+        for name in section.test_problems
+        if name in ROLES
+    ]
+    if section.extends is not None:
+        mistakes += unknown_name(f"{place}.extends", section.extends, [task for task in tasks if task != case.task])
+    return mistakes + _unending(case)
+
+
+def _unending(case: Case) -> list[str]:
+    """Find base models that are to be trained on another's weights which are trained on theirs, or on those of none."""
+    task, passed = case.task, []
+    while continued := getattr(case.params.tasks, task).continued:
+        passed.append(task)
+        key = f"tasks.{task}.continued.after"
+        unknown = unknown_name(key, continued.after, type(case.params.tasks).model_fields)
+        if unknown or continued.after in passed:
+            return unknown or [f"{key}: '{continued.after}' is trained after '{task}' itself; name a task that is not"]
+        task = continued.after
+    return []
 
 
 def _values(params: Params) -> list[str]:
@@ -95,6 +142,13 @@ def _values(params: Params) -> list[str]:
         mistakes.append(
             f"model.n_heads: {params.model.n_heads} heads do not divide hidden_size {params.model.hidden_size}"
         )
+    elif params.model.hidden_size // params.model.n_heads % 2:
+        mistakes.append(
+            f"model.n_heads: {params.model.n_heads} heads of hidden_size {params.model.hidden_size} have an odd size each; "
+            "rotary positions take an even one"
+        )
+    if params.model.n_heads % (params.model.n_kv_heads or 1):
+        mistakes.append(f"model.n_kv_heads: {params.model.n_kv_heads} do not divide the {params.model.n_heads} heads")
     if params.rl.prompts_per_step > params.rl.n_prompts:
         mistakes.append(
             f"rl.prompts_per_step: {params.rl.prompts_per_step} is more than n_prompts {params.rl.n_prompts}"
@@ -105,6 +159,13 @@ def _values(params: Params) -> list[str]:
         for name, experiment in params.experiments.items()
         if params.lora and NO_SFT in experiment.sft_mixes
     ]
+    if 0 < params.evaluation.told_problems < FEWEST_TOLD:
+        mistakes.append(
+            f"evaluation.told_problems: {params.evaluation.told_problems} may hold no problem of one type; use 0 or at least "
+            f"{FEWEST_TOLD}"
+        )
+    for module in params.lora.target_modules if params.lora else ():
+        mistakes += unknown_name("lora.target_modules", module, MODULES)
     if params.sampling.engine == "vllm" and params.sampling.vllm is None:
         mistakes.append("sampling.vllm: missing; the engine vllm needs its settings, as in workflow/scales/paper.yaml")
     if params.pretrained and (params.model.n_kv_heads is None or params.model.vocab_size is None):
@@ -148,13 +209,26 @@ def _asked(case: Case, rl_problems: list[str]) -> Iterator[tuple[str, Problems, 
 
 def _of_task(case: Case, rl_problems: list[str]) -> list[str]:
     """Find what the task finds wrong in its problems and documents, and what does not fit a GPU."""
+    mistakes = _names_of_task(case)
     settings, place = case.settings, f"tasks.{case.task}"
+    sizes = settings.model_dump(exclude={name for name in type(settings).model_fields if name.endswith("_seed")})
+    large = {name: size for name, size in sizes.items() if isinstance(size, int) and size > MOST_SYMBOLS}
+    if mistakes or large:
+        # With settings as these, what follows would not come to an end.
+        return mistakes + [
+            f"{place}.{name}: {size} is more than {MOST_SYMBOLS}, the most that is supported"
+            for name, size in large.items()
+        ]
     documents = load_aspect(case.task, "documents").find_mistakes(settings, case.section.documents)
     mistakes = [f"{place}.documents.{field}: {what}" for field, what in documents]
-    find = load_aspect(case.task, "problems").find_mistakes
+    too_many: dict[str, Mistake] = {}
     for key, problems, number, n_problems, split in _asked(case, rl_problems):
-        for field, what in find(settings, problems, n_problems, split):
-            mistakes.append(f"{number if field == 'n_problems' else f'{place}.{key}.{field}'}: {what}")
+        for found in find_mistakes(case.task, settings, problems, n_problems, split):
+            if found.most is None:
+                mistakes.append(f"{place}.{key}.{found.field}: {found.what}")
+            elif number not in too_many or found.most < too_many[number].most:
+                too_many[number] = found
+    mistakes += [f"{number}: {found.what}" for number, found in too_many.items()]
     if case.params.resources.gpu_memory_gib:
         mistakes += too_large(case, rl_problems, case.params.resources.gpu_memory_gib)
     return list(dict.fromkeys(mistakes))

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from selectimprove.types import Positive, Rate, Share, Strict
+from selectimprove.types import NUMBER, Positive, Rate, Share, Strict
 
 
 class Statistics(Strict):
     """Intervals."""
 
-    confidence: Annotated[float, Field(gt=0, lt=1)]
+    confidence: Annotated[float, Field(gt=0, lt=1), NUMBER]
     """Confidence of every interval."""
     n_bootstrap: Positive
     """Resamples of problems, for intervals."""

@@ -16,6 +16,10 @@ PROMPT_TOKENS, TOKENS_OF_A_STEP, ANSWER_TOKENS = 120, 22, 20
 """Of a pretrained model's tokenizer: the chat around a problem, a step in prompt and response together, and guess and answer."""
 
 
+MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""Linear layers of a Qwen2, any of which an adapter may have."""
+
+
 def count_parameters(model: Model) -> int:
     """Count the parameters of a Qwen2 with tied embeddings."""
     width = model.hidden_size

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from types import UnionType
+from typing import Annotated, Union, get_args, get_origin
 
 from selectimprove.config.params import Params
 from selectimprove.types import Strict
@@ -35,10 +36,25 @@ def describe_all(mistakes: list[dict], root: type[Strict] = Params) -> list[str]
         # A misspelt key is also a missing one; once is enough.
         if mistake["type"] == "extra_forbidden" or (mistake["type"] == "missing" and mistake["loc"] in explained):
             continue
-        message = mistake["msg"].removeprefix("Value error, ")
-        given = "" if mistake["type"] in ("missing", "value_error") else f", not {mistake['input']!r}"
-        lines.append(f"{_key(mistake)}: {message[0].lower()}{message[1:]}{given}")
+        lines.append(f"{_key(mistake)}: {_what(mistake)}")
     return lines
+
+
+def _what(mistake: dict) -> str:
+    """Say what is wrong with a value, and the value."""
+    if mistake["type"] == "missing":
+        return "missing"
+    given = _shown(mistake["input"])
+    if mistake["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        return f"expected keys with values, not {given}"
+    message = mistake["msg"].removeprefix("Value error, ")
+    said = "" if mistake["type"] == "value_error" else f", not {given}"
+    return f"{message[0].lower()}{message[1:]}{said}"
+
+
+def _shown(value: object, longest: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def _key(mistake: dict) -> str:
@@ -49,20 +65,34 @@ def _keys_beside(location: tuple, root: type[Strict]) -> list[str]:
     """List the keys that are known where a key was found."""
     annotation = root
     for part in location[:-1]:
-        field = getattr(annotation, "model_fields", {}).get(part)
-        inner = field.annotation if field else annotation
-        # Below a mapping such as `experiments`, any name leads to the mapping's value type.
-        annotation = inner.__args__[1] if getattr(inner, "__origin__", None) is dict and field is None else inner
-        if isinstance(annotation, UnionType):
-            annotation = annotation.__args__[0]
-    return list(getattr(annotation, "model_fields", root.model_fields))
+        annotation = _below(_plain(annotation), part)
+    return list(getattr(_plain(annotation), "model_fields", root.model_fields))
+
+
+def _plain(annotation):
+    """Return the type that a value with keys has among the alternatives of an annotation."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        kinds = [_plain(kind) for kind in get_args(annotation)]
+        return next((kind for kind in kinds if hasattr(kind, "model_fields")), kinds[0])
+    return annotation
+
+
+def _below(annotation, part):
+    """Return the annotation of what a type has under a key or number."""
+    if hasattr(annotation, "model_fields"):
+        field = annotation.model_fields.get(part)
+        # The name of an alternative is no key.
+        return field.annotation if field else annotation
+    return get_args(annotation)[-1] if get_origin(annotation) in (dict, list) else annotation
 
 
 def unknown_name(key: str, name: str, known: Iterable[str]) -> list[str]:
     """Say in a line that a name is unknown, if it is, and which is meant."""
+    known = list(known)
     if name in known:
         return []
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return [
-        f"{key}: '{name}' is unknown; " + (f"did you mean '{close[0]}'?" if close else f"use one of {', '.join(known)}")
-    ]
+    close = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"use one of {', '.join(known)}" if known else "none is known"
+    return [f"{key}: {_shown(name)} is unknown; {hint}"]

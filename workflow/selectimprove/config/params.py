@@ -10,7 +10,7 @@ from pydantic import Field, create_model
 
 from selectimprove.config.measuring import Alarms, Statistics
 from selectimprove.tasks.interface import task_types
-from selectimprove.types import Natural, Positive, Rate, Strict
+from selectimprove.types import NUMBER, Names, Natural, PlotValue, Positive, Rate, Seeds, SomeNames, Strict
 
 Checkpoints = Literal["all", "last"]
 NO_SFT = "none"
@@ -42,6 +42,7 @@ def _section_of(name: str, types) -> type[TaskParams]:
     mix = create_model(
         f"{name}_mix", __base__=types.Demonstrations, __doc__="An SFT mix.", problems=(types.Problems | None, None)
     )
+    many = dict[str, types.Problems]
     return create_model(
         f"{name}_params",
         __base__=(types.Settings, TaskParams),
@@ -49,8 +50,8 @@ def _section_of(name: str, types) -> type[TaskParams]:
         documents=(types.Documents, Field(description="What the base model reads, where it is trained from scratch.")),
         sft_problems=(types.Problems, Field(description="The problems of SFT, unless a mix has its own.")),
         sft_mixes=(dict[str, mix], Field(description="How SFT data are answered, by the name of the mix.")),
-        rl_problems=(dict[str, types.Problems], Field(description="Distributions of RL problems, by name.")),
-        test_problems=(dict[str, types.Problems], Field(description="Sets of test problems, by name.")),
+        rl_problems=(many, Field(description="Distributions of RL problems, by name.")),
+        test_problems=(Annotated[many, Field(min_length=1)], Field(description="Sets of test problems, by name.")),
     )
 
 
@@ -64,7 +65,7 @@ class VllmSettings(Strict):
 
     mode: Literal["colocate", "server"]
     """``colocate``: on the GPU that trains; ``server``: on GPUs of its own."""
-    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)]
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1), NUMBER]
     """Share of a GPU's memory that vLLM takes."""
     tensor_parallel: Positive
     """GPUs over which one model is spread."""
@@ -108,16 +109,16 @@ class Lora(Strict):
 
     rank: Positive
     alpha: Positive
-    dropout: Annotated[float, Field(ge=0, lt=1)]
+    dropout: Annotated[float, Field(ge=0, lt=1), NUMBER]
     """Dropout in SFT; RL uses none."""
-    target_modules: Annotated[list[str], Field(min_length=1)]
+    target_modules: SomeNames
 
 
 class Optimizer(Strict):
     """AdamW, in pretraining, SFT and RL."""
 
-    adam_beta2: Annotated[float, Field(gt=0, lt=1)]
-    weight_decay: Annotated[float, Field(ge=0)]
+    adam_beta2: Annotated[float, Field(gt=0, lt=1), NUMBER]
+    weight_decay: Annotated[float, Field(ge=0), NUMBER]
     max_grad_norm: Rate
 
 
@@ -167,12 +168,12 @@ class Rl(Strict):
     """Optimiser steps."""
     prompts_per_step: Positive
     """Prompts per optimiser step."""
-    group_size: Annotated[int, Field(ge=2)]
+    group_size: Annotated[int, Field(ge=2, strict=True)]
     """Completions per prompt."""
     learning_rate: Rate
     warmup_steps: Natural
     """Steps of linear warm-up; then the rate is constant."""
-    beta: Annotated[float, Field(ge=0)]
+    beta: Annotated[float, Field(ge=0), NUMBER]
     """Weight of the KL divergence from the SFT policy."""
     temperature: Rate
     """Temperature of the rollouts."""
@@ -235,11 +236,11 @@ class Experiment(Strict):
 
     task: str = "chains"
     """A key of ``tasks``."""
-    sft_mixes: Annotated[list[str], Field(min_length=1)]
+    sft_mixes: SomeNames
     """Keys of the task's ``sft_mixes``, and ``none`` for the base model without SFT."""
-    rl_problems: list[str]
+    rl_problems: Names
     """Keys of the task's ``rl_problems``."""
-    seeds: Annotated[list[int], Field(min_length=1)] | None = None
+    seeds: Seeds | None = None
     """Seeds in place of those of the run."""
     overrides: Overrides = {}
     """Params with other values for this experiment."""
@@ -259,7 +260,7 @@ class Exhibit(Strict):
     claims: str | None = None
     """An experiment whose claims are tested on each seed of this one, and on all together, for the notebook to show."""
     caption: Annotated[str, Field(min_length=1)]
-    plot: dict[str, int | float | str | list[float] | list[int]] = {}
+    plot: dict[str, PlotValue] = {}
     """What the notebook takes as parameters."""
 
 
@@ -268,7 +269,7 @@ class Params(Strict):
 
     scale: str
     """A file of ``workflow/scales``, or ``laptop``, whose values are those of the file."""
-    seeds: Annotated[list[int], Field(min_length=1)]
+    seeds: Seeds
     """Random seeds; each is a set of models of its own."""
     tasks: Tasks
     """The tasks, each with its settings, problems and mixes."""

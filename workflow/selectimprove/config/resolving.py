@@ -30,7 +30,8 @@ def extend_tasks(values: dict) -> dict:
         return values
     extended = {}
     for name, section in tasks.items():
-        below = tasks.get(section.get("extends")) if isinstance(section, dict) else None
+        extends = section.get("extends") if isinstance(section, dict) else None
+        below = tasks.get(extends) if isinstance(extends, str) else None
         if isinstance(below, dict) and name in task_types():
             known = task_types()[name].Settings.model_fields
             section = merge({key: below[key] for key in known if key in below}, section)

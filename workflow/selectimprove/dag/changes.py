@@ -1,10 +1,11 @@
 """Why an artifact has to be made: what differs from the most alike one that is there."""
 
-import json
 from pathlib import Path
 
 from selectimprove.artifacts.keys import source_digests
+from selectimprove.artifacts.provenance import read_record
 from selectimprove.dag.artifact import RESULTS, Artifact
+from selectimprove.errors import ParamsError
 
 LONGEST = 40
 """Characters of a value that a reason shows."""
@@ -30,25 +31,29 @@ def _shown(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _differences(artifact: Artifact, folder: Path) -> list[str]:
-    """Say how an artifact differs from one that is there: in its own config and source, then in its inputs."""
-    provenance = json.loads((folder / "provenance.json").read_text())
-    old = flatten(json.loads((folder / "config.json").read_text()))
+def _differences(artifact: Artifact, folder: Path) -> list[str] | None:
+    """Say how an artifact differs from one that is there: in its own config and source, then in its inputs; None if its record is broken."""
+    try:
+        provenance, config = (read_record(folder / name) for name in ("provenance.json", "config.json"))
+    except ParamsError:
+        return None
+    before = provenance.get("inputs")
+    recorded = provenance.get("source")
+    if not isinstance(before, dict) or not isinstance(recorded, dict):
+        return None
+    old = flatten(config)
     new = flatten(artifact.config.model_dump(mode="json"))
     found = [
         f"{key} {_shown(old.get(key, 'absent'))} → {_shown(new.get(key, 'absent'))}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
-    recorded = provenance.get("source", {})
     current = source_digests(artifact.modules)
     found += [
         f"source of {name.replace('.', '/')}.py" for name in sorted(recorded) if recorded[name] != current.get(name)
     ]
     inputs = {role: source.name for role, source in artifact.inputs.items()}
-    changed = sorted(
-        role for role in inputs.keys() | provenance["inputs"] if inputs.get(role) != provenance["inputs"].get(role)
-    )
+    changed = sorted(role for role in inputs.keys() | before.keys() if inputs.get(role) != before.get(role))
     if changed:
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
         found.append(f"new input {shown}")
@@ -61,12 +66,13 @@ def nearest(artifact: Artifact) -> tuple[Path, list[str]] | None:
     Returns
     -------
     (Path, list of str) or None
-        The folder and the differences; None if the stage has never run.
+        The folder and the differences; None if the stage has never run, or nothing readable is left of it.
     """
     folders = [path.parent for path in (RESULTS / artifact.stage).glob("*/provenance.json")]
     same_slug = [folder for folder in folders if folder.name.rpartition("-")[0] == artifact.slug]
     compared = [(folder, _differences(artifact, folder)) for folder in same_slug or folders]
-    return min(compared, key=lambda pair: (len(pair[1]), pair[0].name), default=None)
+    known = [(folder, differences) for folder, differences in compared if differences is not None]
+    return min(known, key=lambda pair: (len(pair[1]), pair[0].name), default=None)
 
 
 def explain(artifact: Artifact) -> str:

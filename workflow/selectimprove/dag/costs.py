@@ -6,29 +6,76 @@ others of its stage did at this scale; where there are none, its cost is unknown
 """
 
 import csv
-import json
+import logging
+import math
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from statistics import mean
 
+from selectimprove.artifacts.provenance import read_record
 from selectimprove.dag.artifact import RESULTS, Artifact
 from selectimprove.dag.plan import Plan
+from selectimprove.errors import ParamsError
 
+LOG = logging.getLogger(__name__)
 COSTS = RESULTS / "costs.csv"
 COLUMNS = ("scale", "stage", "name", "seconds", "peak_memory_mib", "processor")
 
 
 def read_costs(path: Path = COSTS) -> list[dict[str, str]]:
-    """Read recorded costs; none if there is no such file."""
+    """Read recorded costs; none if there is no such file. What is no record is left out, with one warning: no run fails for it."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    records, broken = [], []
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").replace("\0", "\ufffd").splitlines()
+    except OSError as error:
+        _warn(f"{path}: cannot be read ({error.strerror}); times are unknown")
+        return []
+    for number, line in enumerate(lines, start=1):
+        row = _row(line)
+        if row is None:
+            broken.append(number)
+        elif row["seconds"] != "seconds":
+            records.append(row)
+    if broken:
+        more = f", nor are {len(broken) - 1} more" if len(broken) > 1 else ""
+        _warn(
+            f"{path}: line {broken[0]} is no record of costs{more}; ignored, and left out when costs are written next"
+        )
+    return records
+
+
+@cache
+def _warn(text: str) -> None:
+    """Warn once, however often a process reads the file."""
+    LOG.warning(text)
+
+
+def _row(line: str) -> dict[str, str] | None:
+    """Read a line of the file, its head included; None if it is none."""
+    try:
+        (fields,) = csv.reader([line])
+        row = dict(zip(COLUMNS, fields, strict=True))
+        known = fields == list(COLUMNS) or 0 <= float(row["seconds"]) < math.inf
+    except (ValueError, csv.Error):
+        return None
+    return row if known else None
 
 
 def _slug(name: str) -> str:
     return name.rpartition("-")[0]
+
+
+def recorded(artifact: Artifact) -> dict | None:
+    """Read the provenance of an artifact that is made; None if there is none, or it is broken, which verification will say."""
+    try:
+        record = read_record(artifact.done)
+    except ParamsError:
+        return None
+    return record if isinstance(record.get("seconds"), int | float) else None
 
 
 def collect_costs(plan: Plan, earlier: list[dict[str, str]]) -> list[dict]:
@@ -36,15 +83,16 @@ def collect_costs(plan: Plan, earlier: list[dict[str, str]]) -> list[dict]:
     rows = []
     for stage, artifacts in plan.artifacts.items():
         for artifact in artifacts.values():
-            if artifact.done.exists():
-                provenance = json.loads(artifact.done.read_text())
+            record = recorded(artifact)
+            if record:
+                machine = record.get("machine") or {}
                 values = (
                     plan.params.scale,
                     stage,
                     artifact.name,
-                    provenance["seconds"],
-                    provenance["peak_memory_mib"],
-                    provenance["machine"]["processor"],
+                    record["seconds"],
+                    record.get("peak_memory_mib"),
+                    machine.get("processor"),
                 )
                 rows.append(dict(zip(COLUMNS, values, strict=True)))
     known = {(row["scale"], row["stage"], _slug(row["name"])) for row in rows}

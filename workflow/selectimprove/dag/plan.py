@@ -42,7 +42,7 @@ class Plan(Runs):
             for exhibits in (params.figures, params.tables)
         )
         self.rank = len(self.measures)
-        self.verdicts = self._verdicts("claims", read_claims())
+        self.verdicts = self._verdicts("claims", read_claims(params=params))
 
     def _plan_experiments(self) -> None:
         """Plan all experiments, those first that are drawn first: an artifact's rank is the place of the first that needs it."""
@@ -162,7 +162,7 @@ class Plan(Runs):
         name = exhibit.experiment
         claims = {
             key: claim.model_copy(update={"experiment": name})
-            for key, claim in read_claims().items()
+            for key, claim in read_claims(params=self.params).items()
             if claim.experiment == exhibit.claims
         }
         seeds = self.params.experiments[name].seeds or self.params.seeds

@@ -1,7 +1,6 @@
 """How far a run is: what is made, what is being made and where that stands, and how long the rest will take."""
 
 import ast
-import json
 import re
 import sys
 import threading
@@ -9,7 +8,7 @@ import time
 from pathlib import Path
 
 from selectimprove.dag.artifact import RESULTS, Artifact
-from selectimprove.dag.costs import Estimate, describe, read_costs, time_left
+from selectimprove.dag.costs import Estimate, describe, read_costs, recorded, time_left
 from selectimprove.dag.table import STAGES
 
 LOGGED = re.compile(rb"\{'[^{}]*'epoch'[^{}]*\}")
@@ -99,9 +98,9 @@ class Progress(threading.Thread):
         known = [artifact for artifact in pending if artifact in expected]
         if not known:
             return f"{count}; the time left is unknown, since none was recorded at this scale{now_at}"
-        done = [artifact for artifact in done if artifact in expected]
-        taken = sum(json.loads(artifact.done.read_text())["seconds"] for artifact in done)
-        foreseen = sum(expected[artifact] for artifact in done)
+        records = {artifact: recorded(artifact) for artifact in done if artifact in expected}
+        taken = sum(record["seconds"] for record in records.values() if record)
+        foreseen = sum(expected[artifact] for artifact, record in records.items() if record)
         # A minute of evidence for the recorded pace keeps the first short jobs from deciding.
         pace = (taken + 60) / (foreseen + 60)
         left = {}

@@ -1,6 +1,5 @@
 """Checks of one artifact: its record, its files, and what can be found anew from its inputs."""
 
-import json
 import re
 import tempfile
 from collections import defaultdict
@@ -10,14 +9,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from selectimprove.artifacts.provenance import folder_hashes
+from selectimprove.artifacts.provenance import folder_hashes, read_record
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.changes import explain
 from selectimprove.dag.table import STAGES
+from selectimprove.errors import ParamsError
 from selectimprove.tasks.interface import load_aspect
 
 SAFE = {".parquet", ".json", ".safetensors", ".csv", ".md", ".rst", ".ipynb", ".png", ".pdf", ".svg", ".jinja"}
 """Suffixes of files that no reader has to unpickle."""
+
+
+def has_record(artifact: Artifact) -> bool:
+    """Tell whether an artifact is there, with a config and a record that can be read."""
+    try:
+        read_record(artifact.folder / "config.json")
+        return {"inputs", "files", "source"} <= read_record(artifact.done).keys()
+    except ParamsError:
+        return False
 
 
 def check_record(artifact: Artifact) -> Iterator[str]:
@@ -28,15 +37,18 @@ def check_record(artifact: Artifact) -> Iterator[str]:
             f"({explain(artifact)})"
         )
         return
-    provenance = json.loads(artifact.done.read_text())
-    config = json.loads((artifact.folder / "config.json").read_text())
+    try:
+        provenance, config = (read_record(artifact.folder / name) for name in ("provenance.json", "config.json"))
+    except ParamsError as error:
+        yield f"{error}; remove {artifact.folder} and run `snakemake --cores all figures audit` to make it again"
+        return
     if config != artifact.config.model_dump(mode="json"):
         yield f"{artifact.folder}/config.json: is not the config of the key {artifact.digest}"
-    if provenance["inputs"] != {role: source.name for role, source in artifact.inputs.items()}:
+    if provenance.get("inputs") != {role: source.name for role, source in artifact.inputs.items()}:
         yield f"{artifact.done}: names other inputs than the key {artifact.digest} stands for"
-    if provenance["source"] != artifact.source:
+    if provenance.get("source") != artifact.source:
         yield f"{artifact.done}: was made by other code than the key {artifact.digest} stands for"
-    yield from check_files(artifact.folder, provenance["files"])
+    yield from check_files(artifact.folder, provenance.get("files", {}))
 
 
 def check_files(folder: Path, recorded: dict[str, str]) -> Iterator[str]:
@@ -185,7 +197,7 @@ CHECKS = {
 def check_artifact(artifact: Artifact) -> list[str]:
     """Run all checks of one artifact, in any process."""
     mistakes = list(check_record(artifact))
-    if not artifact.done.exists() or not all(source.done.exists() for source in artifact.inputs.values()):
+    if not has_record(artifact) or not all(has_record(source) for source in artifact.inputs.values()):
         return mistakes
     for name in STAGES[artifact.stage].checks:
         try:

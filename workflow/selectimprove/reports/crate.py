@@ -5,7 +5,6 @@ a step, its module the tool, and every artifact the result of an action. It hold
 each artifact's config and record; the record has the SHA-256 of every file, and the data themselves go through DVC.
 """
 
-import json
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from rocrate.model.entity import Entity
 from rocrate.rocrate import ROCrate
 
 from selectimprove.artifacts.keys import module_path
+from selectimprove.artifacts.provenance import read_record
 from selectimprove.dag.artifact import RESULTS, Artifact
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
@@ -52,7 +52,7 @@ class _Builder:
             return self.datasets[artifact]
         for source in artifact.inputs.values():
             self.add_artifact(source)
-        self.provenances[artifact] = json.loads(artifact.done.read_text())
+        self.provenances[artifact] = read_record(artifact.done)
         folder = f"artifacts/{artifact.stage}/{artifact.name}"
         dataset = self.crate.add_dataset(
             dest_path=f"{folder}/",

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from selectimprove.analysis.claims import Claim
 from selectimprove.analysis.mechanisms import PARTS
 from selectimprove.analysis.style import ALARMS, SCALE_NOTES, training_name
+from selectimprove.artifacts.provenance import read_record
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
@@ -148,7 +149,7 @@ def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]
 
 def read_provenance(artifact: Artifact) -> dict:
     """Return the record of an artifact."""
-    return json.loads(artifact.done.read_text())
+    return read_record(artifact.done)
 
 
 def number_environments(artifacts: list[Artifact]) -> tuple[dict[Artifact, int], list[dict]]:

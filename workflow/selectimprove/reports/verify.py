@@ -7,7 +7,6 @@ pass@1 is counted a second time by other code, and training and test problems ar
 must be those of the artifacts. Nothing is unpickled, and torch is not needed.
 """
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
@@ -17,14 +16,15 @@ from pathlib import Path
 import pandas as pd
 from snakemake.exceptions import WorkflowError
 
-from selectimprove.artifacts.provenance import file_hash
+from selectimprove.artifacts.provenance import file_hash, read_record
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
-from selectimprove.reports.checks import check_artifact, check_files
+from selectimprove.errors import ParamsError
+from selectimprove.reports.checks import check_artifact, check_files, has_record
 from selectimprove.reports.page import write_page
 from selectimprove.reports.publishing.publications import Publication, audit_publication, publications
-from selectimprove.reports.publishing.records import read_record
+from selectimprove.reports.publishing.records import read_if_whole
 from selectimprove.tasks.interface import load_aspect
 
 
@@ -42,7 +42,10 @@ def check_others(checked: set[Path]) -> Iterator[str]:
     for stage in STAGES:
         for done in sorted((RESULTS / stage).glob("*/provenance.json")):
             if done.parent not in checked and done.parent.suffix != ".partial":
-                yield from check_files(done.parent, json.loads(done.read_text())["files"])
+                try:
+                    yield from check_files(done.parent, read_record(done).get("files", {}))
+                except ParamsError as error:
+                    yield f"{error}; remove {done.parent}, which today's params do not ask for"
 
 
 def check_leaks(plan: Plan) -> Iterator[str]:
@@ -74,7 +77,7 @@ def check_published(plan: Plan) -> Iterator[str]:
     yield from check_metrics(plan, offered)
     for record in sorted((audit.root / "published").glob("*.json")):
         if record not in {publication.record for publication in (*offered.values(), audit)}:
-            for name, expected in read_record(record).get("files", {}).items():
+            for name, expected in read_if_whole(record).get("files", {}).items():
                 path = audit.root / name
                 if not path.exists() or file_hash(path) != expected:
                     yield f"{path}: is not as it was published, by other params than today's ({record})"
@@ -103,7 +106,7 @@ def check_metrics(plan: Plan, offered: dict[str, Publication]) -> Iterator[str]:
     """Compare the tables' metrics with those of their artifacts."""
     for name, artifact in plan.tables.items():
         source, target = artifact.folder / "metrics.json", offered[name].root / "metrics.json"
-        if source.exists() and read_record(target).get(name) != json.loads(source.read_text()):
+        if source.exists() and read_if_whole(target).get(name) != read_if_whole(source):
             remedy = f"rm {offered[name].record} && {offered[name].remedy}"
             yield f"{target}: {name} is not what {artifact.folder} holds; run `{remedy}`"
 
@@ -131,7 +134,7 @@ def verify(plan: Plan, cores: int) -> list[str]:
     with ProcessPoolExecutor(cores, initializer=_silence) as pool:
         mistakes = [line for found in pool.map(check_artifact, artifacts) for line in found]
     mistakes += check_others({artifact.folder for artifact in artifacts})
-    if all(artifact.done.exists() for artifact in artifacts):
+    if all(has_record(artifact) for artifact in artifacts):
         mistakes += check_leaks(plan)
         mistakes += check_published(plan)
     return mistakes

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from selectimprove.artifacts.locking import lock_folder
-from selectimprove.reports.publishing.records import read_record, replace, write_record
+from selectimprove.reports.publishing.records import read_if_whole, replace, write_record
 
 
 def publish_exhibit(exhibit: Path, name: str, files: list[Path], root: Path) -> None:
@@ -34,7 +34,7 @@ def publish_exhibit(exhibit: Path, name: str, files: list[Path], root: Path) -> 
         metrics = json.loads((exhibit / "metrics.json").read_text())
         # All tables share one file, for `dvc metrics`.
         with lock_folder(published):
-            kept = {table: found for table, found in read_record(root / "metrics.json").items() if table != name}
+            kept = {table: found for table, found in read_if_whole(root / "metrics.json").items() if table != name}
             content = json.dumps(dict(sorted((kept | {name: metrics}).items())), indent=2) + "\n"
             replace(root / "metrics.json", lambda temporary: temporary.write_text(content))
     write_record(published / f"{name}.json", exhibit.name, files, [exhibit], exhibit.parents[1])

@@ -14,7 +14,7 @@ from selectimprove.artifacts.provenance import file_hash
 from selectimprove.config.loading import DEFAULT_SCALE
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
-from selectimprove.reports.publishing.records import provenance_hashes, read_record
+from selectimprove.reports.publishing.records import provenance_hashes, read_if_whole
 
 SUFFIXES = {"figures": ("png", "pdf", "svg", "csv", "md"), "tables": ("csv", "md")}
 AUDIT_FILES = ("claims.csv", "tests.csv")
@@ -78,7 +78,7 @@ class Publication:
 
     def is_current(self) -> bool:
         """Tell whether its files are those of today's artifacts."""
-        record = read_record(self.record)
+        record = read_if_whole(self.record)
         if record.get("key") != self.key or not self.is_made():
             return False
         recorded = {self.root / name: expected for name, expected in record.get("files", {}).items()}

@@ -20,7 +20,7 @@ def replace(target: Path, write: Callable[[Path], object]) -> None:
     temporary.replace(target)
 
 
-def read_record(path: Path) -> dict:
+def read_if_whole(path: Path) -> dict:
     """Return a record; an empty one if there is none that can be read."""
     try:
         record = json.loads(path.read_text())
@@ -48,7 +48,7 @@ def trace(results: Path, artifacts: Iterable[Path]) -> dict[str, list[str]]:
         name = pending.pop(0)
         if name in made_from:
             continue
-        provenance = read_record(results / name / "provenance.json")
+        provenance = read_if_whole(results / name / "provenance.json")
         # A name ends with its key, so it is that of one artifact of one stage.
         sources = [sorted(results.glob(f"*/{source}")) for source in provenance.get("inputs", {}).values()]
         made_from[name] = [f"{found[0].parent.name}/{found[0].name}" for found in sources if found]

@@ -1,0 +1,161 @@
+"""Records that are empty, cut short or in conflict cost no run, and are named where they count."""
+
+import json
+import logging
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from conftest import ENVIRONMENT, ROOT
+from selectimprove.analysis.measures import read_measures, select
+from selectimprove.artifacts.provenance import git_commit, read_record
+from selectimprove.config.loading import load_params
+from selectimprove.dag.changes import explain
+from selectimprove.dag.costs import COLUMNS, collect_costs, read_costs
+from selectimprove.dag.plan import Plan
+from selectimprove.dag.progress import Progress
+from selectimprove.errors import ParamsError
+from selectimprove.reports.checks import check_record
+from selectimprove.reports.publishing.records import read_if_whole
+from selectimprove.reports.verify import check_others
+
+HEAD = ",".join(COLUMNS)
+GOOD = "laptop,problems,rl-gf11-6to9-s110-0123456789,4.5,90,EPYC"
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return Plan(load_params(ROOT / "params.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("broken", "line"),
+    [
+        ("<<<<<<< HEAD", 2),
+        ("laptop,problems,x,many,90,EPYC", 2),
+        ("laptop,problems,x,nan,90,EPYC", 2),
+        ("laptop,problems,x,-3,90,EPYC", 2),
+        ("laptop,problems", 2),
+        ("\x00\x01\xff", 2),
+        ('"' + "x" * 200_000, 2),
+    ],
+)
+def test_what_is_no_record_of_costs_is_ignored_with_one_warning(tmp_path, caplog, broken, line):
+    path = tmp_path / "costs.csv"
+    path.write_text(f"{HEAD}\n{broken}\n{GOOD}\n{broken}\n", encoding="latin-1")
+    with caplog.at_level(logging.WARNING):
+        assert [row["seconds"] for row in read_costs(path)] == ["4.5"]
+    (warning,) = caplog.messages
+    assert f"costs.csv: line {line} is no record of costs, nor are 1 more; ignored" in warning
+
+
+def test_good_costs_are_read_without_a_warning(tmp_path, caplog):
+    path = tmp_path / "costs.csv"
+    path.write_text(f"{HEAD}\n{GOOD}\n")
+    assert read_costs(path) == [dict(zip(COLUMNS, GOOD.split(","), strict=True))]
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("content", ["", '{"seconds": 3, "fil', "[]", "<<<<<<< HEAD\n{}", "\x00"])
+def test_a_broken_record_is_named_and_costs_nothing(tmp_path, monkeypatch, plan, content):
+    monkeypatch.chdir(tmp_path)
+    artifact = next(iter(plan.artifacts["problems"].values()))
+    artifact.folder.mkdir(parents=True)
+    artifact.done.write_text(content)
+    (artifact.folder / "config.json").write_text("{}")
+    assert collect_costs(plan, []) == []
+    assert explain(artifact) == "never made"
+    assert Progress("laptop", [artifact, *plan.figures.values()], cores=1).line(0.0).startswith("1 of ")
+    (line,) = check_record(artifact)
+    assert line.startswith(f"{artifact.done}: is not the JSON that was written")
+    assert f"remove {artifact.folder} and run `snakemake --cores all figures audit`" in line
+
+    other = artifact.folder.with_name("other-0123456789")
+    shutil.copytree(artifact.folder, other)
+    (line,) = check_others({artifact.folder})
+    assert line.startswith(f"{other}/provenance.json: is not the JSON that was written")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_a_broken_config_is_named(tmp_path, monkeypatch, plan, content):
+    monkeypatch.chdir(tmp_path)
+    artifact = next(iter(plan.artifacts["problems"].values()))
+    artifact.folder.mkdir(parents=True)
+    artifact.done.write_text(json.dumps({"inputs": {}, "source": {}, "files": {}}))
+    (artifact.folder / "config.json").write_text(content)
+    assert explain(artifact) == "never made"
+    (line,) = check_record(artifact)
+    assert line.startswith(f"{artifact.folder}/config.json: is not the JSON that was written")
+
+
+def test_a_record_of_what_is_published_in_conflict_counts_as_none(tmp_path):
+    record = tmp_path / "figure2.json"
+    assert read_if_whole(record) == {}
+    record.write_text('<<<<<<< HEAD\n{"key": "figure2-0123456789"}')
+    assert read_if_whole(record) == {}
+
+
+def test_a_record_that_is_not_there_is_an_error_of_one_line(tmp_path):
+    with pytest.raises(ParamsError, match="cannot be read: No such file"):
+        read_record(tmp_path / "provenance.json")
+
+
+@pytest.fixture
+def package(tmp_path) -> Path:
+    """A folder of code, as an archive without history leaves it."""
+    folder = tmp_path / "outer/archive/selectimprove"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    return folder
+
+
+def run_git(folder: Path, *commands: str) -> None:
+    for command in commands:
+        subprocess.run(["git", *command.split()], cwd=folder, env=ENVIRONMENT, check=True, capture_output=True)
+
+
+def test_an_archive_has_no_commit(package):
+    assert git_commit(package) is None
+
+
+def test_an_archive_inside_another_repository_has_not_its_commit(package):
+    outer = package.parents[1]
+    (outer / "file").write_text("")
+    run_git(outer, "init -q", "add file", "commit -q -m start")
+    assert git_commit(package) is None
+
+
+def test_code_that_is_tracked_has_the_commit_and_says_whether_it_was_changed(package, monkeypatch, tmp_path):
+    run_git(package, "init -q", "add .", "commit -q -m start")
+    commit = git_commit(package)
+    assert len(commit) == 40
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    assert git_commit(package) == commit
+    (package / "__init__.py").write_text("x = 1\n")
+    assert git_commit(package) == f"{commit}+dirty"
+
+
+@pytest.mark.parametrize("rights", [None, 0o644])
+def test_without_git_there_is_no_commit(package, monkeypatch, tmp_path, rights):
+    run_git(package, "init -q", "add .", "commit -q -m start")
+    if rights:
+        (tmp_path / "git").write_text("not to be executed")
+        (tmp_path / "git").chmod(rights)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_commit(package) is None
+
+
+def test_an_empty_selection_is_an_error_that_says_what_there_is(tmp_path):
+    table = pd.DataFrame({"step_range": ["2-5", "7-10"], "n_steps": ["all", "3"], "pass_at_1": [0.5, 0.6]})
+    table.to_parquet(tmp_path / "pass_rates.parquet")
+    assert len(read_measures(tmp_path, "pass_rates", "step_range == '2-5'")) == 1
+    assert len(select(table, "n_steps == 'all'", "rates")) == 1
+    with pytest.raises(ParamsError) as found:
+        read_measures(tmp_path, "pass_rates", "step_range == '6-9'")
+    assert str(found.value) == "pass_rates.parquet has no row with step_range == '6-9'; it has step_range: 2-5, 7-10"
+    pd.DataFrame().to_parquet(tmp_path / "mechanisms.parquet")
+    with pytest.raises(ParamsError, match=r"mechanisms\.parquet of this experiment is empty"):
+        read_measures(tmp_path, "mechanisms", "step_range == '6-9'")
