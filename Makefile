@@ -18,7 +18,7 @@ figures: $(VENV)/train.done  ## every figure and table, or some: make figures ON
 	snakemake --cores $(CORES) $(or $(ONLY),figures)
 
 plan: $(VENV)/train.done  ## what `make figures` would make, why, and how long it takes
-	@PYTHONPATH=workflow python -m selectimprove plan $(ONLY)
+	@selectimprove plan $(ONLY)
 
 smoke: $(VENV)/train.done  ## a first taste, to results/smoke: the main experiment, too small to mean anything
 	snakemake --cores $(CORES) main --config scale=smoke

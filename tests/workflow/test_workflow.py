@@ -23,7 +23,6 @@ from selectimprove.dag.table import STAGES
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
-PLAN = "PYTHONPATH=workflow python -m selectimprove plan"
 PAPER = (
     {"figure2", "figure3", "figure4", "amplification", "composition", "gf13", "steps_6_15"},
     {
@@ -327,7 +326,7 @@ def test_every_figure_table_and_experiment_is_a_target(fresh):
     assert fresh.planned(target="figure2")["draw_exhibit"] == 1
     # Also one that is not drawn by default, at the scale where it is not.
     assert fresh.planned("--config scale=laptop", target="phase_diagram")["pretrain_base"] == 1
-    assert "did you mean 'gf13'" in fresh.run(f"{PLAN} gf12", check=False).stderr
+    assert "did you mean 'gf13'" in fresh.run("selectimprove plan gf12", check=False).stderr
 
 
 def publishing(checkout: Checkout, target: str) -> set[str]:
@@ -421,6 +420,6 @@ def test_the_forecast_counts_what_the_figures_need_and_not_what_the_claims_do(ch
     assert "Nothing to make" in changed.run("snakemake plan --cores 1 --quiet all").stdout
     changed.edit("params.yaml", f"seeds: {SEEDS}", "seeds: [7]")
     planned = changed.planned(target="main")
-    said = changed.run(f"{PLAN} main").stdout
+    said = changed.run("selectimprove plan main").stdout
     for stage, rule in (("sft", "train_sft"), ("rl", "train_grpo"), ("evaluation", "evaluate_model")):
         assert f"{stage}: {planned[rule]} of {planned[rule]} to make" in said

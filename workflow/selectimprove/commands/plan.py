@@ -7,6 +7,7 @@ import argparse
 import os
 from pathlib import Path
 
+from selectimprove.commands.checkout import use_own_source
 from selectimprove.config.loading import load_params
 from selectimprove.dag.forecast import forecast
 from selectimprove.dag.plan import Plan
@@ -25,5 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the forecast for the checkout in the current folder."""
+    use_own_source()
     overrides = {"scale": options.scale} if options.scale else {}
     print(forecast(Plan(load_params(Path("params.yaml"), overrides)), options.cores, options.names))

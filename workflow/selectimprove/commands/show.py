@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from selectimprove.analysis.claims import Quantity
+from selectimprove.commands.checkout import use_own_source
 from selectimprove.config.loading import load_params
 from selectimprove.config.messages import unknown_name
 from selectimprove.config.stages import Run
@@ -59,22 +60,6 @@ def run(options: argparse.Namespace) -> None:
     rows = read_rows(measures, runs, options)
     lines = [*describe_number(measures, runs, rows, options), *show_rows(measures.config.task_name, rows, options)]
     print("\n".join(lines))
-
-
-def use_own_source() -> None:
-    """Go on with the package of the checkout in this folder, whichever copy is installed: keys cover its source.
-
-    Raises
-    ------
-    ParamsError
-        If this is not the root of a checkout.
-    """
-    source = Path("workflow").resolve()
-    if not (Path("params.yaml").is_file() and (source / "selectimprove").is_dir()):
-        raise ParamsError("params.yaml: no such file here; run this at the root of a checkout")
-    if source not in Path(__file__).resolve().parents:
-        os.environ["PYTHONPATH"] = str(source)
-        os.execv(sys.executable, [sys.executable, "-m", "selectimprove", *sys.argv[1:]])
 
 
 def require_known(key: str, name: str, known: Iterable) -> None:
