@@ -1,14 +1,18 @@
 """Why an artifact has to be made: what differs from the most alike one that is there."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from selectimprove.artifacts.keys import source_digests
 from selectimprove.artifacts.provenance import read_record
 from selectimprove.dag.artifact import RESULTS, Artifact
+from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError
 
 LONGEST = 40
 """Characters of a value that a reason shows."""
+SHOWN = 3
+"""Inputs of one kind that a reason names."""
 
 
 def flatten(content, prefix: str = "") -> dict[str, object]:
@@ -29,6 +33,21 @@ def flatten(content, prefix: str = "") -> dict[str, object]:
 def _shown(value: object) -> str:
     text = str(value)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _new_inputs(artifact: Artifact, roles: list[str]) -> Iterator[str]:
+    """Say which inputs are new: ``new sft``, ``new test problems (2-5 and 6-9)``, ``18 new labels``."""
+    by_kind: dict[str, list[str]] = {}
+    for role in roles:
+        source = artifact.inputs[role]
+        split = getattr(source.config, "split", "").replace("_", " ")
+        by_kind.setdefault(f"{split} {source.stage}".strip(), []).append(role)
+    for kind, of_kind in by_kind.items():
+        if len(of_kind) > SHOWN:
+            yield f"{len(of_kind)} new {kind}"
+        else:
+            named = [role for role in of_kind if role not in (*STAGES, "policy")]
+            yield f"new {kind}" + f" ({' and '.join(named)})" * bool(named)
 
 
 def _differences(artifact: Artifact, folder: Path) -> list[str] | None:
@@ -52,11 +71,9 @@ def _differences(artifact: Artifact, folder: Path) -> list[str] | None:
     found += [
         f"source of {name.replace('.', '/')}.py" for name in sorted(recorded) if recorded[name] != current.get(name)
     ]
-    inputs = {role: source.name for role, source in artifact.inputs.items()}
-    changed = sorted(role for role in inputs.keys() | before.keys() if inputs.get(role) != before.get(role))
-    if changed:
-        shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-        found.append(f"new input {shown}")
+    changed = [role for role, source in artifact.inputs.items() if source.name != before.get(role)]
+    found += [*_new_inputs(artifact, changed)]
+    found += [f"no input {role}" for role in sorted(before.keys() - artifact.inputs.keys())[:SHOWN]]
     return found
 
 

@@ -1,0 +1,57 @@
+"""Why an artifact has to be made, in words that its user would choose."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from selectimprove.config.loading import load_params
+from selectimprove.dag.artifact import Artifact
+from selectimprove.dag.changes import explain
+from selectimprove.dag.plan import Plan
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return Plan(load_params(ROOT / "params.yaml"))
+
+
+def record(artifact: Artifact, **changes) -> None:
+    """Leave the record of an artifact of the same slug, made from other inputs or with another config."""
+    folder = Path("results") / artifact.stage / f"{artifact.slug}-0123456789"
+    folder.mkdir(parents=True)
+    provenance = {
+        "source": artifact.source,
+        "inputs": {
+            role: "older" if role in changes.get("inputs", ()) else s.name for role, s in artifact.inputs.items()
+        },
+    }
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+    config = artifact.config.model_dump(mode="json") | changes.get("config", {})
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "said"),
+    [
+        ("evaluation", {"inputs": ("2-5", "6-9")}, "new test problems (2-5 and 6-9)"),
+        ("rl", {"inputs": ("sft",)}, "new sft"),
+        ("rl", {"inputs": ("problems",)}, "new rl problems"),
+        ("sft", {"inputs": ("train", "base")}, "new base; new demonstrations (train)"),
+        ("evaluation", {"config": {"temperature": 1.0}}, "temperature 1.0 → 0.7"),
+    ],
+)
+def test_a_reason_names_what_is_new(plan, tmp_path, monkeypatch, stage, changes, said):
+    monkeypatch.chdir(tmp_path)
+    artifact = next(a for a in plan.artifacts[stage].values() if "gf11" in a.slug and "composition" not in a.slug)
+    record(artifact, **changes)
+    assert explain(artifact).partition(", against ")[0] == said
+
+
+def test_many_inputs_of_a_kind_are_counted(plan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    measures = plan.measures["main"]
+    labels = [role for role in measures.inputs if role.startswith("labels/")]
+    record(measures, inputs=labels)
+    assert explain(measures).startswith(f"{len(labels)} new labels, against")
