@@ -6,8 +6,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from conftest import ROOT
+from selectimprove.config.demands.memory import count_adapter_parameters, count_parameters, too_large, training_memory
 from selectimprove.config.loading import load_params
-from selectimprove.config.memory import count_adapter_parameters, count_parameters, too_large, training_memory
 from selectimprove.config.params import Lora, Model
 from selectimprove.config.resolving import Case
 

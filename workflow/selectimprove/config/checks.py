@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from pydantic import ValidationError
 
 from selectimprove.config.demands.exhibits import find_unmet
+from selectimprove.config.demands.memory import MODULES, too_large
 from selectimprove.config.demands.problems import Mistake, find_mistakes
-from selectimprove.config.memory import MODULES, too_large
 from selectimprove.config.messages import describe_all, unknown_name
 from selectimprove.config.params import NO_SFT, Params
 from selectimprove.config.resolving import Case, resolve_case

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, create_model
 
 from selectimprove.config.measuring import Alarms, Statistics
+from selectimprove.config.training import BaseTraining, Lora, Model, Optimizer, Pretrained, Rft, Rl, Sft
 from selectimprove.tasks.interface import task_types
 from selectimprove.types import NUMBER, Names, Natural, PlotValue, Positive, Rate, Seeds, SomeNames, Strict
 
@@ -74,115 +75,12 @@ class VllmSettings(Strict):
     server_port: Positive
 
 
-class Model(Strict):
-    """A Qwen2 architecture."""
-
-    hidden_size: Positive
-    n_layers: Positive
-    n_heads: Positive
-    n_kv_heads: Positive | None = None
-    """Key and value heads; null: as many as heads."""
-    vocab_size: Positive | None = None
-    """Tokens; null: those of the task's own tokenizer."""
-    intermediate_size: Positive
-    rope_theta: Rate
-    """Base of the rotary position embedding."""
-    initializer_range: Rate
-    """Standard deviation of the initial weights."""
-
-
-class Pretrained(Strict):
-    """A checkpoint of the Hugging Face hub in place of a base model trained here."""
-
-    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-    """Commit of the checkpoint's repository."""
-    weights: Annotated[str, Field(min_length=1)] = "hub"
-    """``hub``, a folder that holds the checkpoint, or ``random``."""
-    mirror: str | None = None
-    sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
-    """Expected hashes, by file."""
-
-
-class Lora(Strict):
-    """A LoRA adapter."""
-
-    rank: Positive
-    alpha: Positive
-    dropout: Annotated[float, Field(ge=0, lt=1), NUMBER]
-    """Dropout in SFT; RL uses none."""
-    target_modules: SomeNames
-
-
-class Optimizer(Strict):
-    """AdamW, in pretraining, SFT and RL."""
-
-    adam_beta2: Annotated[float, Field(gt=0, lt=1), NUMBER]
-    weight_decay: Annotated[float, Field(ge=0), NUMBER]
-    max_grad_norm: Rate
-
-
 class Sampling(Strict):
     """What generates completions, in RL and in evaluation."""
 
     engine: Literal["transformers", "vllm"]
     vllm: VllmSettings | None = None
     """Settings of vLLM; they do not count where it is not used."""
-
-
-class BaseTraining(Strict):
-    """Pretraining of the base model from scratch."""
-
-    n_steps: Positive
-    """Optimiser steps."""
-    batch_size: Positive
-    """Documents per step."""
-    learning_rate: Rate
-    warmup_steps: Natural
-    """Steps of linear warm-up; then linear decay."""
-
-
-class Sft(Strict):
-    """Supervised fine-tuning."""
-
-    n_train: Positive
-    """Prompt–response pairs."""
-    n_validation: Positive
-    """Pairs on which the cross-entropy is watched."""
-    learning_rate: Rate
-    batch_size: Positive
-    """Sequences per optimiser step."""
-    n_epochs: Positive
-    warmup_steps: Natural
-    """Steps of linear warm-up; then linear decay."""
-    device_batch_size: Positive | None = None
-    """Most sequences of one pass on a device; null: no bound."""
-
-
-class Rl(Strict):
-    """GRPO."""
-
-    n_prompts: Positive
-    """Distinct training problems."""
-    n_steps: Positive
-    """Optimiser steps."""
-    prompts_per_step: Positive
-    """Prompts per optimiser step."""
-    group_size: Annotated[int, Field(ge=2, strict=True)]
-    """Completions per prompt."""
-    learning_rate: Rate
-    warmup_steps: Natural
-    """Steps of linear warm-up; then the rate is constant."""
-    beta: Annotated[float, Field(ge=0), NUMBER]
-    """Weight of the KL divergence from the SFT policy."""
-    temperature: Rate
-    """Temperature of the rollouts."""
-    reward: Literal["outcome", "random"] = "outcome"
-    """``outcome``: 1 for the right answer, else 0; ``random``: a coin, a control that tells nothing of the answer."""
-    checkpoint_every: Positive
-    """Optimiser steps between two checkpoints."""
-    device_batch_size: Positive | None = None
-    """Most completions of one pass on a device; null: no bound."""
 
 
 class Evaluation(Strict):
@@ -225,7 +123,7 @@ class Resources(Strict):
 
 
 Overrides = dict[
-    Literal["task", "model", "pretrained", "base", "lora", "optimizer", "sft", "rl", "sampling", "evaluation"],
+    Literal["task", "model", "pretrained", "base", "lora", "optimizer", "sft", "rl", "rft", "sampling", "evaluation"],
     dict[str, Any],
 ]
 """Params laid over those of the file, by section; checked as those are. ``task`` is the section of the experiment's own task."""
@@ -283,6 +181,7 @@ class Params(Strict):
     optimizer: Optimizer
     sft: Sft
     rl: Rl
+    rft: Rft
     sampling: Sampling
     evaluation: Evaluation
     statistics: Statistics

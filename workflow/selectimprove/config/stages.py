@@ -12,6 +12,7 @@ from selectimprove.config.params import (
     Model,
     Optimizer,
     Pretrained,
+    Rft,
     Rl,
     Sampling,
     Sft,
@@ -130,6 +131,22 @@ class RlStage(OfTask):
     def course(self) -> Course:
         rl = self.rl
         return Course(rl.n_steps / (rl.n_prompts // rl.prompts_per_step), rl.n_steps, "step")
+
+
+class RftStage(OfTask):
+    """Training of an SFT model on its own completions; ``n_prompts`` per round, ``n_samples`` completions of each."""
+
+    aspects = ("problems",)
+
+    seed: int
+    method: str
+    n_prompts: Positive
+    n_samples: Positive
+    temperature: Rate
+    rft: Rft
+    optimizer: Optimizer
+    system_prompt: str | None
+    sampling: Sampling
 
 
 class EvaluationStage(OfTask):

@@ -9,6 +9,7 @@ from selectimprove.config.stages import (
     LabelsStage,
     PretrainedStage,
     ProblemsStage,
+    RftStage,
     RlStage,
     Run,
     SftStage,
@@ -100,17 +101,27 @@ class Runs:
             return sft
         distribution = case.section.rl_problems[run.training]
         problems = self._problems(case, "rl", params.rl.n_prompts, distribution, run.seed)
-        config = RlStage(
-            task_name=case.task,
-            task=case.settings,
-            seed=run.seed,
-            rl=params.rl,
-            optimizer=params.optimizer,
-            system_prompt=params.system_prompt,
-            sampling=params.sampling,
-        )
         inputs = {"sft": sft, "problems": problems} | self._adapted(params, sft)
-        return self.add("rl", self._slug(case, run), config, inputs)
+        shared = {
+            "task_name": case.task,
+            "task": case.settings,
+            "seed": run.seed,
+            "optimizer": params.optimizer,
+            "system_prompt": params.system_prompt,
+            "sampling": params.sampling,
+        }
+        rl = params.rl
+        if rl.method == "grpo":
+            return self.add("rl", self._slug(case, run), RlStage(rl=rl, **shared), inputs)
+        config = RftStage(
+            method=rl.method,
+            n_prompts=rl.n_steps * rl.prompts_per_step // params.rft.n_rounds,
+            n_samples=rl.group_size,
+            temperature=rl.temperature,
+            rft=params.rft,
+            **shared,
+        )
+        return self.add("rft", self._slug(case, run), config, inputs)
 
     def _slug(self, case: Case, run: Run) -> str:
         return f"{run.sft}-{case.settings.slug}-{run.training}-s{run.seed}"
@@ -133,7 +144,7 @@ class Runs:
             seed=run.seed,
             **evaluation.model_dump(include={"temperature", "n_samples", "curve_problems", "told_problems"}),
             # A model before RL is one checkpoint: whoever asks for it shares its generations.
-            checkpoints=evaluation.checkpoints if policy.stage == "rl" else "all",
+            checkpoints=evaluation.checkpoints if run.training != "sft" else "all",
             system_prompt=params.system_prompt,
             sampling=params.sampling,
         )

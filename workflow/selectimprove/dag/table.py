@@ -86,6 +86,8 @@ _ROWS = (
           "SFT models", "model/*.safetensors", needs="train", priority=20, checks=()),
     Stage("rl", configs.RlStage, "train_grpo", "Training {wildcards.name} with GRPO",
           "RL checkpoints", "checkpoints/step-*/*.safetensors, rollouts.parquet", needs="train", priority=10, checks=("rollouts",)),
+    Stage("rft", configs.RftStage, "train_rft", "Training {wildcards.name} on its own completions",
+          "Checkpoints of controls", "checkpoints/step-*/*.safetensors, rollouts.parquet", needs="train", priority=10, checks=("rollouts",)),
     Stage("evaluation", configs.EvaluationStage, "evaluate_model", "Evaluating {wildcards.name}",
           "Generations", "generations.parquet", needs="sample", checks=("generations",)),
     Stage("labels", configs.LabelsStage, "label_strategies", "Labeling {wildcards.name}",

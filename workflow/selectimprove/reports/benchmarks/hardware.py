@@ -18,8 +18,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from selectimprove.config.demands.memory import count_adapter_parameters, count_parameters, training_memory
 from selectimprove.config.loading import load_params
-from selectimprove.config.memory import count_adapter_parameters, count_parameters, training_memory
 from selectimprove.config.params import Params, Sampling
 from selectimprove.config.resolving import Case
 from selectimprove.config.stages import DemonstrationsStage, PretrainedStage, ProblemsStage, RlStage, SftStage

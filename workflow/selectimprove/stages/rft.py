@@ -1,0 +1,152 @@
+"""Rejection-sampling fine-tuning, and self-distillation: controls that take the place of GRPO.
+
+Each round samples completions of the model as it stands and fine-tunes it on some of them, with the loss of SFT. Rejection sampling keeps
+those with the right answer (STaR, Zelikman et al. 2022; RFT, Yuan et al. 2023): the outcome filters, and no gradient goes through an advantage.
+Self-distillation keeps greedy completions, right or wrong, and so is told nothing of the answer. All rounds together sample as many completions
+as GRPO does, or in self-distillation one for each of its prompts.
+
+Left by this stage, as by `selectimprove.stages.rl`, with rounds for steps: ``checkpoints/step-…``, ``rollouts.parquet`` with every completion and
+its outcome, and ``training.parquet``.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from selectimprove.artifacts.runner import run_stage
+from selectimprove.config.stages import RftStage
+from selectimprove.tasks.interface import load_aspect
+from selectimprove.training.policies import (
+    load_model,
+    load_tokenizer,
+    max_new_tokens,
+    render_completions,
+    render_prompts,
+)
+from selectimprove.training.sampling import open_sampler
+from selectimprove.training.trainer import batch_arguments, prepare_torch, trainer_arguments
+
+
+def choose_prompts(n_problems: int, n_prompts: int, number: int, seed: int) -> np.ndarray:
+    """Return the problems of a round, counted from 0: each is asked once in every pass over all of them, in an order of its own.
+
+    Parameters
+    ----------
+    n_problems, n_prompts : int
+        In all, and per round.
+    number : int
+        Of the round.
+    seed : int
+    """
+    rng = np.random.default_rng(seed)
+    passes = -(-(number + 1) * n_prompts // n_problems)
+    order = np.concatenate([rng.permutation(n_problems) for _ in range(passes)])
+    return order[number * n_prompts : (number + 1) * n_prompts]
+
+
+def sample_round(
+    config: RftStage, policy: Path, base: Path | None, problems: pd.DataFrame, number: int
+) -> pd.DataFrame:
+    """Sample completions of a model, with their outcomes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per completion: `step`, the round from 1; `problem_id`, `completion`, `reward`.
+    """
+    task, tokenizer = load_aspect(config.task_name, "problems"), load_tokenizer(policy)
+    greedy = config.method == "self_distillation"
+    sampler = open_sampler(config.sampling, policy, base, config.seed)
+    completions = sampler.sample(
+        render_prompts(tokenizer, problems["prompt"].tolist(), config.system_prompt),
+        0.0 if greedy else config.temperature,
+        1 if greedy else config.n_samples,
+        max_new_tokens(tokenizer, task.longest_response(int(problems["n_steps"].max()))),
+        seed=config.seed * 1000 + number,
+    )
+    sampler.close()
+    asked = zip(problems["problem_id"], problems["answer"], completions, strict=True)
+    return pd.DataFrame(
+        {"step": number + 1, "problem_id": problem_id, "completion": text, "reward": task.reward(text, answer)}
+        for problem_id, answer, texts in asked
+        for text in texts
+    )
+
+
+def select_demonstrations(config: RftStage, rollouts: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame:
+    """Return what a round trains on: the right completions, or all of them, each once."""
+    kept = rollouts if config.method == "self_distillation" else rollouts[rollouts["reward"] == 1]
+    kept = kept.drop_duplicates(["problem_id", "completion"])
+    return kept.merge(problems[["problem_id", "prompt"]], on="problem_id")
+
+
+def fine_tune(
+    config: RftStage, policy: Path, base: Path | None, demonstrations: pd.DataFrame, target: Path
+) -> list[dict]:
+    """Fine-tune a model on a round's completions, once through, into a folder; returns what the trainer logged."""
+    shutil.rmtree(target, ignore_errors=True)
+    if demonstrations.empty:
+        shutil.copytree(policy, target)
+        return []
+    tokenizer = load_tokenizer(policy)
+    # As demonstrations are written, whatever the tokenizer made of the first space.
+    completions = [f" {text.strip()}" for text in demonstrations["completion"]]
+    prompts = render_prompts(tokenizer, demonstrations["prompt"].tolist(), config.system_prompt)
+    trainer = SFTTrainer(
+        model=load_model(policy, base, trainable=True),
+        args=SFTConfig(
+            **trainer_arguments(
+                target, config.seed, config.rft.learning_rate, 0, config.optimizer, "constant_with_warmup"
+            ),
+            **batch_arguments(config.rft.batch_size, config.rft.device_batch_size),
+            completion_only_loss=True,
+            packing=False,
+            num_train_epochs=1,
+            save_strategy="no",
+            logging_steps=16,
+        ),
+        train_dataset=Dataset.from_dict(
+            {"prompt": prompts, "completion": render_completions(completions, config.system_prompt)}
+        ),
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    return [row for row in trainer.state.log_history if "loss" in row]
+
+
+def train_rft(config: RftStage, inputs: dict[str, Path], folder: Path) -> None:
+    """Train the policy of ``sft``, an adapter on ``base`` or a model of its own, on its own completions on ``problems``."""
+    policy, base = inputs["sft"] / "model", inputs["base"] / "model" if "base" in inputs else None
+    problems = pd.read_parquet(inputs["problems"] / "problems.parquet")
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    sampled, logs, part = [], [], folder / "rounds"
+    part.mkdir(exist_ok=True)
+    for number in range(config.rft.n_rounds):
+        prepare_torch(config.seed + number)
+        checkpoint = folder / "checkpoints" / f"step-{number + 1:04d}"
+        chosen = problems.iloc[choose_prompts(len(problems), config.n_prompts, number, config.seed)]
+        rows, log = part / f"rollouts-{number}.parquet", part / f"training-{number}.parquet"
+        # A killed run goes on after its last whole round, of which the checkpoint comes last.
+        if not checkpoint.exists():
+            rollouts = sample_round(config, policy, base, chosen, number)
+            rollouts.to_parquet(rows, index=False)
+            kept = select_demonstrations(config, rollouts, problems)
+            logged = fine_tune(config, policy, base, kept, part / "model")
+            pd.DataFrame(logged).to_parquet(log, index=False)
+            (part / "model").rename(checkpoint)
+        policy = checkpoint
+        sampled.append(pd.read_parquet(rows))
+        logs.append(pd.read_parquet(log).assign(step=number + 1))
+    pd.concat(sampled, ignore_index=True).to_parquet(folder / "rollouts.parquet", index=False)
+    pd.concat(logs, ignore_index=True).to_parquet(folder / "training.parquet", index=False)
+    shutil.rmtree(part)
+
+
+if __name__ == "__main__":
+    run_stage(RftStage, train_rft)
