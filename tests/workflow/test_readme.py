@@ -58,6 +58,8 @@ def test_the_commands_run_in_order(fresh, audited, environment, tmp_path):
             # What that scale changes, the params of the smaller tree have not.
             whole.run(command)
         else:
+            # One artifact that a model made shows as well as all that the command works.
+            command = command.replace("spot: all", "spot: 1")
             done = checkout.run(command.replace("/tmp/selectimprove-remote", f"{environment.parent}/remote"))
             assert "Traceback" not in done.stderr, command
     # The tests are running: collecting them once more is enough.

@@ -8,18 +8,17 @@ PACKAGE = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(PACKAGE))
 # A checkout runs its own source, whichever copy of the package is installed: in jobs, and in the kernels of notebooks.
 os.environ.update(PYTHONPATH=str(PACKAGE))
-# Training allocates the same memory at every step; having freed memory cleared anew took about a twentieth of its time.
-MALLOC = "MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456"
-shell.prefix(f"export PYTHONPATH={shlex.quote(str(PACKAGE))} {MALLOC}; ")
-
-from selectimprove.artifacts.keys import digest
 from selectimprove.config.loading import load_params
+from selectimprove.dag.command import ALLOCATION, stage_command
 from selectimprove.dag.costs import record_costs
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.progress import Progress
 from selectimprove.dag.table import STAGES
 from selectimprove.reports.publishing.publications import audit_publication, publications
 from selectimprove.types import ParamsError
+
+allocation = " ".join(f"{name}={value}" for name, value in ALLOCATION.items())
+shell.prefix(f"export PYTHONPATH={shlex.quote(str(PACKAGE))} {allocation}; ")
 
 try:
     PLAN = Plan(load_params(Path(workflow.basedir) / "params.yaml", dict(config)))
@@ -97,14 +96,7 @@ def get_command(stage):
 
     def command(wildcards):
         artifact = get_artifact(stage, wildcards)
-        gpus = stage.resources(PLAN.params.resources).gpus if stage.name in ("sft", "rl") else 1
-        words = [PYTHON]
-        if gpus > 1:
-            words += ["-m", "accelerate.commands.launch", "--num_processes", str(gpus)]
-            words += ["--config_file", str(PACKAGE / "profiles/accelerate.yaml")]
-        words += ["-m", f"selectimprove.{stage.module}", "--config", artifact.config.model_dump_json()]
-        words += [f"--input={role}={source.folder}" for role, source in artifact.inputs.items()]
-        words += ["--output", str(artifact.folder), "--source", digest(artifact.source)]
+        words = stage_command(artifact, artifact.folder, PLAN.params.resources, PYTHON)
         # A job that asks for no GPU must not find one: its results would be others.
         hidden = "" if stage.resources(PLAN.params.resources).gpus else "CUDA_VISIBLE_DEVICES= "
         return hidden + shlex.join(words)

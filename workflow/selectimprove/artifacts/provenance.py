@@ -64,14 +64,30 @@ def read_record(path: Path) -> dict:
     return content
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that can change a result, as they are installed."""
+    found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            versions[package] = metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return versions
+    return found
+
+
+def run_git(here: Path, *arguments: str) -> str:
+    """Return what a command of git prints in a folder.
+
+    Raises
+    ------
+    OSError, subprocess.CalledProcessError
+        Without git, or if the command fails, as it does outside a repository.
+    """
+    # Inside a hook, git says by these which repository it means, whatever the folder.
+    named = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    environment = {name: value for name, value in os.environ.items() if name not in named}
+    done = subprocess.run(["git", *arguments], cwd=here, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def git_commit(here: Path = Path(__file__).parents[1]) -> str | None:
@@ -87,19 +103,10 @@ def git_commit(here: Path = Path(__file__).parents[1]) -> str | None:
     str or None
         None without git, outside a repository, and in one that does not track the code, such as that around an unpacked archive.
     """
-    # Inside a hook, git says by these which repository it means, whatever the folder.
-    named = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-    environment = {name: value for name, value in os.environ.items() if name not in named}
-
-    def git(*arguments: str) -> str:
-        command = ["git", *arguments]
-        return subprocess.run(
-            command, cwd=here, env=environment, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
     try:
-        git("ls-files", "--error-unmatch", "__init__.py")
-        return git("rev-parse", "HEAD") + ("+dirty" if git("status", "--porcelain", "--", ".") else "")
+        run_git(here, "ls-files", "--error-unmatch", "__init__.py")
+        changed = run_git(here, "status", "--porcelain", "--", ".")
+        return run_git(here, "rev-parse", "HEAD") + ("+dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -145,7 +152,7 @@ class Recorder:
             "seed": getattr(self.config, "seed", None),
             "files": folder_hashes(folder),
             "commit": git_commit(),
-            "versions": _versions(),
+            "versions": versions(),
             "machine": {
                 "system": f"{platform.system()} {platform.machine()}",
                 "processor": processor_info("model name") or platform.processor(),

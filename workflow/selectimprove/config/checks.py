@@ -99,6 +99,8 @@ def _names(params: Params) -> list[str]:
     ]
     for task in type(params.tasks).model_fields:
         mistakes += _names_of_task(Case(params, task))
+    for name in params.verify.only:
+        mistakes += unknown_name("verify.only", name, (*params.experiments, *params.figures, *params.tables))
     return mistakes
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from selectimprove.config.checks import find_contradictions
-from selectimprove.config.files.yaml_file import YamlFile, read_yaml
+from selectimprove.config.files.yaml_file import YamlFile, read_texts, read_yaml
 from selectimprove.config.messages import describe_all, unknown_name
 from selectimprove.config.params import Params
 from selectimprove.config.resolving import extend_tasks, merge
@@ -34,7 +34,7 @@ def load_params(path: Path, overrides: dict | None = None) -> Params:
     path : Path
         ``params.yaml``; the values of the laptop scale.
     overrides : dict, optional
-        Laid over everything, as from ``snakemake --config``.
+        Laid over everything, as from ``snakemake --config``, which leaves what is nested as text.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def load_params(path: Path, overrides: dict | None = None) -> Params:
     ParamsError
         With all mistakes, one line each.
     """
-    command_line = YamlFile("--config", overrides or {}, {})
+    command_line = YamlFile("--config", read_texts(overrides or {}), {})
     layers = [read_yaml(path), command_line]
     scale = merge(layers[0].content, command_line.content).get("scale")
     known = known_scales()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
-from selectimprove.config.measuring import Alarms, Statistics
+from selectimprove.config.measuring import Alarms, Statistics, Verify
 from selectimprove.config.training import BaseTraining, Lora, Model, Optimizer, Pretrained, Rft, Rl, Sft
 from selectimprove.tasks.interface import task_types
 from selectimprove.types import NUMBER, Names, Natural, PlotValue, Positive, Rate, Seeds, SomeNames, Strict
@@ -187,6 +187,7 @@ class Params(Strict):
     statistics: Statistics
     alarms: Alarms
     resources: Resources
+    verify: Verify = Verify()
     experiments: dict[str, Experiment]
     figures: dict[str, Exhibit]
     tables: dict[str, Exhibit]

@@ -71,8 +71,8 @@ def read_table(path: Path) -> pd.DataFrame | str:
     return readers.get(path.suffix, Path.read_text)(path)
 
 
-def first_difference(found, expected) -> str | None:
-    """Say where two tables or texts differ first; None if they agree, numbers to nine digits."""
+def first_difference(found, expected, exact: bool = False) -> str | None:
+    """Say where two tables or texts differ first; None if they agree, numbers to nine digits or to the last bit."""
     if isinstance(expected, str):
         return None if found == expected else "text differs"
     if len(found) != len(expected):
@@ -81,7 +81,9 @@ def first_difference(found, expected) -> str | None:
         return f"columns {list(found.columns)}, not {list(expected.columns)}"
     for column in expected:
         try:
-            pd.testing.assert_series_equal(found[column], expected[column], rtol=1e-9, check_dtype=False)
+            pd.testing.assert_series_equal(
+                found[column], expected[column], rtol=1e-9, check_dtype=exact, check_exact=exact
+            )
         except AssertionError:
             pairs = zip(found[column], expected[column], strict=True)
             row = next((i for i, (a, b) in enumerate(pairs) if str(a) != str(b)), 0)

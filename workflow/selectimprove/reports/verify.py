@@ -4,12 +4,13 @@ Every artifact's files hash to what was recorded when they were made. For each t
 today's config and source, its config and inputs are the plan's, and its record hashes to what was published. What needs no model is then made
 again from its inputs and compared: problems, demonstrations, labels, measures, figures, tables and verdicts. Rollouts are rewarded anew,
 pass@1 is counted a second time by other code, and training and test problems are compared by content. The published copies
-must be those of the artifacts. Nothing is unpickled, and torch is not needed.
+must be those of the artifacts. Nothing is unpickled, and torch is not needed. What a model made is taken as recorded, unless ``verify.spot`` of the
+params asks for some of it to be made again (`selectimprove.reports.spot`).
 """
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -23,8 +24,10 @@ from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError
 from selectimprove.reports.checks import check_artifact, check_files, has_record
 from selectimprove.reports.page import write_page
+from selectimprove.reports.publishing.committed import changes_since_commit
 from selectimprove.reports.publishing.publications import Publication, audit_publication, publications
 from selectimprove.reports.publishing.records import read_if_whole
+from selectimprove.reports.spot import spot_check
 from selectimprove.tasks.interface import load_aspect
 
 
@@ -116,7 +119,7 @@ def _silence() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
-def verify(plan: Plan, cores: int) -> list[str]:
+def verify(plan: Plan, cores: int, say: Callable[[str], None] = print) -> list[str]:
     """Verify everything that the params ask for, and the files of what else there is.
 
     Parameters
@@ -124,6 +127,8 @@ def verify(plan: Plan, cores: int) -> list[str]:
     plan : Plan
     cores : int
         Processes that check artifacts at once.
+    say : callable
+        Is told what is no mismatch: the draw of a spot check, and what was published since the last commit.
 
     Returns
     -------
@@ -137,18 +142,28 @@ def verify(plan: Plan, cores: int) -> list[str]:
     if all(has_record(artifact) for artifact in artifacts):
         mistakes += check_leaks(plan)
         mistakes += check_published(plan)
+    for line in changes_since_commit(audit_publication(plan).root):
+        say(line)
+    if plan.params.verify.spot:
+        mistakes += spot_check(plan, artifacts, cores, say)
     return mistakes
 
 
 def require_verified(plan: Plan, cores: int, log: Path) -> None:
-    """Verify, and leave the mismatches in a log.
+    """Verify, print what is no mismatch, and leave all in a log.
 
     Raises
     ------
     WorkflowError
         With every mismatch, one line each.
     """
-    mistakes = verify(plan, cores)
-    log.write_text("".join(f"{line}\n" for line in mistakes))
+    lines = []
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+        lines.append(line)
+
+    mistakes = verify(plan, cores, say)
+    log.write_text("".join(f"{line}\n" for line in [*lines, *mistakes]))
     if mistakes:
         raise WorkflowError("\n".join(mistakes))

@@ -96,6 +96,19 @@ def read_yaml(path: Path, name: str | None = None) -> YamlFile:
     return YamlFile(name, content, lines)
 
 
+def read_texts(values):
+    """Read the texts in nested values as a file would be read: ``3`` is a number. What a file must not say stays text, which no number is."""
+    if isinstance(values, dict):
+        return {name: read_texts(value) for name, value in values.items()}
+    if isinstance(values, list):
+        return [read_texts(value) for value in values]
+    if not isinstance(values, str) or len(values) > 30 or ":" in values:
+        return values
+    kind = yaml.SafeLoader("").resolve(yaml.ScalarNode, values, (True, False)).removeprefix(TAG)
+    plain = kind in ("float", "bool", "null") or (kind == "int" and DECIMAL.fullmatch(values))
+    return yaml.safe_load(values) if plain else values
+
+
 def _walk(node: yaml.Node, key: str, above: tuple, lines: dict[str, int]) -> Iterator[tuple[int, str]]:
     """Note the line of every key; yield lines and what is wrong there."""
     number = node.start_mark.line + 1

@@ -1,0 +1,158 @@
+"""The draw of a spot check: what it is among, that it is random, and what no other machine can check; and records since the last commit."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import ENVIRONMENT, ROOT
+from selectimprove.config.loading import load_params
+from selectimprove.config.params import Params
+from selectimprove.dag.plan import Plan
+from selectimprove.reports import spot
+from selectimprove.reports.publishing.committed import changes_since_commit
+from selectimprove.reports.verify import asked_for
+from selectimprove.types import ParamsError
+
+
+def params_with(**verify) -> Params:
+    return load_params(ROOT / "params.yaml", {"verify": verify})
+
+
+def plan_with(**verify) -> Plan:
+    return Plan(params_with(**verify))
+
+
+PLAN = plan_with()
+CHECKED = asked_for(PLAN)
+
+
+def test_options_of_verify_are_in_no_key():
+    chosen = plan_with(spot=3, spot_seed=1, stages=["rl"], only=["main"], checkpoints="last")
+    names = [{stage: list(artifacts) for stage, artifacts in plan.artifacts.items()} for plan in (PLAN, chosen)]
+    assert names[0] == names[1]
+
+
+def test_a_command_line_gives_nested_numbers_as_texts():
+    given = {"spot": "3", "spot_seed": "7", "stages": ["evaluation"]}
+    assert params_with(**given) == params_with(spot=3, spot_seed=7, stages=["evaluation"])
+    assert params_with(spot="all").verify.spot == "all"
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"spot": "many"}, "verify.spot: input should be a number of artifacts or all, not 'many'"),
+        ({"spot": -1}, "verify.spot: input should be a number of artifacts or all, not -1"),
+        ({"spot": "010"}, "verify.spot: input should be a number of artifacts or all, not '010'"),
+        ({"stages": ["labels"]}, "verify.stages.0: input should be 'base', 'sft', 'rl' or 'evaluation', not 'labels'"),
+        ({"only": ["tabel1"]}, "verify.only: 'tabel1' is unknown; did you mean 'table1'?"),
+        ({"spt": 1}, "verify.spt: unknown key; did you mean 'spot'?"),
+    ],
+)
+def test_a_mistake_in_the_options_is_one_line(option, said):
+    with pytest.raises(ParamsError) as found:
+        params_with(**option)
+    assert str(found.value) == f"--config: {said}"
+
+
+def test_all_that_a_model_made_may_be_drawn_or_what_the_options_leave():
+    stages = {artifact.stage for artifact in spot.candidates(PLAN, CHECKED)}
+    assert stages == {"base", "sft", "rl", "evaluation"}
+    of_main = spot.candidates(plan_with(stages=["evaluation"], only=["table1"]), CHECKED)
+    # Three mixes, each after SFT alone and after RL on two distributions.
+    assert len(of_main) == 9
+    assert spot.candidates(plan_with(only=["seeds"]), CHECKED)
+
+
+def test_one_seed_draws_the_same_and_many_seeds_draw_each_alike():
+    known = spot.candidates(PLAN, CHECKED)
+    assert spot.draw(known, 3, 5) == spot.draw(known[::-1], 3, 5)
+    assert set(spot.draw(known, len(known) + 1, 5)) == set(known)
+    drawn = [spot.draw(known[:10], 3, seed) for seed in range(2000)]
+    assert all(len(set(three)) == 3 for three in drawn)
+    # Each is drawn with a chance of 3 in 10; five standard deviations are 0.05.
+    assert all(abs(sum(artifact in three for three in drawn) / 2000 - 0.3) < 0.05 for artifact in known[:10])
+
+
+MACHINE = {"system": "Linux x86_64", "vector_instructions": "avx2", "mkl_cbwr": "COMPATIBLE"}
+
+
+@pytest.mark.parametrize(
+    ("machine", "gpus", "said"),
+    [
+        (MACHINE, 0, None),
+        (MACHINE | {"processor": "another", "cores": 96}, 0, None),
+        (MACHINE | {"system": "Darwin arm64"}, 0, "made with system Darwin arm64, and here it is Linux x86_64"),
+        (MACHINE | {"mkl_cbwr": None}, 0, "made with mkl cbwr None, and here it is COMPATIBLE"),
+        ({}, 0, "made with system None"),
+        (MACHINE, 1, "gives its job a GPU"),
+    ],
+)
+def test_what_comes_out_otherwise_here_is_not_made_again_and_fails_with_the_reason(
+    monkeypatch, tmp_path, machine, gpus, said
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(spot, "vector_instructions", lambda: "avx2")
+    monkeypatch.setattr(spot.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(spot.platform, "machine", lambda: "x86_64")
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    started = []
+    monkeypatch.setattr(spot, "make_again", lambda artifact, output, resources: started.append(artifact))
+    monkeypatch.setattr(spot, "compare", lambda artifact, again, checkpoints: [])
+    base = next(artifact for artifact in CHECKED if artifact.stage == "base")
+    base.folder.mkdir(parents=True)
+    record = {"inputs": {}, "files": {}, "source": {}, "machine": machine}
+    base.done.write_text(json.dumps(record))
+    (base.folder / "config.json").write_text("{}")
+    resources = PLAN.params.resources
+    with_gpus = resources.model_copy(update={"train": resources.train.model_copy(update={"gpus": gpus})})
+    lines = spot.check_again(base, with_gpus)
+    assert ([], [base]) == (lines, started) if said is None else started == [] and said in lines[0]
+
+
+def test_a_draw_from_nothing_is_no_success():
+    (line,) = spot.spot_check(plan_with(spot=1, stages=["rl"], only=["sft_learning_rate"]), CHECKED, cores=1)
+    assert line == "verify.spot: nothing to draw from: sft_learning_rate has no artifact of rl"
+
+
+def test_an_artifact_that_is_not_there_is_no_success(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (line,) = spot.check_again(CHECKED[-1], PLAN.params.resources)
+    assert "cannot be made again" in line
+
+
+def test_records_that_differ_from_those_of_the_last_commit_are_named(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    root = Path("results")
+    assert list(changes_since_commit(root)) == []
+
+    def git(command: str) -> None:
+        subprocess.run(f"git {command}", shell=True, check=True, env=ENVIRONMENT, capture_output=True)
+
+    def write(name: str, **changed: str) -> None:
+        made_from = {"exhibits/t-1": ["measures/m-1"], "measures/m-1": ["evaluation/e-1"], "evaluation/e-1": []}
+        files = {"tables/t.csv": changed.pop("table", "0")}
+        record = {"key": "t-1", "files": files, "made_from": made_from, "provenance": dict.fromkeys(made_from, "0")}
+        record["provenance"] |= {f"{stage}-1": found for stage, found in changed.items()}
+        path = root / "published" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record))
+
+    for name in ("forged", "lost", "redrawn", "same"):
+        write(name)
+    git("init --quiet")
+    assert list(changes_since_commit(root)) == []
+    git("add --all")
+    git("commit --quiet --message results")
+    assert list(changes_since_commit(root)) == []
+    write("forged", **{"exhibits/t": "1", "measures/m": "1", "evaluation/e": "1"})
+    write("redrawn", table="1")
+    write("uncommitted")
+    (root / "published/lost.json").unlink()
+    assert list(changes_since_commit(root)) == [
+        "results/published/forged.json: differs from the last commit: evaluation/e-1 has another record",
+        "results/published/lost.json: differs from the last commit: it is missing or cannot be read",
+        "results/published/redrawn.json: differs from the last commit: tables/t.csv has other content",
+    ]

@@ -1,0 +1,42 @@
+"""The command that runs a stage, for the rules and for whoever makes an artifact again."""
+
+from pathlib import Path
+
+from selectimprove.artifacts.keys import digest
+from selectimprove.config.params import JobResources, Resources
+from selectimprove.dag.artifact import Artifact
+from selectimprove.dag.table import STAGES
+
+ALLOCATION = {
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+"""For the environment. Training allocates the same memory at every step; having freed memory cleared anew took about a twentieth of its time."""
+ACCELERATE = Path(__file__).parents[2] / "profiles" / "accelerate.yaml"
+
+
+def resources_of(artifact: Artifact, resources: Resources) -> JobResources:
+    """Return what the job that makes an artifact asks for."""
+    return STAGES[artifact.stage].resources(resources)
+
+
+def stage_command(artifact: Artifact, output: Path, resources: Resources, python: str) -> list[str]:
+    """Return the words of the command that makes an artifact, in as many processes as it gets GPUs.
+
+    Parameters
+    ----------
+    artifact : Artifact
+    output : Path
+        The folder to make.
+    resources : Resources
+    python : str
+        The interpreter.
+    """
+    gpus = resources_of(artifact, resources).gpus if artifact.stage in ("sft", "rl") else 1
+    words = [python]
+    if gpus > 1:
+        words += ["-m", "accelerate.commands.launch", "--num_processes", str(gpus), "--config_file", str(ACCELERATE)]
+    words += ["-m", f"selectimprove.{STAGES[artifact.stage].module}", "--config", artifact.config.model_dump_json()]
+    words += [f"--input={role}={source.folder}" for role, source in artifact.inputs.items()]
+    return [*words, "--output", str(output), "--source", digest(artifact.source)]
