@@ -44,10 +44,11 @@ class Verify(Strict):
     """How many artifacts that a model made are drawn and made again; ``all``: every one."""
     spot_seed: Annotated[int, Field(ge=0, le=LARGEST_SEED, strict=True)] | None = None
     """Random seed of the draw; null: another each time, which is printed."""
-    stages: Annotated[list[Literal["base", "sft", "rl", "evaluation"]], Field(min_length=1), DISTINCT] = [
+    stages: Annotated[list[Literal["base", "sft", "rl", "rft", "evaluation"]], Field(min_length=1), DISTINCT] = [
         "base",
         "sft",
         "rl",
+        "rft",
         "evaluation",
     ]
     """Stages whose artifacts are drawn."""
