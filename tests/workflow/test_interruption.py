@@ -98,7 +98,9 @@ def test_what_a_job_completes_after_snakemake_was_killed_is_kept(waiting):
 def test_an_artifact_that_another_run_completes_meanwhile_is_kept(waiting):
     names = problems(waiting)
     process = start(waiting, *names)
-    (later,) = (waiting.folder / name for name in names if not list(waiting.folder.glob(f"{Path(name).parent}.partial")))
+    (later,) = (
+        waiting.folder / name for name in names if not list(waiting.folder.glob(f"{Path(name).parent}.partial"))
+    )
     waiting.run(f"snakemake --nolock --cores 1 {later.relative_to(waiting.folder)}")
     before = later.read_bytes()
     (waiting.folder / "go").touch()
