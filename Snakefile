@@ -23,6 +23,7 @@ rule audit:
 
 onstart:
     require_gpus_counted()
+    require_memory_unbounded()
     Progress(PLAN.params.scale, get_artifacts_to_make(), get_parallel_jobs()).start()
 
 
@@ -32,3 +33,4 @@ onsuccess:
 
 onerror:
     record_costs(PLAN)
+    report_interruption(log)

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import ENVIRONMENT
+import psutil
+import yte
+
+from conftest import ENVIRONMENT, ROOT
 
 
 def jobs(text: str) -> list[str]:
@@ -32,6 +35,20 @@ def test_jobs_run_without_an_activated_environment(fresh, tmp_path):
     done = subprocess.run(command, cwd=checkout.folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert (checkout.folder / name).is_file()
+
+
+def test_jobs_are_promised_no_more_memory_than_there_is():
+    with (ROOT / "profiles/default/config.yaml").open() as file:
+        bound = yte.process_yaml(file, require_use_yte=True)["resources"]["mem_mb"]
+    assert 0 < bound <= psutil.virtual_memory().total / 2**20
+
+
+def test_memory_here_does_not_bound_the_jobs_of_a_cluster(fresh):
+    more = "--config 'resources={train: {memory_gib: 100000}}'"
+    elsewhere = "--executor cluster-generic --cluster-generic-submit-cmd false --jobs 1"
+    done = fresh.run(f"snakemake table1 {elsewhere} {more}", check=False)
+    assert "profiles/default is for jobs on this machine" in done.stderr
+    assert not (fresh.folder / "results/problems").exists()
 
 
 def test_rerun_triggers_of_the_command_line_go_first(changed):

@@ -113,6 +113,25 @@ def require_gpus_counted():
         )
 
 
+def require_memory_unbounded():
+    """Refuse to have a cluster's jobs bounded by the memory of the machine that submits them, as profiles/default would."""
+    if workflow.local_exec or "mem_mb" not in workflow.global_resources:
+        return
+    most = max(stage.resources(PLAN.params.resources).memory_gib for stage in STAGES.values())
+    if workflow.global_resources["mem_mb"].value < most * 1024:
+        raise WorkflowError(
+            "profiles/default is for jobs on this machine, which has less memory than jobs ask for; name a workflow profile, or --workflow-profile none"
+        )
+
+
+def report_interruption(logs):
+    """Say how to go on if a run was interrupted, of which Snakemake says that a job failed."""
+    said = "".join(Path(log).read_text() for log in logs)
+    # Ctrl-C, and SIGTERM.
+    if "Terminating processes on user request" in said or "Will exit after finishing currently running jobs" in said:
+        print("interrupted; repeat the command to go on", file=sys.stderr)
+
+
 def get_parallel_jobs():
     """Return how many jobs of one core run at once: cores here, or jobs on a cluster."""
     settings = workflow.resource_settings

@@ -7,7 +7,7 @@ for stage in STAGES.values():
         input:
             get_inputs(stage),
         output:
-            f"results/{stage.name}/{{name}}/provenance.json",
+            update(f"results/{stage.name}/{{name}}/provenance.json"),
         log:
             f"results/logs/{stage.name}/{{name}}.log",
         priority: get_priority(stage)

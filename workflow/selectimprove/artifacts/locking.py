@@ -1,10 +1,14 @@
-"""Locks between processes that share a folder of results."""
+"""Locks between processes that share a folder of results.
+
+The lock is on a file beside the folder, opened for writing: Linux passes such a lock on to an NFS server, and that on a folder not. The
+system drops it with the process, however that ends.
+"""
 
 import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOG = logging.getLogger(__name__)
@@ -12,16 +16,35 @@ LOG = logging.getLogger(__name__)
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[bool]:
-    """Hold the lock on a folder; yields whether another process had it before."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    """Hold the lock on a folder, which need not exist; yields whether another process had it before."""
+    path = folder.with_name(f"{folder.name}.lock")
+    had_to_wait = False
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            had_to_wait = False
-        except BlockingIOError:
-            LOG.info("%s: another process makes this; waiting for it", folder)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            had_to_wait = True
-        yield had_to_wait
-    finally:
-        os.close(descriptor)
+            # Whoever shares the results may lock it, whatever the umask of who came first.
+            with suppress(PermissionError):
+                os.fchmod(descriptor, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                had_to_wait = True
+                LOG.info("%s: another process makes this; waiting for it", folder)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # Who had the lock removed the file: a lock on what is removed excludes no one.
+            if _is_open_at(descriptor, path):
+                try:
+                    yield had_to_wait
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_open_at(descriptor: int, path: Path) -> bool:
+    """Tell whether a path leads to the file that is open."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import resource
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -31,6 +32,9 @@ PACKAGES = (
     "papermill",
     "matplotlib",
 )
+
+SETTINGS = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_CBWR", "ATEN_CPU_CAPABILITY")
+"""Variables of the environment that decide where and how sums are calculated."""
 
 
 def file_hash(path: Path) -> str:
@@ -90,6 +94,12 @@ def run_git(here: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+def _command() -> str:
+    """Return the command of this process, as a shell takes it in the folder where it was given."""
+    settings = [f"{name}={os.environ[name]}" for name in SETTINGS if name in os.environ]
+    return shlex.join(["env", *settings, Path(sys.executable).name, *sys.orig_argv[1:]])
+
+
 def git_commit(here: Path = Path(__file__).parents[1]) -> str | None:
     """Return the commit that is checked out, with ``+dirty`` for uncommitted changes.
 
@@ -146,7 +156,7 @@ class Recorder:
             ``seconds`` is wall time since the process began, ``peak_memory_mib`` the largest resident size of the process.
         """
         return {
-            "command": " ".join([Path(sys.executable).name, *sys.orig_argv[1:]]),
+            "command": _command(),
             "inputs": self.input_names,
             "source": self.source,
             "seed": getattr(self.config, "seed", None),

@@ -110,6 +110,8 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
             f"{options.output}: its code was edited after this run was planned; repeat the command, which plans anew"
         )
     with lock_folder(partial):
+        # Who had the lock may have renamed it.
+        partial.mkdir(exist_ok=True)
         # Whoever shares these results may have made it since this run was planned.
         if is_made(options.output, config, recorder):
             LOG.info("%s is there already", options.output)

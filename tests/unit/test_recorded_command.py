@@ -1,0 +1,31 @@
+"""The command in a record makes the artifact again."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+from conftest import ENVIRONMENT, ROOT
+from selectimprove.config.loading import load_params
+from selectimprove.dag.plan import Plan
+
+
+def test_the_recorded_command_can_be_pasted(tmp_path):
+    config = next(
+        iter(Plan(load_params(ROOT / "params.yaml", {"scale": "smoke"})).artifacts["problems"].values())
+    ).config
+    output = tmp_path / "it's $HOME; a folder"
+    stage = ["-m", "selectimprove.stages.problems", "--config", config.model_dump_json(), "--output", output]
+    here = ENVIRONMENT | {"PYTHONPATH": str(ROOT / "workflow")}
+    subprocess.run(
+        [sys.executable, *stage], env=here | {"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": ""}, check=True
+    )
+    first = json.loads((output / "provenance.json").read_text())
+    assert "OMP_NUM_THREADS=3" in first["command"]
+    shutil.rmtree(output)
+    others = {name: value for name, value in here.items() if name not in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
+    subprocess.run(first["command"], shell=True, env=others, check=True)
+    again = json.loads((output / "provenance.json").read_text())
+    assert (again["files"], again["machine"], again["command"]) == (first["files"], first["machine"], first["command"])
+    assert os.listdir(tmp_path) == [output.name]

@@ -1,0 +1,82 @@
+"""Machines that are not as one would wish: homes, environments and folders."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ENVIRONMENT, Checkout
+
+
+@pytest.fixture
+def checkout(fresh, tmp_path) -> Checkout:
+    """A repository in a folder whose name holds what names seldom do, with an environment in which nothing is to be installed."""
+    checkout = fresh.copy(tmp_path / "Élan vital")
+    commands = checkout.folder / ".venv/bin"
+    commands.mkdir(parents=True)
+    for command in ("python", "snakemake"):
+        (commands / command).symlink_to(Path(sys.executable).with_name(command))
+    (checkout.folder / ".venv/train.done").touch()
+    return checkout
+
+
+def run(checkout: Checkout, *command: str, **variables: str) -> subprocess.CompletedProcess:
+    environment = {name: value for name, value in ENVIRONMENT.items() if name != "XDG_CACHE_HOME"} | variables
+    return subprocess.run(command, cwd=checkout.folder, env=environment, capture_output=True, text=True)
+
+
+def test_make_needs_no_home_that_can_be_written(checkout):
+    (checkout.folder / "home").touch()
+    name = next(
+        word
+        for word in checkout.run("snakemake --dry-run").stdout.replace(",", " ").split()
+        if word.startswith("results/problems/test-gf11-2to5")
+    )
+    done = run(checkout, "make", "figures", f"ONLY={name}", HOME=str(checkout.folder / "home"))
+    assert done.returncode == 0, done.stderr
+    assert (checkout.folder / name).is_file()
+
+
+def test_an_environment_without_pip_is_named(checkout):
+    shutil.rmtree(checkout.folder / ".venv")
+    checkout.run("python -m venv --without-pip .venv")
+    done = run(checkout, "make", "setup")
+    assert done.returncode
+    assert done.stderr.splitlines()[0].startswith(".venv has no pip, or a Python before 3.11; remove it (rm -r .venv)")
+
+
+def test_a_python_that_is_not_the_environments_is_refused_and_its_own_is_not(checkout):
+    other = checkout.folder / "python-of-another-version"
+    other.write_text("#!/bin/sh\necho '(3, 99)'\n")
+    other.chmod(0o755)
+    done = run(checkout, "make", "setup", f"PYTHON={other}")
+    assert done.returncode
+    assert ".venv has another Python than PYTHON=" in done.stderr
+    assert run(checkout, "make", "setup", f"PYTHON={sys.executable}").returncode == 0
+
+
+@pytest.fixture
+def computes_nothing(checkout) -> dict[str, str]:
+    """Variables with which Snakemake makes nothing but a note that it was asked."""
+    stand_in = checkout.folder / "bin/snakemake"
+    stand_in.parent.mkdir()
+    stand_in.write_text("#!/bin/sh\ntouch asked\n")
+    stand_in.chmod(0o755)
+    return {"PATH": f"{stand_in.parent}:{ENVIRONMENT['PATH']}"}
+
+
+def test_dvc_takes_a_run_that_leaves_stages_without_artifacts(checkout, computes_nothing):
+    done = run(checkout, "dvc", "repro", **computes_nothing)
+    assert done.returncode == 0, done.stderr
+    assert (checkout.folder / "asked").exists()
+
+
+def test_dvc_refuses_linked_results_before_anything_is_computed(checkout, computes_nothing, tmp_path):
+    (checkout.folder / "results").rename(tmp_path / "elsewhere")
+    (checkout.folder / "results").symlink_to(tmp_path / "elsewhere")
+    done = run(checkout, "dvc", "repro", **computes_nothing)
+    assert done.returncode
+    assert "results is a symbolic link" in done.stderr
+    assert not (checkout.folder / "asked").exists()
