@@ -83,9 +83,9 @@ class Checkout:
         """Where the scale of the tests publishes."""
         return self.folder / "results/smoke"
 
-    def made_from(self) -> dict[str, list[str]]:
-        """Return what published files were made from, as their records name it."""
-        records = map(Path.read_text, sorted((self.published / "published").glob("*.json")))
+    def made_from(self, publication: str = "*") -> dict[str, list[str]]:
+        """Return what published files were made from, as their records name it; those of one figure or table, of the audit, or of all."""
+        records = map(Path.read_text, sorted((self.published / "published").glob(f"{publication}.json")))
         return {name: sources for record in records for name, sources in json.loads(record)["made_from"].items()}
 
     def copy(self, folder: Path) -> "Checkout":

@@ -21,7 +21,7 @@ SEED, OTHER_SEED = (f"s{seed}" for seed in SMOKE_SEEDS)
 
 def find(folder: Path, pattern: str) -> Path:
     """Find a file of an artifact that the published figures were made from: others, of other params, lie beside them."""
-    made_from = Checkout(folder).made_from()
+    made_from = Checkout(folder).made_from("audit")
     found = sorted((folder / "results").glob(pattern))
     return next(path for path in found if "/".join(path.relative_to(folder / "results").parts[:2]) in made_from)
 
