@@ -46,7 +46,10 @@ def test_a_command_line_gives_nested_numbers_as_texts():
         ({"spot": "many"}, "verify.spot: input should be a number of artifacts or all, not 'many'"),
         ({"spot": -1}, "verify.spot: input should be a number of artifacts or all, not -1"),
         ({"spot": "010"}, "verify.spot: input should be a number of artifacts or all, not '010'"),
-        ({"stages": ["labels"]}, "verify.stages.0: input should be 'base', 'sft', 'rl' or 'evaluation', not 'labels'"),
+        (
+            {"stages": ["labels"]},
+            "verify.stages.0: input should be 'base', 'sft', 'rl', 'rft' or 'evaluation', not 'labels'",
+        ),
         ({"only": ["tabel1"]}, "verify.only: 'tabel1' is unknown; did you mean 'table1'?"),
         ({"spt": 1}, "verify.spt: unknown key; did you mean 'spot'?"),
     ],

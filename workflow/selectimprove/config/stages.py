@@ -33,6 +33,14 @@ class Course(NamedTuple):
         return f"{self.unit} {round(epoch / self.n_epochs * self.length)} of {self.length}"
 
 
+class Rollouts(NamedTuple):
+    """What a training samples: in how many steps, how many completions in each, and whether their rewards are outcomes."""
+
+    n_steps: int
+    per_step: int
+    are_outcomes: bool
+
+
 class OfTask(Strict):
     """A config that names a task and holds what has that task's types."""
 
@@ -132,6 +140,11 @@ class RlStage(OfTask):
         rl = self.rl
         return Course(rl.n_steps / (rl.n_prompts // rl.prompts_per_step), rl.n_steps, "step")
 
+    @property
+    def rollouts(self) -> Rollouts:
+        rl = self.rl
+        return Rollouts(rl.n_steps, rl.prompts_per_step * rl.group_size, rl.reward == "outcome")
+
 
 class RftStage(OfTask):
     """Training of an SFT model on its own completions; ``n_prompts`` per round, ``n_samples`` completions of each."""
@@ -147,6 +160,11 @@ class RftStage(OfTask):
     optimizer: Optimizer
     system_prompt: str | None
     sampling: Sampling
+
+    @property
+    def rollouts(self) -> Rollouts:
+        per_prompt = 1 if self.method == "self_distillation" else self.n_samples
+        return Rollouts(self.rft.n_rounds, self.n_prompts * per_prompt, are_outcomes=True)
 
 
 class EvaluationStage(OfTask):

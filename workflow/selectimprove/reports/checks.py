@@ -121,19 +121,19 @@ def _problems_of(artifact: Artifact) -> pd.DataFrame:
 
 
 def check_rollouts(artifact: Artifact) -> Iterator[str]:
-    """Reward all rollouts of an RL artifact anew, and count them."""
-    rl = artifact.config.rl
+    """Reward all rollouts of a training anew, and count them."""
+    n_steps, per_step, are_outcomes = artifact.config.rollouts
     rows = pd.read_parquet(artifact.folder / "rollouts.parquet")
     problems = _problems_of(artifact.inputs["problems"])
     path = artifact.folder / "rollouts.parquet"
     answers = problems["answer"].reindex(rows["problem_id"])
-    drawn = zip(rows["completion"], answers, rows["reward"], strict=True) if rl.reward == "outcome" else ()
+    drawn = zip(rows["completion"], answers, rows["reward"], strict=True) if are_outcomes else ()
     for row, (completion, answer, reward) in enumerate(drawn):
         if reward != float(_passes(completion, answer)):
             yield f"{path}: row {row}: reward {reward:g} is not the outcome of its completion"
     sizes = rows.groupby("step").size()
-    if len(sizes) != rl.n_steps or set(sizes) != {rl.prompts_per_step * rl.group_size}:
-        yield f"{path}: not {rl.prompts_per_step * rl.group_size} rollouts for each of {rl.n_steps} steps"
+    if len(sizes) != n_steps or set(sizes) != {per_step}:
+        yield f"{path}: not {per_step} rollouts for each of {n_steps} steps"
 
 
 def check_generations(artifact: Artifact) -> Iterator[str]:
