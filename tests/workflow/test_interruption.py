@@ -1,6 +1,5 @@
 """Runs that are interrupted or killed, or that share results with another one: what is complete stays, and the next run goes on."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -45,20 +44,13 @@ def start(checkout: Checkout, *targets: str) -> subprocess.Popen:
             cwd=checkout.folder,
             env=ENVIRONMENT,
             start_new_session=True,
+            # Tests that run in the background of a shell are deaf to Ctrl-C, and so would be what they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             stdout=subprocess.DEVNULL,
             stderr=said,
         )
     wait_for(checkout.folder / "begun")
     return process
-
-
-def interrupt(process: subprocess.Popen) -> None:
-    """Press Ctrl-C, and again where nothing comes of it for long, as people do."""
-    for _ in range(3):
-        os.killpg(process.pid, signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-            return
 
 
 def end_of(process: subprocess.Popen, checkout: Checkout) -> str:
@@ -77,7 +69,7 @@ def wait_for(path: Path) -> None:
 def test_an_interrupted_run_says_how_to_go_on_and_a_failed_one_does_not(waiting):
     name = problems(waiting)[0]
     process = start(waiting, name)
-    interrupt(process)
+    os.killpg(process.pid, signal.SIGINT)
     assert "\ninterrupted; repeat the command to go on\n" in end_of(process, waiting)
     (waiting.folder / "fails").touch()
     failed = waiting.run(f"snakemake --cores 1 {name}", check=False)

@@ -69,10 +69,13 @@ def get_published_inputs(publication):
             return shown
         mark = Path(".snakemake/to_publish", publication.name)
         mark.parent.mkdir(parents=True, exist_ok=True)
-        newer = max([time.time(), *(file.stat().st_mtime + 1 for file in publication.files if file.exists())])
+        # A clock that was set back leaves files of the future, than which nothing can be newer. They are about to be replaced.
+        now = time.time()
+        for file in publication.files:
+            if file.exists() and file.stat().st_mtime >= now:
+                os.utime(file, (now - 1, now - 1))
         # Of a file with the content of last time, Snakemake would say that it has not changed.
-        mark.write_text(str(newer))
-        os.utime(mark, (newer, newer))
+        mark.write_text(str(now))
         return [*shown, str(mark)]
 
     return inputs

@@ -13,7 +13,7 @@ from selectimprove.dag.artifact import RESULTS
 from selectimprove.dag.plan import Plan
 from selectimprove.reports.page import write_page
 from selectimprove.reports.publishing.publications import audit_publication
-from selectimprove.reports.publishing.records import make_newer, newest, replace, write_record
+from selectimprove.reports.publishing.records import replace, write_record
 from selectimprove.types import ParamsError
 
 
@@ -28,13 +28,12 @@ def publish_audit(plan: Plan, key: str) -> None:
     audit = audit_publication(plan)
     if audit.key != key:
         raise ParamsError("audit: the code was edited after this run was planned; repeat the command, which plans anew")
-    page, before = write_page(plan), newest(audit.files)
+    page = write_page(plan)
     for target, source in audit.copies.items():
         replace(target, lambda temporary, source=source: shutil.copyfile(source, temporary))
     for target in audit.composed:
         replace(target, lambda temporary: temporary.write_text(page))
     write_record(audit.record, key, audit.files, [artifact.folder for artifact in audit.artifacts], RESULTS)
-    make_newer([*audit.files, audit.record], before)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from selectimprove.artifacts.locking import lock_folder
-from selectimprove.reports.publishing.records import make_newer, newest, read_if_whole, replace, write_record
+from selectimprove.reports.publishing.records import read_if_whole, replace, write_record
 
 
 def publish_exhibit(exhibit: Path, name: str, files: list[Path], root: Path) -> None:
@@ -26,7 +26,6 @@ def publish_exhibit(exhibit: Path, name: str, files: list[Path], root: Path) -> 
     root : Path
         Below which they lie.
     """
-    before = newest(files)
     for file in files:
         replace(file, lambda temporary, file=file: shutil.copyfile(exhibit / file.name, temporary))
     published = root / "published"
@@ -38,9 +37,7 @@ def publish_exhibit(exhibit: Path, name: str, files: list[Path], root: Path) -> 
             kept = {table: found for table, found in read_if_whole(root / "metrics.json").items() if table != name}
             content = json.dumps(dict(sorted((kept | {name: metrics}).items())), indent=2) + "\n"
             replace(root / "metrics.json", lambda temporary: temporary.write_text(content))
-    record = published / f"{name}.json"
-    write_record(record, exhibit.name, files, [exhibit], exhibit.parents[1])
-    make_newer([*files, record], before)
+    write_record(published / f"{name}.json", exhibit.name, files, [exhibit], exhibit.parents[1])
 
 
 if __name__ == "__main__":

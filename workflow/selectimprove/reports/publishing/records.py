@@ -6,7 +6,6 @@ which hashes the artifact's own files: so a commit vouches for data that git doe
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -19,18 +18,6 @@ def replace(target: Path, write: Callable[[Path], object]) -> None:
     temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     write(temporary)
     temporary.replace(target)
-
-
-def newest(files: Iterable[Path]) -> float:
-    """Return the latest modification time of files; 0 if there are none."""
-    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
-
-
-def make_newer(files: Iterable[Path], than: float) -> None:
-    """Date files after some time, should that be in the future: a clock was set back, and Snakemake goes by it."""
-    if than >= time.time():
-        for file in files:
-            os.utime(file, (than + 2, than + 2))
 
 
 def read_if_whole(path: Path) -> dict:
