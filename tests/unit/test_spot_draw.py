@@ -62,7 +62,7 @@ def test_a_mistake_in_the_options_is_one_line(option, said):
 
 def test_all_that_a_model_made_may_be_drawn_or_what_the_options_leave():
     stages = {artifact.stage for artifact in spot.candidates(PLAN, CHECKED)}
-    assert stages == {"base", "sft", "rl", "evaluation"}
+    assert stages == {"base", "sft", "rl", "rft", "evaluation"}
     of_main = spot.candidates(plan_with(stages=["evaluation"], only=["table1"]), CHECKED)
     # Three mixes, each after SFT alone and after RL on two distributions.
     assert len(of_main) == 9
