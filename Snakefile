@@ -13,7 +13,7 @@ include: "workflow/rules/publishing.smk"
 rule figures:
     default_target: True
     input:
-        [file for name in PLAN.exhibits for file in PUBLICATIONS[name].files],
+        DRAWN,
 
 
 rule audit:

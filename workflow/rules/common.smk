@@ -28,6 +28,7 @@ except ParamsError as error:
 PUBLICATIONS, AUDIT = publications(PLAN), audit_publication(PLAN)
 # The interpreter that Snakemake runs on; in an environment of conda's, that environment's.
 PYTHON = "python" if "conda" in str(workflow.deployment_settings.deployment_method).lower() else sys.executable
+DRAWN = [file for name in PLAN.exhibits for file in PUBLICATIONS[name].files]
 FIRST = 1000 * (len(PLAN.measures) + 1)
 
 

@@ -93,7 +93,7 @@ rule plan:
 
 rule export_crate:
     input:
-        [file for name in PLAN.exhibits for file in PUBLICATIONS[name].files],
+        DRAWN,
         AUDIT.files,
     output:
         "results/crate/ro-crate-metadata.json",

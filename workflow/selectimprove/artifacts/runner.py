@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from selectimprove.artifacts.keys import digest
 from selectimprove.artifacts.loading import loaded_by_name, stage_of
 from selectimprove.artifacts.locking import lock_folder
-from selectimprove.artifacts.provenance import Recorder
+from selectimprove.artifacts.provenance import Recorder, read_record
 from selectimprove.config.messages import describe_all
 from selectimprove.types import ParamsError, Strict
 
@@ -46,10 +46,10 @@ class Inputs(dict):
 def is_made(output: Path, config: Strict, recorder: Recorder) -> bool:
     """Tell whether a folder is complete, and of this config, source and inputs."""
     try:
-        made = json.loads((output / "provenance.json").read_text())
-        same = json.loads((output / "config.json").read_text()) == config.model_dump(mode="json")
-    except (OSError, ValueError):
+        made, used = (read_record(output / name) for name in ("provenance.json", "config.json"))
+    except ParamsError:
         return False
+    same = used == config.model_dump(mode="json")
     return same and (made.get("source"), made.get("inputs")) == (recorder.source, recorder.input_names)
 
 

@@ -4,10 +4,18 @@ import os
 import sys
 from pathlib import Path
 
+from selectimprove.config.loading import load_params
+from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
 
 
-def use_own_source() -> None:
+def open_plan(scale: str | None) -> Plan:
+    """Plan what the checkout in this folder asks for, at its own scale or another."""
+    _use_own_source()
+    return Plan(load_params(Path("params.yaml"), {"scale": scale} if scale else {}))
+
+
+def _use_own_source() -> None:
     """Go on with the package of the checkout in this folder, whichever copy is installed: keys cover its source.
 
     Raises

@@ -5,12 +5,9 @@ With names of figures, tables or experiments, it tells of these alone.
 
 import argparse
 import os
-from pathlib import Path
 
-from selectimprove.commands.checkout import use_own_source
-from selectimprove.config.loading import load_params
+from selectimprove.commands.checkout import open_plan
 from selectimprove.dag.forecast import forecast
-from selectimprove.dag.plan import Plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +23,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the forecast for the checkout in the current folder."""
-    use_own_source()
-    overrides = {"scale": options.scale} if options.scale else {}
-    print(forecast(Plan(load_params(Path("params.yaml"), overrides)), options.cores, options.names))
+    print(forecast(open_plan(options.scale), options.cores, options.names))

@@ -13,13 +13,11 @@ import os
 import random
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import pandas as pd
 
 from selectimprove.analysis.claims import Quantity
-from selectimprove.commands.checkout import use_own_source
-from selectimprove.config.loading import load_params
+from selectimprove.commands.checkout import open_plan
 from selectimprove.config.messages import unknown_name
 from selectimprove.config.stages import Run
 from selectimprove.dag.artifact import Artifact
@@ -54,8 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print what stands behind the number that the options name."""
-    use_own_source()
-    plan = Plan(load_params(Path("params.yaml"), {"scale": options.scale} if options.scale else {}))
+    plan = open_plan(options.scale)
     measures, runs = find_models(plan, options)
     rows = read_rows(measures, runs, options)
     lines = [*describe_number(measures, runs, rows, options), *show_rows(measures.config.task_name, rows, options)]
@@ -180,7 +177,7 @@ def describe_number(
     yield f"{options.name}: {first.sft} {first.training}{variant}, RL step {rl_step}; {', '.join(where)}"
     for run in runs:
         labels, policy = (measures.inputs[f"{role}/{run.name}"] for role in ("labels", "policy"))
-        checkpoint = policy.folder / (f"checkpoints/step-{rl_step:04d}" if policy.stage == "rl" else "model")
+        checkpoint = policy.folder / (f"checkpoints/step-{rl_step:04d}" if run.training != "sft" else "model")
         yield f"seed         {run.seed}"
         yield f"generations  {labels.inputs['evaluation'].folder}"
         yield f"labels       {labels.folder}"

@@ -47,7 +47,7 @@ def _new_inputs(artifact: Artifact, roles: list[str]) -> Iterator[str]:
             yield f"{len(of_kind)} new {kind}"
         else:
             named = [role for role in of_kind if role not in (*STAGES, "policy")]
-            yield f"new {kind}" + f" ({' and '.join(named)})" * bool(named)
+            yield f"new {kind} ({' and '.join(named)})" if named else f"new {kind}"
 
 
 def _differences(artifact: Artifact, folder: Path) -> list[str] | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import mean
 
 from selectimprove.artifacts.provenance import read_record
+from selectimprove.artifacts.writing import replace
 from selectimprove.dag.artifact import RESULTS, Artifact
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
@@ -100,19 +101,21 @@ def collect_costs(plan: Plan, earlier: list[dict[str, str]]) -> list[dict]:
     return sorted(rows, key=lambda row: (row["scale"], row["stage"], row["name"]))
 
 
+def _write_csv(path: Path, rows: list[dict]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def record_costs(plan: Plan) -> None:
     """Write what artifacts cost to ``results/costs.csv``; a file that cannot be written is no reason to fail."""
     earlier = read_costs()
     rows = collect_costs(plan, earlier)
     if [{key: str(value) for key, value in row.items()} for row in rows] == earlier:
         return
-    temporary = COSTS.with_suffix(".tmp")
     try:
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        temporary.replace(COSTS)
+        replace(COSTS, lambda temporary: _write_csv(temporary, rows))
     except OSError as error:
         print(f"{COSTS}: not written: {error.strerror}", file=sys.stderr)
 

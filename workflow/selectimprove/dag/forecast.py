@@ -34,12 +34,11 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = ()) -> str:
     ParamsError
         If there is no such target.
     """
-    everything = {**plan.all_figures, **plan.all_tables}
     for name in names:
         if name not in plan.targets:
             raise ParamsError(unknown_name("params.yaml: figures, tables and experiments", name, plan.targets)[0])
     chosen = dict.fromkeys(exhibit for name in names for exhibit in plan.targets[name]) if names else plan.exhibits
-    exhibits = {name: everything[name] for name in chosen}
+    exhibits = {name: plan.all_exhibits[name] for name in chosen}
     # An experiment that no figure shows ends with its measures.
     ends = [*exhibits.values(), *(plan.measures[name] for name in names if not plan.targets[name])]
     wanted = collect_ancestors(ends)

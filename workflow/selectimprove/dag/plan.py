@@ -36,13 +36,14 @@ class Plan(Runs):
 
     def __init__(self, params: Params):
         super().__init__(params)
+        self.claims = read_claims(params=params)
         self._plan_experiments()
         self.all_figures, self.all_tables = (
             {name: self._exhibit(name, exhibit) for name, exhibit in exhibits.items()}
             for exhibits in (params.figures, params.tables)
         )
         self.rank = len(self.measures)
-        self.verdicts = self._verdicts("claims", read_claims(params=params))
+        self.verdicts = self._verdicts("claims", self.claims)
 
     def _plan_experiments(self) -> None:
         """Plan all experiments, those first that are drawn first: an artifact's rank is the place of the first that needs it."""
@@ -53,6 +54,11 @@ class Plan(Runs):
         for name in dict.fromkeys([*drawn, *others, *self.params.experiments]):
             self.measures[name] = self._measures(name)
             self.rank += 1
+
+    @property
+    def all_exhibits(self) -> dict[str, Artifact]:
+        """All figures and tables, drawn by default or not."""
+        return {**self.all_figures, **self.all_tables}
 
     @property
     def figures(self) -> dict[str, Artifact]:
@@ -72,8 +78,7 @@ class Plan(Runs):
     @cached_property
     def targets(self) -> dict[str, list[str]]:
         """Names of figures and tables by what can be asked for: each of them, and each experiment, which is all that show it."""
-        figures, tables = self.params.figures, self.params.tables
-        exhibits = {**figures, **tables}
+        exhibits = {**self.params.figures, **self.params.tables}
         found = {name: [name] for name in exhibits} | {
             name: [] for name in self.params.experiments if name not in exhibits
         }
@@ -82,7 +87,7 @@ class Plan(Runs):
                 found[exhibit.experiment].append(name)
         taken = {*OTHER_TARGETS, *(stage.rule for stage in STAGES.values()), *(f"publish_{name}" for name in exhibits)}
         for name in found:
-            if name in taken or (name in figures and name in tables):
+            if name in taken:
                 raise ParamsError(
                     f"params.yaml: {name}: names something else that can be asked for; choose another name"
                 )
@@ -125,8 +130,9 @@ class Plan(Runs):
         inputs = {}
         for run, case in runs:
             labels = self.labels(case, run)
-            inputs |= {f"labels/{run.name}": labels, f"evaluation/{run.name}": labels.inputs["evaluation"]}
-            inputs[f"policy/{run.name}"] = self.policy(case, run)
+            evaluation = labels.inputs["evaluation"]
+            inputs |= {f"labels/{run.name}": labels, f"evaluation/{run.name}": evaluation}
+            inputs[f"policy/{run.name}"] = evaluation.inputs["policy"]
         return self.add("measures", name, config, inputs)
 
     def _verdicts(self, slug: str, claims: dict[str, Claim], only: int | None = None) -> Artifact:
@@ -134,14 +140,12 @@ class Plan(Runs):
         can = {name: claim for name, claim in claims.items() if self.can_run(claim)}
         inputs, seeds, tasks = {}, {}, {}
         for name in sorted({claim.experiment for claim in can.values()}):
-            for run, case in self._runs(name):
-                if only not in (None, run.seed):
-                    continue
-                seeds.setdefault(name, [])
-                seeds[name] += [run.seed] * (run.seed not in seeds[name])
+            runs = [(run, case) for run, case in self._runs(name) if only in (None, run.seed)]
+            seeds[name] = list(dict.fromkeys(run.seed for run, _ in runs))
+            for run, case in runs:
                 task = TaskOfExperiment(task_name=case.task, task=case.settings)
                 tasks.setdefault(name, {})[run.variant] = task
-                sources = dict(self.labels(case, run).inputs)
+                sources = dict(self.measures[name].inputs[f"labels/{run.name}"].inputs)
                 model = f"{name}/{run.name}"
                 inputs[f"evaluation/{model}"] = sources.pop("evaluation")
                 if policy := sources.pop("rl", None):
@@ -162,7 +166,7 @@ class Plan(Runs):
         name = exhibit.experiment
         claims = {
             key: claim.model_copy(update={"experiment": name})
-            for key, claim in read_claims(params=self.params).items()
+            for key, claim in self.claims.items()
             if claim.experiment == exhibit.claims
         }
         seeds = self.params.experiments[name].seeds or self.params.seeds

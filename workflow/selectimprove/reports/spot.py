@@ -38,8 +38,8 @@ RECORDS = ("config.json", "provenance.json")
 
 def candidates(plan: Plan, checked: Iterable[Artifact]) -> list[Artifact]:
     """List what may be drawn: of the stages of ``verify.stages``, what stands behind ``verify.only``, or all that is checked."""
-    options, exhibits = plan.params.verify, {**plan.all_figures, **plan.all_tables}
-    ends = [exhibits[name] for chosen in options.only for name in plan.targets[chosen]]
+    options = plan.params.verify
+    ends = [plan.all_exhibits[name] for chosen in options.only for name in plan.targets[chosen]]
     ends += [plan.measures[name] for name in options.only if name in plan.measures]
     behind = collect_ancestors(ends) if options.only else checked
     return [artifact for artifact in behind if artifact.stage in options.stages]

@@ -25,7 +25,7 @@ from selectimprove.errors import ParamsError
 from selectimprove.reports.checks import check_artifact, check_files, has_record
 from selectimprove.reports.page import write_page
 from selectimprove.reports.publishing.committed import changes_since_commit
-from selectimprove.reports.publishing.publications import Publication, audit_publication, publications
+from selectimprove.reports.publishing.publications import Publication, audit_publication, publications, root_of
 from selectimprove.reports.publishing.records import read_if_whole
 from selectimprove.reports.spot import spot_check
 from selectimprove.tasks.interface import load_aspect
@@ -33,9 +33,7 @@ from selectimprove.tasks.interface import load_aspect
 
 def asked_for(plan: Plan) -> list[Artifact]:
     """List what figures, tables and verdicts are made from: those drawn by default, and of the others those that have been drawn."""
-    others = [
-        artifact for artifact in (*plan.all_figures.values(), *plan.all_tables.values()) if artifact.done.exists()
-    ]
+    others = [artifact for artifact in plan.all_exhibits.values() if artifact.done.exists()]
     # From the end of the DAG, where checks take longest.
     return collect_ancestors((plan.verdicts, *plan.exhibits.values(), *others))
 
@@ -51,10 +49,10 @@ def check_others(checked: set[Path]) -> Iterator[str]:
                     yield f"{error}; remove {done.parent}, which today's params do not ask for"
 
 
-def check_leaks(plan: Plan) -> Iterator[str]:
+def check_leaks(checked: list[Artifact]) -> Iterator[str]:
     """Look for test problems among those of training, by content, whatever their type and labels."""
     found = defaultdict(dict)
-    for artifact in (artifact for artifact in asked_for(plan) if artifact.stage == "problems"):
+    for artifact in (artifact for artifact in checked if artifact.stage == "problems"):
         config = artifact.config
         task = load_aspect(config.task_name, "problems")
         use = "test" if config.split == "test" else "training"
@@ -78,12 +76,12 @@ def check_published(plan: Plan) -> Iterator[str]:
         if published != write_page(plan):
             yield f"{page}: is not the page of these artifacts; run `rm {page} && {audit.remedy}`"
     yield from check_metrics(plan, offered)
-    for record in sorted((audit.root / "published").glob("*.json")):
-        if record not in {publication.record for publication in (*offered.values(), audit)}:
-            for name, expected in read_if_whole(record).get("files", {}).items():
-                path = audit.root / name
-                if not path.exists() or file_hash(path) != expected:
-                    yield f"{path}: is not as it was published, by other params than today's ({record})"
+    known = {publication.record for publication in (*offered.values(), audit)}
+    for record in sorted(set((audit.root / "published").glob("*.json")) - known):
+        for name, expected in read_if_whole(record).get("files", {}).items():
+            path = audit.root / name
+            if not path.exists() or file_hash(path) != expected:
+                yield f"{path}: is not as it was published, by other params than today's ({record})"
 
 
 def check_publication(publication: Publication) -> Iterator[str]:
@@ -140,9 +138,9 @@ def verify(plan: Plan, cores: int, say: Callable[[str], None] = print) -> list[s
         mistakes = [line for found in pool.map(check_artifact, artifacts) for line in found]
     mistakes += check_others({artifact.folder for artifact in artifacts})
     if all(has_record(artifact) for artifact in artifacts):
-        mistakes += check_leaks(plan)
+        mistakes += check_leaks(artifacts)
         mistakes += check_published(plan)
-    for line in changes_since_commit(audit_publication(plan).root):
+    for line in changes_since_commit(root_of(plan.params.scale)):
         say(line)
     if plan.params.verify.spot:
         mistakes += spot_check(plan, artifacts, cores, say)

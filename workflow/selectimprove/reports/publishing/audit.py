@@ -8,12 +8,13 @@ import argparse
 import shutil
 import sys
 
+from selectimprove.artifacts.writing import replace
 from selectimprove.config.params import Params
 from selectimprove.dag.artifact import RESULTS
 from selectimprove.dag.plan import Plan
 from selectimprove.reports.page import write_page
 from selectimprove.reports.publishing.publications import audit_publication
-from selectimprove.reports.publishing.records import replace, write_record
+from selectimprove.reports.publishing.records import write_record
 from selectimprove.types import ParamsError
 
 

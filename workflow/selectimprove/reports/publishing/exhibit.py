@@ -10,7 +10,8 @@ import shutil
 from pathlib import Path
 
 from selectimprove.artifacts.locking import lock_folder
-from selectimprove.reports.publishing.records import read_if_whole, replace, write_record
+from selectimprove.artifacts.writing import replace
+from selectimprove.reports.publishing.records import read_if_whole, write_record
 
 
 def publish_exhibit(exhibit: Path, name: str, files: list[Path], root: Path) -> None:

@@ -65,12 +65,9 @@ class Publication:
         return f"snakemake --cores all {self.name}"
 
     @cached_property
-    def made_from(self) -> dict[str, list[str]]:
-        """All that it is made from, by ``stage/name``, as `selectimprove.reports.publishing.records.trace` finds it."""
-        return {
-            f"{artifact.stage}/{artifact.name}": [f"{s.stage}/{s.name}" for s in artifact.inputs.values()]
-            for artifact in collect_ancestors(self.artifacts)
-        }
+    def made_from(self) -> list[str]:
+        """The artifacts that it is made from, as ``stage/name``."""
+        return [f"{artifact.stage}/{artifact.name}" for artifact in collect_ancestors(self.artifacts)]
 
     def is_made(self) -> bool:
         """Tell whether all that it shows is there."""

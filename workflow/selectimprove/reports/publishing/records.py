@@ -5,28 +5,20 @@ which hashes the artifact's own files: so a commit vouches for data that git doe
 """
 
 import json
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
-from selectimprove.artifacts.provenance import file_hash
-
-
-def replace(target: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under another name, then give it its own: nobody ever finds half of it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    write(temporary)
-    temporary.replace(target)
+from selectimprove.artifacts.provenance import file_hash, read_record
+from selectimprove.artifacts.writing import replace
+from selectimprove.errors import ParamsError
 
 
 def read_if_whole(path: Path) -> dict:
     """Return a record; an empty one if there is none that can be read."""
     try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_record(path)
+    except ParamsError:
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def trace(results: Path, artifacts: Iterable[Path]) -> dict[str, list[str]]:
