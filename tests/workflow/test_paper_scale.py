@@ -33,7 +33,7 @@ def rehearse(checkout: Checkout) -> None:
     params["experiments"] = {"main": {"sft_mixes": ["FB"], "rl_problems": ["rl_6_9"]}}
     (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     overlay = yaml.safe_load((checkout.folder / "workflow/scales/paper.yaml").read_text())
-    for section in ("experiments", "tables"):
+    for section in ("experiments", "figures", "tables"):
         del overlay[section]
     (checkout.folder / "workflow/scales/paper.yaml").write_text(yaml.safe_dump(overlay))
     checkout.run("snakemake --cores all figures")
