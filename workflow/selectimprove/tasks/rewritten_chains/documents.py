@@ -1,0 +1,37 @@
+"""What the base model reads of rewritten chains: the documents of chains, written as the settings say."""
+
+import random
+from dataclasses import replace
+
+from selectimprove.tasks.chains import documents as chains
+from selectimprove.tasks.chains.documents import find_mistakes
+from selectimprove.tasks.interface import Document
+from selectimprove.tasks.rewritten_chains.demonstrations import without_direction
+from selectimprove.tasks.rewritten_chains.problems import place_question
+from selectimprove.tasks.rewritten_chains.settings import Documents, Settings
+
+__all__ = ["find_mistakes"]
+
+QUESTIONS = ("find-end", "find-start")
+
+
+def vocabulary(settings: Settings) -> list[str]:
+    """List the tokens of chains; what begins a prompt has no space before it."""
+    tokens = chains.vocabulary(settings)
+    if settings.question == "last":
+        return tokens
+    moved = [" start", *QUESTIONS]
+    return [*moved, *(token for token in tokens if token.strip() not in ("start", *QUESTIONS))]
+
+
+def rewrite(settings: Settings, document: Document) -> Document:
+    """Write a document of chains as the settings say; drills have no prompt and stay."""
+    if not document.prompt:
+        return document
+    response = document.response if settings.direction_words else without_direction(document.response)
+    return replace(document, prompt=place_question(document.prompt, settings.question), response=response)
+
+
+def draw_documents(settings: Settings, documents: Documents, batch_size: int, rng: random.Random) -> list[Document]:
+    """Draw a batch of problems worked in either direction, and of drills."""
+    return [rewrite(settings, document) for document in chains.draw_documents(settings, documents, batch_size, rng)]
