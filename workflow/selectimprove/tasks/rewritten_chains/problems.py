@@ -1,7 +1,8 @@
 """Chains of which the question may come first.
 
-A prompt then reads ``find-end start e3 s7 +e5 s8 *e2 end ?``. Where it comes last, as in chains, the last word of the prompt says which strategy suits, and the first word of the response which one is
-taken: selection could be a lookup of the word before. Where it comes first, the whole chain stands between the two.
+A prompt then reads ``find-end start e3 s7 +e5 s8 *e2 end ?``. Where the question comes last, as in chains, the last word of a prompt says
+which strategy suits, and the first word of the response which one is taken: selection could be a lookup of the word before. Where it
+comes first, the whole chain stands between the two.
 """
 
 from dataclasses import dataclass
