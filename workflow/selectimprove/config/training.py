@@ -137,8 +137,7 @@ class Rl(Strict):
     reward: Annotated[str, AfterValidator(_is_reward), Field(json_schema_extra={"pattern": f"^({REWARD})$"})] = (
         "outcome"
     )
-    """``outcome``: 1 for the right answer, else 0; ``random``: a coin, a control that tells nothing of the answer; or a function of your
-    own, as ``package.module:function`` (see Extending)."""
+    """``outcome``: 1 for the right answer, else 0; ``random``: a coin; or a function of your own, ``package.module:function`` (see Extending)."""
     checkpoint_every: Positive
     """Optimiser steps between two checkpoints."""
     device_batch_size: Positive | None = None

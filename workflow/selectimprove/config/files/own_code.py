@@ -6,6 +6,7 @@ what it imports of its own top folder, directly or not; what it imports from els
 
 import ast
 import importlib
+import os.path
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -24,7 +25,8 @@ def find_module(module: str) -> Path | None:
     for folder in (ROOT, *map(Path, sys.path)):
         path = folder.joinpath(*module.split("."))
         for file in (path / "__init__.py", path.with_suffix(".py")):
-            if file.is_file():
+            # Unlike pathlib, false for a name that is too long for a file.
+            if os.path.isfile(file):
                 return file
     return None
 
