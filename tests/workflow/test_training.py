@@ -1,6 +1,7 @@
 """Training stages on next to nothing: resuming, adapters, and the one way in which models are asked."""
 
 import shutil
+import sys
 import zlib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from conftest import ROOT
 from selectimprove.artifacts.provenance import folder_hashes
+from selectimprove.config.files import own_code
 from selectimprove.config.loading import load_params
 from selectimprove.config.params import Lora
 from selectimprove.config.resolving import Case
@@ -131,6 +133,37 @@ def test_a_killed_run_of_rl_ends_as_one_that_was_not(models, tmp_path, monkeypat
     seen = pd.read_parquet(killed / "rollouts.parquet")
     assert len(seen) == 8 * 8
     assert seen["problem_id"].tolist() == pd.read_parquet(whole / "rollouts.parquet")["problem_id"].tolist()
+    assert folder_hashes(killed) == folder_hashes(whole)
+
+
+@pytest.mark.parametrize("models", ["smoke"], indirect=True)
+def test_two_steps_on_each_batch_of_an_own_reward_end_alike_after_a_kill(models, tmp_path, monkeypatch):
+    params, inputs = models
+    (tmp_path / "rewards_of_tests.py").write_text(
+        "import zlib\n\ncalls, most = [], 0\n\n\ndef checksum(completion, answer, problem):\n    calls.append(problem['n_steps'])\n"
+        "    if len(calls) > most:\n        raise KeyboardInterrupt\n    return zlib.crc32(completion.encode()) % 100 / 100\n"
+    )
+    monkeypatch.setattr(own_code, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    module = own_code.load_module("rewards_of_tests")
+    config = rl_config(params)
+    rl = {"reward": "rewards_of_tests:checksum", "num_iterations": 2, "checkpoint_every": 2, "loss_type": "grpo"}
+    config = config.model_copy(update={"rl": config.rl.model_copy(update=rl)})
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    module.most = 4 * 8
+    rl_stage.train_grpo(config, inputs, whole)
+    rollouts = pd.read_parquet(whole / "rollouts.parquet")
+    assert rollouts.groupby("step").size().to_dict() == {1: 8, 3: 8, 5: 8, 7: 8}
+    assert rollouts["reward"].tolist() == [zlib.crc32(text.encode()) % 100 / 100 for text in rollouts["completion"]]
+    assert pd.read_parquet(whole / "training.parquet")["step"].tolist() == list(range(1, 9))
+    # In the third batch, at the first step of the second epoch.
+    module.calls, module.most = [], 2 * 8
+    with pytest.raises(KeyboardInterrupt):
+        rl_stage.train_grpo(config, inputs, killed)
+    module.most = 5 * 8
+    rl_stage.train_grpo(config, inputs, killed)
     assert folder_hashes(killed) == folder_hashes(whole)
 
 

@@ -5,7 +5,7 @@ of its inputs, so a stale result cannot be found under a current key, and one th
 Neither file times nor Snakemake's records have a say: after ``git clone`` and ``dvc pull`` there are none.
 
 The source of a stage is its module, the modules that its config has it load by name, and every module of this package that these
-import, without comments, formatting and docstrings. What only says how a stage is run, or types a config, is left out (`is_frame`). A key is
+import, without comments, formatting and docstrings. A module of the user's own counts with what it imports of its own top folder. What only says how a stage is run, or types a config, is left out (`is_frame`). A key is
 the same on every machine and under every Python from 3.11 on; vector instructions and threads, which could change a result,
 are pinned (`selectimprove.artifacts.arithmetic`, `selectimprove.training.trainer`).
 """
@@ -18,10 +18,13 @@ from functools import cache
 from pathlib import Path
 
 from selectimprove.config.files.notebooks import read_notebook
+from selectimprove.config.files.own_code import read_source, source_files
 from selectimprove.errors import ParamsError
 
 PACKAGE = Path(__file__).parents[1]
 FRAME_ROOMS = {"artifacts", "config", "dag", "reports"}
+OWN = "own:"
+"""Before the name of a module of the user's own; the others are of this package."""
 
 
 def is_frame(module: str) -> bool:
@@ -99,10 +102,19 @@ def module_digest(module: str) -> str:
     return hashlib.sha256(canonical_source(module_source(module)).encode()).hexdigest()
 
 
+def _own_digests(modules: set[str]) -> dict[str, str]:
+    files = {name: path for module in modules for name, path in source_files(module.removeprefix(OWN)).items()}
+    return {
+        f"{OWN}{name}": hashlib.sha256(canonical_source(read_source(path)).encode()).hexdigest()
+        for name, path in files.items()
+    }
+
+
 @cache
 def source_digests(modules: frozenset[str]) -> dict[str, str]:
     """Return the digest of each of some modules and of all that they import, directly or not."""
-    digests, waiting = {}, set(modules)
+    own = {module for module in modules if module.startswith(OWN)}
+    digests, waiting = _own_digests(own), set(modules - own)
     while waiting:
         module = waiting.pop()
         digests[module] = module_digest(module)

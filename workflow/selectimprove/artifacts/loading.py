@@ -1,9 +1,12 @@
-"""Which modules a stage loads by name, because its config says so: the aspects of a task, the engine, what a notebook imports."""
+"""Which modules a stage loads by name, because its config says so: the aspects of a task, the engine, a reward, what a notebook imports."""
 
+import importlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
 
+from selectimprove.artifacts.keys import OWN
+from selectimprove.config.files.own_code import load_module
 from selectimprove.tasks.interface import aspect_module
 from selectimprove.types import Strict
 
@@ -15,7 +18,7 @@ def stage_of(run: Callable) -> str:
 
 
 def loaded_by_name(config: Strict) -> frozenset[str]:
-    """Name the modules, without the package, that a stage loads because its config names them."""
+    """Name the modules, without the package, that a stage loads because its config names them; after `OWN`, one of the user's own."""
     modules = set(getattr(config, "notebook_modules", []))
     configs = [config, *(task for variants in getattr(config, "tasks", {}).values() for task in variants.values())]
     for part in configs:
@@ -23,4 +26,14 @@ def loaded_by_name(config: Strict) -> frozenset[str]:
             modules |= {aspect_module(part.task_name, aspect) for aspect in part.aspects}
     if hasattr(config, "sampling"):
         modules.add(f"training.engine_{config.sampling.engine}")
+    if own_reward := getattr(getattr(config, "rl", None), "own_reward", None):
+        modules.add(OWN + own_reward.partition(":")[0])
     return frozenset(modules)
+
+
+def import_by_name(module: str) -> None:
+    """Import a module that `loaded_by_name` names."""
+    if module.startswith(OWN):
+        load_module(module.removeprefix(OWN))
+    else:
+        importlib.import_module(f"selectimprove.{module}")

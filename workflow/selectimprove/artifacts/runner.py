@@ -10,7 +10,6 @@ process waits for the first and reuses its result. Beside its data it leaves ``c
 
 import argparse
 import gc
-import importlib
 import json
 import logging
 import os
@@ -22,7 +21,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from selectimprove.artifacts.keys import digest
-from selectimprove.artifacts.loading import loaded_by_name, stage_of
+from selectimprove.artifacts.loading import import_by_name, loaded_by_name, stage_of
 from selectimprove.artifacts.locking import lock_folder
 from selectimprove.artifacts.provenance import Recorder, read_record
 from selectimprove.config.messages import describe_all
@@ -102,9 +101,12 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
     stage, by_name = stage_of(run), loaded_by_name(config)
     # All code is read before its digests are, so that what is edited while this waits or runs is neither run nor recorded. What a notebook
     # imports, a process of its own reads.
-    for module in by_name - set(getattr(config, "notebook_modules", ())):
-        importlib.import_module(f"selectimprove.{module}")
-    recorder = Recorder(config, inputs, frozenset({f"stages.{stage}"}) | by_name)
+    try:
+        for module in by_name - set(getattr(config, "notebook_modules", ())):
+            import_by_name(module)
+        recorder = Recorder(config, inputs, frozenset({f"stages.{stage}"}) | by_name)
+    except ParamsError as error:
+        sys.exit(f"{stage}: {error}")
     if options.source and digest(recorder.source) != options.source:
         sys.exit(
             f"{options.output}: its code was edited after this run was planned; repeat the command, which plans anew"

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from selectimprove.config.demands.exhibits import find_unmet
 from selectimprove.config.demands.memory import MODULES, too_large
 from selectimprove.config.demands.problems import Mistake, find_mistakes
+from selectimprove.config.demands.rl import unfit_rl
 from selectimprove.config.messages import describe_all, unknown_name
 from selectimprove.config.params import NO_SFT, Params
 from selectimprove.config.resolving import Case, resolve_case
@@ -155,6 +156,7 @@ def _values(params: Params) -> list[str]:
         mistakes.append(
             f"rl.prompts_per_step: {params.rl.prompts_per_step} is more than n_prompts {params.rl.n_prompts}"
         )
+    mistakes += unfit_rl(params)
     mistakes += _batches(params)
     mistakes += [
         f"experiments.{name}.sft_mixes: '{NO_SFT}' needs `lora: null`: an adapter is made by SFT"

@@ -138,12 +138,13 @@ class RlStage(OfTask):
     @property
     def course(self) -> Course:
         rl = self.rl
-        return Course(rl.n_steps / (rl.n_prompts // rl.prompts_per_step), rl.n_steps, "step")
+        return Course(rl.n_steps / (rl.n_prompts // rl.prompts_per_step * rl.num_iterations), rl.n_steps, "step")
 
     @property
     def rollouts(self) -> Rollouts:
         rl = self.rl
-        return Rollouts(rl.n_steps, rl.prompts_per_step * rl.group_size, rl.reward == "outcome")
+        n_batches = -(-rl.n_steps // rl.num_iterations)
+        return Rollouts(n_batches, rl.prompts_per_step * rl.group_size, rl.reward == "outcome")
 
 
 class RftStage(OfTask):

@@ -1,10 +1,32 @@
 """The types of what trains in ``params.yaml``: models, adapters, the optimiser, SFT and RL."""
 
+import re
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field, model_serializer
+from pydantic import AfterValidator, Field, model_serializer
 
 from selectimprove.types import NUMBER, Natural, Positive, Rate, SomeNames, Strict
+
+REWARD = r"outcome|random|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+
+
+@dataclass(frozen=True)
+class Knob:
+    """Marks a field of `Rl` that goes to TRL's `GRPOConfig`, and is left out of keys at its default.
+
+    There `selectimprove.stages.rl`, which is in the keys, or else TRL has the same value; a test compares them. So a new knob changes no key.
+
+    Parameters
+    ----------
+    argument : str, optional
+        Its name there, where it is another.
+    values : dict, optional
+        What its values are called there.
+    """
+
+    argument: str | None = None
+    values: dict[str, object] = field(default_factory=dict)
 
 
 class Model(Strict):
@@ -84,6 +106,14 @@ class Sft(Strict):
     """Most sequences of one pass on a device; null: no bound."""
 
 
+def _is_reward(value: str) -> str:
+    if not re.fullmatch(REWARD, value):
+        raise ValueError(
+            f"{value!r} is no reward; use outcome, random or a function of your own, as package.module:function"
+        )
+    return value
+
+
 class Rl(Strict):
     """RL: GRPO, or a control in its place."""
 
@@ -104,17 +134,59 @@ class Rl(Strict):
     """Weight of the KL divergence from the SFT policy."""
     temperature: Rate
     """Temperature of the rollouts."""
-    reward: Literal["outcome", "random"] = "outcome"
-    """``outcome``: 1 for the right answer, else 0; ``random``: a coin, a control that tells nothing of the answer."""
+    reward: Annotated[str, AfterValidator(_is_reward), Field(json_schema_extra={"pattern": f"^({REWARD})$"})] = (
+        "outcome"
+    )
+    """``outcome``: 1 for the right answer, else 0; ``random``: a coin; or a function of your own, ``package.module:function`` (see Extending)."""
     checkpoint_every: Positive
     """Optimiser steps between two checkpoints."""
     device_batch_size: Positive | None = None
     """Most completions of one pass on a device; null: no bound."""
+    loss_type: Annotated[Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"], Knob()] = "dapo"
+    """GRPO: how the losses of tokens are clipped and averaged, as TRL names it."""
+    scale_rewards: Annotated[Literal["group", "batch", "none"], Knob()] = "group"
+    """GRPO: whose standard deviation advantages are divided by."""
+    importance_sampling_level: Annotated[Literal["token", "sequence"], Knob()] = "token"
+    """GRPO: what has a ratio of probabilities of its own; ``sequence``: as in GSPO."""
+    epsilon: Annotated[Rate, Knob()] = 0.2
+    """GRPO: the ratio is clipped below 1 − epsilon, and above 1 + epsilon."""
+    epsilon_high: Annotated[Rate | None, Knob()] = None
+    """GRPO: in place of epsilon above 1, as in DAPO; for cispo the bound itself. null: epsilon."""
+    num_iterations: Annotated[Positive, Knob()] = 1
+    """GRPO: optimiser steps on the same rollouts, among the ``n_steps``; above 1 the later ones are off-policy."""
+    kl_estimator: Annotated[
+        Literal["k3", "k3_corrected"], Knob("use_bias_correction_kl", {"k3": False, "k3_corrected": True})
+    ] = "k3"
+    """GRPO: ``k3``, as in its paper; ``k3_corrected``: times the ratio, which makes its gradient that of the reverse KL divergence."""
+    top_p: Annotated[float, Field(gt=0, le=1), NUMBER, Knob()] = 1.0
+    """Share of the probability that rollouts are sampled from, the likeliest tokens first."""
+
+    @property
+    def own_reward(self) -> str | None:
+        """The function that is the reward, if it is one of the user's own."""
+        return self.reward if ":" in self.reward else None
+
+    @classmethod
+    def knobs(cls) -> dict[str, Knob]:
+        """Return the fields that are knobs, with their marks."""
+        marks = ((name, mark) for name, about in cls.model_fields.items() for mark in about.metadata)
+        return {name: mark for name, mark in marks if isinstance(mark, Knob)}
+
+    def _is_default(self, name: str) -> bool:
+        return getattr(self, name) == type(self).model_fields[name].default
+
+    @property
+    def grpo_arguments(self) -> dict[str, object]:
+        """Return the knobs that are not at their defaults, as TRL's `GRPOConfig` takes them."""
+        turned = {name: mark for name, mark in self.knobs().items() if not self._is_default(name)}
+        values = {name: getattr(self, name) for name in turned}
+        return {mark.argument or name: mark.values.get(values[name], values[name]) for name, mark in turned.items()}
 
     @model_serializer(mode="wrap")
-    def _without_default(self, write):
+    def _without_defaults(self, write):
         # In keys of GRPO there is no other method, so that a control adds none to them.
-        return {name: value for name, value in write(self).items() if (name, value) != ("method", "grpo")}
+        left_out = {name for name in ("method", *self.knobs()) if self._is_default(name)}
+        return {name: value for name, value in write(self).items() if name not in left_out}
 
 
 class Rft(Strict):

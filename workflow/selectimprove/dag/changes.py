@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from selectimprove.artifacts.keys import source_digests
+from selectimprove.artifacts.keys import OWN, source_digests
 from selectimprove.artifacts.provenance import read_record
 from selectimprove.dag.artifact import RESULTS, Artifact
 from selectimprove.dag.table import STAGES
@@ -69,7 +69,9 @@ def _differences(artifact: Artifact, folder: Path) -> list[str] | None:
     ]
     current = source_digests(artifact.modules)
     found += [
-        f"source of {name.replace('.', '/')}.py" for name in sorted(recorded) if recorded[name] != current.get(name)
+        f"source of {name.removeprefix(OWN).replace('.', '/')}.py"
+        for name in sorted(recorded)
+        if recorded[name] != current.get(name)
     ]
     changed = [role for role, source in artifact.inputs.items() if source.name != before.get(role)]
     found += [*_new_inputs(artifact, changed)]

@@ -1,5 +1,6 @@
-"""TRL's GRPO trainer made to resume exactly, and the rollouts that it keeps."""
+"""TRL's GRPO trainer made to resume exactly, the rollouts that it keeps, and a reward of a user's own."""
 
+import math
 import random
 import shutil
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from trl import GRPOTrainer
 
 from selectimprove.training.policies import is_adapter
 from selectimprove.training.trainer import drop_checkpoints
+from selectimprove.types import ParamsError
 
 WEIGHTS_AND_TOKENIZER = (
     "*.safetensors",
@@ -49,13 +51,45 @@ class ResumableGRPOTrainer(GRPOTrainer):
             model.set_adapter("default")
 
 
+def own_reward(function: Callable, problems: pd.DataFrame) -> Callable[[str, int], float]:
+    """Make a user's function a reward of a completion and the number of its problem.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(completion, answer, problem)`` of the completion's text, the right answer and a dict of what `problems` says of the problem.
+    problems : pandas.DataFrame
+        With `problem_id` and `answer`.
+
+    Returns
+    -------
+    callable
+        Raises `ParamsError` where the function gives no finite number.
+    """
+    rows = {row["problem_id"]: row for row in problems.to_dict("records")}
+
+    def reward(completion: str, problem_id: int) -> float:
+        problem = rows[problem_id]
+        found = function(completion, problem["answer"], dict(problem))
+        try:
+            value = float(found)
+        except (TypeError, ValueError):
+            value = math.nan
+        if not math.isfinite(value):
+            name = getattr(function, "__name__", function)
+            raise ParamsError(f"rl.reward: {name} gave {found!r} for problem {problem_id}, not a finite number")
+        return value
+
+    return reward
+
+
 class Rollouts(TrainerCallback):
     """Scores completions and keeps them all, saving them with each checkpoint so that a resumed run has them too.
 
     Parameters
     ----------
     reward : callable
-        Of a completion and the problem's answer.
+        Of a completion and the problem's number.
     coin : int or None
         The seed of a fair coin that is tossed in place of the reward.
     resumed_from : str or None
@@ -73,12 +107,10 @@ class Rollouts(TrainerCallback):
         if resumed_from:
             self.rows = pd.read_parquet(Path(resumed_from) / self.file).to_dict("records")
 
-    def __call__(
-        self, completions: list[str], problem_id: list[int], answer: list[int], trainer_state, **_
-    ) -> list[float]:
+    def __call__(self, completions: list[str], problem_id: list[int], trainer_state, **_) -> list[float]:
         step = trainer_state.global_step + 1
         if self.coin is None:
-            rewards = [self.reward(c, a) for c, a in zip(completions, answer, strict=True)]
+            rewards = [self.reward(c, p) for c, p in zip(completions, problem_id, strict=True)]
         else:
             rng = random.Random(f"reward/{self.coin}/{step}/{self.process}")
             rewards = [float(rng.random() < 0.5) for _ in completions]

@@ -81,6 +81,9 @@ def find_alarms(log: pd.DataFrame, bounds: Alarms) -> list[dict]:
         One per stretch: ``alarm``, the quantity; ``first_step`` and ``last_step``; ``worst``, its highest value there; ``says``, a line.
     """
     log = of_training(log).reset_index(drop=True)
+    # Rollouts that several steps train on are logged at the first of them.
+    sampled = log.columns.intersection(["reward", "constant_groups", "cut_off"])
+    log[sampled] = log[sampled].ffill()
     found = []
     for quantity, said in FINITE.items():
         if quantity in log:
