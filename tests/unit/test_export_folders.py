@@ -18,7 +18,7 @@ from selectimprove.config.loading import load_params
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
-from selectimprove.reports.exporting.folders import push_folder, require_token, write_folder
+from selectimprove.reports.exporting.folders import push_folder, require_pushable, write_folder
 from selectimprove.reports.exporting.models import count_parameters, write_model
 
 
@@ -179,7 +179,7 @@ def test_a_push_makes_the_repository_and_uploads_the_folder(private, monkeypatch
     assert calls == [("create", "me/FB", "model", private), ("upload", "me/FB", "model", Path("folder"))]
 
 
-@pytest.mark.parametrize("error", [httpx.ConnectError("no route\nmore"), OSError("no route"), ValueError("no route")])
+@pytest.mark.parametrize("error", [httpx.ConnectError("no route\nmore"), OSError("no route."), ValueError("no route")])
 def test_a_hub_out_of_reach_is_one_line_that_says_how_to_go_on(error, monkeypatch):
     def fail(*_, **__):
         raise error
@@ -187,11 +187,15 @@ def test_a_hub_out_of_reach_is_one_line_that_says_how_to_go_on(error, monkeypatc
     monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", fail)
     with pytest.raises(ParamsError) as refused:
         push_folder(Path("folder"), "me/FB", "dataset", private=True)
-    expected = "--push me/FB: no route; folder is written, `hf upload me/FB folder --repo-type dataset` tries again"
+    expected = (
+        "--push me/FB: no route; folder is written, `hf upload me/FB folder --repo-type dataset --private` tries again"
+    )
     assert str(refused.value) == expected
 
 
-def test_a_push_without_a_token_is_refused(monkeypatch):
+def test_a_push_without_a_token_or_with_a_wrong_name_is_refused(monkeypatch):
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     with pytest.raises(ParamsError, match="--push: no token of the Hugging Face hub; `hf auth login` stores one"):
-        require_token()
+        require_pushable("me/FB")
+    with pytest.raises(ParamsError, match="--push a/b/c: Repo id must be in the form"):
+        require_pushable("a/b/c")

@@ -19,7 +19,7 @@ from selectimprove.dag.artifact import RESULTS, Artifact
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
 from selectimprove.reports.exporting.datasets import write_dataset
-from selectimprove.reports.exporting.folders import DATA, push_folder, require_token, write_folder
+from selectimprove.reports.exporting.folders import DATA, push_folder, require_pushable, write_folder
 from selectimprove.reports.exporting.models import STAGES_OF_MODELS, Checkpoint, write_model
 
 EXPORTED = RESULTS / "exported"
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
     except ImportError:
         raise ParamsError("export: needs huggingface_hub; `pip install '.[train]'` installs it") from None
     if options.push:
-        require_token()
+        require_pushable(options.push)
     plan = open_plan(options.scale)
     found = find_exported(plan, options)
     artifact, kind = (found.artifact, "model") if isinstance(found, Checkpoint) else (found, "dataset")

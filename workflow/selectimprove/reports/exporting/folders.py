@@ -112,15 +112,20 @@ def describe_lineage(artifact: Artifact) -> list[dict]:
     return entries
 
 
-def require_token() -> None:
-    """Refuse to go on to the hub without a token.
+def require_pushable(repository: str) -> None:
+    """Refuse what the hub would, before anything is written: a wrong name, or no token.
 
     Raises
     ------
     ParamsError
     """
     from huggingface_hub import get_token
+    from huggingface_hub.utils import validate_repo_id
 
+    try:
+        validate_repo_id(repository)
+    except ValueError as error:
+        raise ParamsError(f"--push {repository}: {error}") from None
     if get_token() is None:
         raise ParamsError("--push: no token of the Hugging Face hub; `hf auth login` stores one, HF_TOKEN gives one")
 
@@ -154,10 +159,8 @@ def push_folder(folder: Path, repository: str, kind: str, private: bool) -> str:
         api = HfApi()
         address = api.create_repo(repository, repo_type=kind, private=private, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder, repo_type=kind, commit_message=f"Add {folder.name}")
-    # ValueError: what is no name of a repository.
     except (HTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ParamsError(
-            f"--push {repository}: {reason}; {folder} is written, `hf upload {repository} {folder} --repo-type {kind}` tries again"
-        ) from None
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        again = f"hf upload {repository} {folder} --repo-type {kind}" + " --private" * private
+        raise ParamsError(f"--push {repository}: {reason}; {folder} is written, `{again}` tries again") from None
     return str(address)
