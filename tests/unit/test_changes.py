@@ -55,3 +55,12 @@ def test_many_inputs_of_a_kind_are_counted(plan, tmp_path, monkeypatch):
     labels = [role for role in measures.inputs if role.startswith("labels/")]
     record(measures, inputs=labels)
     assert explain(measures).startswith(f"{len(labels)} new labels, against")
+
+
+def test_of_two_lists_a_reason_names_what_only_one_has(plan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    measures = plan.measures["main"]
+    runs = measures.config.model_dump(mode="json")["runs"]
+    fewer = [run for run in runs if run["sft"] != "FB"] + [runs[0] | {"sft": "F75"}] * 3
+    record(measures, config={"runs": fewer})
+    assert explain(measures).startswith("runs.sft + FB − F75; ")

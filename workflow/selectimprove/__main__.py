@@ -6,7 +6,7 @@ import sys
 
 from selectimprove.errors import ParamsError
 
-COMMANDS = ("plan", "show", "split")
+COMMANDS = ("plan", "show", "export", "split")
 """Modules of `selectimprove.commands`. Each has `add_arguments(parser)` and `run(options)`; its docstring is its help."""
 
 

@@ -12,13 +12,13 @@ import argparse
 import os
 import random
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pandas as pd
 
 from selectimprove.analysis.claims import Quantity
 from selectimprove.commands.checkout import open_plan
-from selectimprove.config.messages import unknown_name
+from selectimprove.commands.naming import find_runs, require_known, require_made
 from selectimprove.config.stages import Run
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
@@ -59,12 +59,6 @@ def run(options: argparse.Namespace) -> None:
     print("\n".join(lines))
 
 
-def require_known(key: str, name: str, known: Iterable) -> None:
-    """Refuse an unknown name, with the one that was meant or all that there are."""
-    for line in unknown_name(key, name, list(map(str, known))):
-        raise ParamsError(line)
-
-
 def find_models(plan: Plan, options: argparse.Namespace) -> tuple[Artifact, list[Run]]:
     """Find the measures of the experiment that the options name, and its model, once per seed.
 
@@ -73,26 +67,12 @@ def find_models(plan: Plan, options: argparse.Namespace) -> tuple[Artifact, list
     ParamsError
         If there is no such name, or what stands behind the model has not been made or pulled.
     """
-    exhibits = plan.params.figures | plan.params.tables
-    require_known("name", options.name, dict.fromkeys([*exhibits, *plan.params.experiments]))
-    measures = plan.measures[exhibits[options.name].experiment if options.name in exhibits else options.name]
-    runs = measures.config.runs
-    # As the command line has them, in words.
-    for key in ("variant", "sft", "training", "seed"):
-        name = getattr(options, key)
-        if name is not None:
-            require_known(key, name, dict.fromkeys(getattr(run, key) for run in runs))
-            runs = [run for run in runs if str(getattr(run, key)) == name]
+    measures, runs = find_runs(plan, options.name, options.sft, options.training, options.variant, options.seed)
     require_answered(measures.inputs[f"labels/{runs[0].name}"], options)
     for run in runs:
         labels = measures.inputs[f"labels/{run.name}"]
         for artifact in (labels, *(labels.inputs[name] for name in problem_sets(labels))):
-            if not artifact.done.exists():
-                scale = f" --config scale={options.scale}" if options.scale else ""
-                raise ParamsError(
-                    f"{artifact.folder}: neither made nor pulled; `snakemake --cores all {artifact.done}{scale}` makes it, "
-                    "`dvc pull` fetches it where it was shared"
-                )
+            require_made(artifact, options.scale)
     return measures, runs
 
 

@@ -35,6 +35,24 @@ def _shown(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
+def _change(key: str, old: object, new: object) -> str:
+    """Say how a value changed; of two lists, what only one of them has: ``sft_mixes + F60``."""
+    if isinstance(old, list) and isinstance(new, list):
+        changes = [f"+ {_shown(item)}" for item in _only_in(new, old)] + [
+            f"− {_shown(item)}" for item in _only_in(old, new)
+        ]
+        if changes:
+            return f"{key} {' '.join(changes)}"
+        if len(old) != len(new):
+            return f"{key} {len(old)} → {len(new)} entries"
+    return f"{key} {_shown(old)} → {_shown(new)}"
+
+
+def _only_in(these: list, those: list) -> list:
+    """List what is among these and not among those, each once."""
+    return [item for at, item in enumerate(these) if item not in those and item not in these[:at]]
+
+
 def _new_inputs(artifact: Artifact, roles: list[str]) -> Iterator[str]:
     """Say which inputs are new: ``new sft``, ``new test problems (2-5 and 6-9)``, ``18 new labels``."""
     by_kind: dict[str, list[str]] = {}
@@ -63,7 +81,7 @@ def _differences(artifact: Artifact, folder: Path) -> list[str] | None:
     old = flatten(config)
     new = flatten(artifact.config.model_dump(mode="json"))
     found = [
-        f"{key} {_shown(old.get(key, 'absent'))} → {_shown(new.get(key, 'absent'))}"
+        _change(key, old.get(key, "absent"), new.get(key, "absent"))
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
