@@ -1,7 +1,5 @@
 """What a verdict should be read with, in one sentence: how rare a hidden strategy was, or why nothing could be tested."""
 
-import math
-
 from scipy.stats import binomtest
 
 from selectimprove.analysis.claims import Claim
@@ -26,7 +24,7 @@ def describe_detail(
     """
     if claim.detail == "hidden_strategy":
         return _describe_hidden(claim, seeds, generations, confidence)
-    if any(math.isinf(outcome.low) for outcome in outcomes):
+    if any(outcome.low is None for outcome in outcomes):
         largest = 100 * max(abs(outcome.effect) for outcome in outcomes)
         return (
             "One seed and one cross-entropy per model have no interval, so nothing is tested; the largest of "

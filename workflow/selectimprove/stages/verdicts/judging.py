@@ -30,7 +30,7 @@ class Outcome(Strict):
     Parameters
     ----------
     effect, low, high : float
-        The difference and its two-sided interval, infinite where the spread is unknown.
+        The difference and its two-sided interval, None where the spread is unknown.
     p, p_smaller, p_reversed : float
         Of the hypotheses that the difference does not lie where the claim has it; that it does not fall short of it; that it is not the
         contrary of it.
@@ -38,8 +38,8 @@ class Outcome(Strict):
     """
 
     effect: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p: float
     p_smaller: float
     p_reversed: float
@@ -68,7 +68,7 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
         error = max(float(effects.std(ddof=1)) / np.sqrt(n_seeds), least)
         distribution = stats.t(n_seeds - 1)
     elif len(per_seed[0]) == 1:
-        unknown = {"low": -np.inf, "high": np.inf, "p": 1.0, "p_smaller": 1.0, "p_reversed": 1.0}
+        unknown = {"low": None, "high": None, "p": 1.0, "p_smaller": 1.0, "p_reversed": 1.0}
         return Outcome(effect=effect, **unknown, n_problems=n_problems, n_seeds=n_seeds)
     else:
         # Where every problem agrees, resampling sees no variance: two more problems, which disagree, are added (Agresti and Caffo 2000).
