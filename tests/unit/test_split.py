@@ -272,31 +272,31 @@ REFUSED = {
         f"before.csv after.csv {NAMED}",
         "before.csv: column completion is missing",
     ),
-    "no patterns": ({}, f"before.csv after.csv {NAMED}", "labels.yaml: cannot be read as YAML: "),
+    "no patterns": ({}, f"before.csv after.csv {NAMED}", "labels.yaml: no such file"),
     "patterns that are no YAML": (
         {"labels.yaml": "a: ["},
         f"before.csv after.csv {NAMED}",
-        "labels.yaml: cannot be read",
+        "labels.yaml: line 1: not YAML: ",
     ),
     "patterns without names": (
         {"labels.yaml": "- x"},
         f"before.csv after.csv {NAMED}",
-        "labels.yaml: expected a name and",
+        "labels.yaml: expected keys with values",
     ),
     "a pattern that is none": (
         {"labels.yaml": "a: x\nb: '('"},
         f"before.csv after.csv {NAMED}",
-        "labels.yaml: key b: '(' is not a regular expression: missing )",
+        "labels.yaml: line 2: b: '(' is not a regular expression: missing )",
     ),
     "a pattern that is a number": (
         {"labels.yaml": "a: 1"},
         f"before.csv after.csv {NAMED}",
-        "labels.yaml: key a: expected",
+        "labels.yaml: line 1: a: expected",
     ),
     "a name twice": (
         {"labels.yaml": "a: x\na: y"},
         f"before.csv after.csv {NAMED}",
-        "labels.yaml: key a: is there 2 times",
+        "labels.yaml: line 2: a: is there twice",
     ),
     "told generations of one side": (
         {"told.csv": TOLD},

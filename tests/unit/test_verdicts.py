@@ -1,6 +1,7 @@
 """Claims and verdicts, against textbook tests and brute force."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -8,10 +9,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from conftest import ROOT
-from selectimprove.analysis.claims import ClaimTest, read_claims
+from selectimprove.analysis.claims import Claim, ClaimTest, read_claims
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
+from selectimprove.stages.verdicts.details import describe_detail, upper_bound
 from selectimprove.stages.verdicts.judging import Outcome, judge_difference, reach_verdicts
+from selectimprove.stages.verdicts.quantities import Generations
 from selectimprove.types import ParamsError
 
 OF = {"sft": "FB", "training": "rl_6_9"}
@@ -126,6 +129,63 @@ def test_a_claim_at_its_margin_is_called_reproduced_in_one_case_in_twenty(n, bef
 @pytest.mark.parametrize(("n", "p"), [(1024, 0.98**1024), (64, 0.98**64)])
 def test_where_nothing_varies_the_p_value_is_exact(n, p):
     assert judge_difference(ClaimTest(of=OF, below=0.02), [np.zeros(50)], n, 0.95).p == pytest.approx(p, rel=1e-9)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.2, -0.2])
+def test_one_number_per_model_and_one_seed_show_nothing_whatever_the_number(effect):
+    found = judge_difference(ClaimTest(of=OF, within=0.05), [np.array([effect])], 0, 0.95)
+    assert (found.effect, found.low, found.high, found.n_problems) == (effect, None, None, 0)
+    assert reach_verdicts({"claim": [found]}, 0.95)["claim"] == ("inconclusive", 1.0)
+
+
+@pytest.mark.parametrize(("center", "verdict"), [(0.0, "reproduced"), (0.2, "reversed"), (0.05, "inconclusive")])
+def test_numbers_without_draws_are_tested_over_seeds(center, verdict):
+    effects = [center - 0.004, center, center + 0.004]
+    found = judge_difference(ClaimTest(of=OF, within=0.05), [np.array([effect]) for effect in effects], 0, 0.95)
+    tests = [
+        stats.ttest_1samp(effects, side * 0.05, alternative=way).pvalue for side, way in ((-1, "greater"), (1, "less"))
+    ]
+    assert found.p == pytest.approx(max(tests))
+    assert reach_verdicts({"claim": [found]}, 0.95)["claim"][0] == verdict
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 20), st.integers(21, 30000))
+def test_the_upper_bound_is_the_share_at_which_so_few_would_show_in_one_case_in_twenty(shown, n):
+    bound = upper_bound(shown, n, 0.95)
+    assert stats.binom.cdf(shown, n, bound) == pytest.approx(0.05, rel=1e-6)
+    if shown == 0:
+        assert bound == pytest.approx(3 / n, rel=0.08)
+
+
+def test_the_detail_counts_problems_before_rl_and_all_rollouts():
+    rows = {
+        ("sft", "2-5"): [(0, "backward"), (0, "forward"), (1, "backward")],
+        ("sft", "6-9"): [(0, "backward"), (0, "backward")],
+        ("rl_6_9", "rollouts"): [(0, "forward"), (0, "forward"), (1, "backward"), (1, "other")],
+    }
+
+    class Counted:
+        def test_sets(self, model):
+            return [name for training, name in rows if training == model[3]]
+
+        def labeled(self, model, name):
+            assert model[:3] == ("main", "default", "B")
+            return pd.DataFrame(rows[model[3], name], columns=["problem_id", "strategy"])
+
+    of = {"sft": "B", "value": "forward"}
+    test = {"of": of | {"training": "rl_6_9"}, "less": of, "below": 0.02}
+    told = {"statement": "s", "source": "s", "paper": "p", "experiment": "main", "detail": "hidden_strategy"}
+    text = describe_detail(Claim(**told, tests=[test]), [7], Counted(), [], 0.95)
+    # 1 of 3 problems: (1 - p)^3 + 3 p (1 - p)^2 = 0.05 at p = 0.865.
+    assert "B took forward on 1 of 3 problems before RL (π₀ at most 86 %) and in 2 of 4 rollouts of rl_6_9" in text
+
+
+def test_the_cross_entropy_is_that_after_the_last_epoch(tmp_path):
+    log = {"step": [16, 32, 32, 48, 64, 64, 64], "eval_loss": [None, None, 0.3, None, None, 0.2, None]}
+    pd.DataFrame(log).to_parquet(tmp_path / "training.parquet")
+    generations = Generations(None, {"sft/main/half/B/sft/7": tmp_path})
+    assert generations.log_cross_entropy(("main", "half", "B", "sft", 7)) == pytest.approx(np.log(0.2))
 
 
 def test_the_laptop_scale_runs_every_claim_that_it_can():

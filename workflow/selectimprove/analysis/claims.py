@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
@@ -36,7 +36,16 @@ class Quantity(Strict):
         "backward",
         "other",
         "rollouts_excess",
+        "cross_entropy",
     ] = "pass_at_1"
+
+    @model_validator(mode="after")
+    def _has_value(self) -> Self:
+        if self.value == "cross_entropy" and (self.training, self.problem_type, self.where) != ("sft", "all", {}):
+            raise ValueError(
+                "cross_entropy is of SFT, over all validation problems; name no training or problems with it"
+            )
+        return self
 
 
 def _kind_of_side(side) -> str:
@@ -71,7 +80,17 @@ class ClaimTest(Strict):
 
 
 class Claim(Strict):
-    """What the paper says, where, and the tests that a run has to pass for it."""
+    """What the paper says, where, and the tests that a run has to pass for it.
+
+    Parameters
+    ----------
+    follows_from : list of str
+        Claims, or ``design``, that this one or a part of it follows from: its verdict adds little to theirs.
+    follows_how : str
+        The reason, and what does not follow.
+    detail : 'hidden_strategy', optional
+        The verdict states how often each model took the strategy of the tests before RL and in the rollouts of RL.
+    """
 
     statement: str
     source: str
@@ -79,6 +98,15 @@ class Claim(Strict):
     experiment: str
     tests: list[ClaimTest]
     scales: list[str] | None = None
+    follows_from: list[str] = []
+    follows_how: str = ""
+    detail: Literal["hidden_strategy"] | None = None
+
+    @model_validator(mode="after")
+    def _says_how(self) -> Self:
+        if bool(self.follows_from) != bool(self.follows_how):
+            raise ValueError("needs follows_from and follows_how together")
+        return self
 
 
 def read_claims(path: Path | None = None, params: Params | None = None) -> dict[str, Claim]:
@@ -102,6 +130,13 @@ def read_claims(path: Path | None = None, params: Params | None = None) -> dict[
             claims[name] = Claim.model_validate(entry)
         except ValidationError as error:
             mistakes += [_of_entry(name, line) for line in describe_all(error.errors(), Claim)]
+    if not mistakes:
+        mistakes = [
+            line
+            for name, claim in claims.items()
+            for other in claim.follows_from
+            for line in unknown_name(f"{name}.follows_from", other, ["design", *(claims.keys() - {name})])
+        ]
     if not mistakes and params:
         mistakes = [line for name, claim in claims.items() for line in _never_true(name, claim, params)]
     if mistakes:

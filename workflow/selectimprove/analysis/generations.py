@@ -13,8 +13,8 @@ from typing import NoReturn
 
 import numpy as np
 import pandas as pd
-import yaml
 
+from selectimprove.config.files.yaml_file import read_yaml
 from selectimprove.errors import ParamsError
 
 TRUTH = {True: True, False: False, "true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
@@ -74,25 +74,19 @@ def read_patterns(path: str | Path) -> dict[str, re.Pattern]:
     Raises
     ------
     ParamsError
-        With the file and the key.
+        With the file, the line and the key.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        patterns, tree = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ParamsError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(patterns, dict) or not patterns:
+    file, patterns = read_yaml(Path(path), str(path)), {}
+    if not file.content:
         raise ParamsError(f"{path}: expected a name and a regular expression per strategy, such as  retry: (?i)wait")
-    names = [key.value for key, _ in tree.value]
-    for name, pattern in patterns.items():
-        if not isinstance(name, str) or not isinstance(pattern, str):
-            raise ParamsError(f"{path}: key {name}: expected text for text, found {name!r}: {pattern!r}; quote it")
-        if names.count(name) > 1:
-            raise ParamsError(f"{path}: key {name}: is there {names.count(name)} times")
+    for name, pattern in file.content.items():
+        place = f"{file.place(name)}: {name}"
+        if not isinstance(pattern, str):
+            raise ParamsError(f"{place}: expected a regular expression, found {pattern!r}; put it in quotes")
         try:
             patterns[name] = re.compile(pattern)
         except re.error as error:
-            raise ParamsError(f"{path}: key {name}: {pattern!r} is not a regular expression: {error}") from None
+            raise ParamsError(f"{place}: {pattern!r} is not a regular expression: {error}") from None
     return patterns
 
 

@@ -223,8 +223,9 @@ def _of_task(case: Case, rl_problems: list[str]) -> list[str]:
             f"{place}.{name}: {size} is more than {MOST_SYMBOLS}, the most that is supported"
             for name, size in large.items()
         ]
-    documents = load_aspect(case.task, "documents").find_mistakes(settings, case.section.documents)
-    mistakes = [f"{place}.documents.{field}: {what}" for field, what in documents]
+    documents = case.section.documents
+    found = [*load_aspect(case.task, "documents").find_mistakes(settings, documents), *documents.find_misfits(settings)]
+    mistakes = [f"{place}.documents.{field}: {what}" for field, what in found]
     too_many: dict[str, Mistake] = {}
     for key, problems, number, n_problems, split in _asked(case, rl_problems):
         for found in find_mistakes(case.task, settings, problems, n_problems, split):

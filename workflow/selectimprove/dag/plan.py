@@ -147,7 +147,10 @@ class Plan(Runs):
                 tasks.setdefault(name, {})[run.variant] = task
                 sources = dict(self.measures[name].inputs[f"labels/{run.name}"].inputs)
                 model = f"{name}/{run.name}"
-                inputs[f"evaluation/{model}"] = sources.pop("evaluation")
+                evaluation = sources.pop("evaluation")
+                inputs[f"evaluation/{model}"] = evaluation
+                if run.training == "sft" and run.sft != NO_SFT:
+                    inputs[f"sft/{model}"] = evaluation.inputs["policy"]
                 if policy := sources.pop("rl", None):
                     inputs[f"rl/{model}"] = policy
                 inputs |= {f"problems/{model}/{role}": problems for role, problems in sources.items()}

@@ -49,6 +49,8 @@ def claim_entries(plan: Plan, shown: dict[Artifact, str]) -> list[dict]:
             row
             | {
                 "tests": show_tests(claim.tests, found) if found else [],
+                "follows_from": claim.follows_from,
+                "follows_how": claim.follows_how,
                 "why_not": why_not_run(plan, claim),
                 "exhibits": [name for name in plan.exhibits if exhibits[name].experiment == claim.experiment],
                 "models": claimed_models(plan, claim, shown) if found else [],

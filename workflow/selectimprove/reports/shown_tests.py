@@ -11,6 +11,7 @@ VALUES = {
     "backward": "share of backward",
     "other": "share of neither strategy",
     "rollouts_excess": "share of forward less that of evaluation problems, last rollouts",
+    "cross_entropy": "logarithm of the cross-entropy on validation problems",
 }
 WIDTH, MARGIN = 320, 12
 """Of a plot, in its own units: all of it, and what is left free on each side for the outermost tick labels."""
@@ -24,7 +25,7 @@ def name_model(quantity: Quantity) -> str:
 
 def _measured(quantity: Quantity) -> str:
     value = VALUES.get(quantity.value, quantity.value)
-    if quantity.value == "rollouts_excess":
+    if quantity.value in ("rollouts_excess", "cross_entropy"):
         return value
     if where := describe_where(quantity):
         return f"{value} on {where}"
@@ -83,7 +84,8 @@ def show_tests(tests: list[ClaimTest], outcomes: list[dict]) -> list[dict]:
     """
     ranges = [claimed_range(test) for test in tests]
     bounds = [bound for limits in ranges for bound in limits if math.isfinite(bound)]
-    ends = [100 * outcome[end] for outcome in outcomes for end in ("low", "high")]
+    ends = [100 * outcome[end] for outcome in outcomes for end in ("low", "effect", "high")]
+    ends = [end for end in ends if math.isfinite(end)]
     # Beyond its bound a claimed range goes on; a part of that is to be seen.
     beyond = 0.1 * (max(0.0, *bounds, *ends) - min(0.0, *bounds, *ends))
     ticks = choose_ticks(min([*ends, *(b - beyond for b in bounds)]), max([*ends, *(b + beyond for b in bounds)]))
@@ -95,6 +97,7 @@ def show_tests(tests: list[ClaimTest], outcomes: list[dict]) -> list[dict]:
     shown = []
     for test, (claimed_low, claimed_high), outcome in zip(tests, ranges, outcomes, strict=True):
         effect, low, high = (100 * outcome[name] for name in ("effect", "low", "high"))
+        bounded = math.isfinite(low)
         inside = claimed_low < low and high < claimed_high
         shown.append(
             {
@@ -104,12 +107,13 @@ def show_tests(tests: list[ClaimTest], outcomes: list[dict]) -> list[dict]:
                 "low": low,
                 "high": high,
                 "p": outcome["p"],
+                "bounded": bounded,
                 "found": "inside" if inside else "outside" if high < claimed_low or low > claimed_high else "across",
                 "ticks": [(place(tick), f"{tick:+g}" if tick else "0") for tick in ticks],
                 "zero": place(0.0),
                 "claimed": (place(claimed_low), place(claimed_high)),
                 "bounds": [place(bound) for bound in (claimed_low, claimed_high) if math.isfinite(bound)],
-                "interval": (place(low), place(effect), place(high)),
+                "interval": tuple(place(at) for at in ((low, effect, high) if bounded else 3 * (effect,))),
             }
         )
     return shown

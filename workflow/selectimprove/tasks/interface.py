@@ -33,6 +33,7 @@ single module, all aspects are that module.
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -77,6 +78,10 @@ class Demonstrations(Strict):
 
 class Documents(Strict):
     """What the base model reads, where it is trained from scratch."""
+
+    def find_misfits(self, settings: Settings) -> Iterator[tuple[str, str]]:
+        """Yield fields that ask for more than the task's settings have, each with what is wrong."""
+        return iter(())
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 A test asks whether a difference lies above a margin (superiority; with margin 0, direction), below one, or within one
 (equivalence, by two one-sided tests; Schuirmann 1987). Problems are the clusters: all models of a seed answer the same ones, so
 a difference is resampled with the problems that it is made of. With several seeds, seeds are the replicates and Student's test is on
-their differences; with one, the verdict speaks of this seed's models.
+their differences; with one, the verdict speaks of this seed's models. Of a cross-entropy there is one number per model and nothing to
+resample: with one seed it has no interval, no test can hold or fail, and its claim is inconclusive whatever the number.
 
 A claim holds if all its tests do, so its p-value is the largest of theirs (intersection-union; Berger 1982). Where it is not shown to
 hold, a test may show the contrary: a difference on the *other side* of zero, or beyond a bound within which there should be none,
@@ -29,7 +30,7 @@ class Outcome(Strict):
     Parameters
     ----------
     effect, low, high : float
-        The difference and its two-sided interval.
+        The difference and its two-sided interval, None where the spread is unknown.
     p, p_smaller, p_reversed : float
         Of the hypotheses that the difference does not lie where the claim has it; that it does not fall short of it; that it is not the
         contrary of it.
@@ -37,8 +38,8 @@ class Outcome(Strict):
     """
 
     effect: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p: float
     p_smaller: float
     p_reversed: float
@@ -53,9 +54,9 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
     ----------
     test : ClaimTest
     per_seed : list of array of shape (1 + n_bootstrap,)
-        For each seed the difference, and then its bootstrap draws over problems.
+        For each seed the difference, and then its bootstrap draws over problems; of length 1 without any.
     n_problems : int
-        Problems behind the difference, over all seeds.
+        Problems behind the difference, over all seeds; 0 without draws.
     confidence : float
         Of the interval.
     """
@@ -63,8 +64,12 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
     effect, n_seeds = float(effects.mean()), len(effects)
     if n_seeds > 1:
         # Seeds that agree exactly have no variance; half a problem's worth is the least that is claimed.
-        error = max(float(effects.std(ddof=1)) / np.sqrt(n_seeds), 0.5 / n_problems)
+        least = 0.5 / n_problems if n_problems else np.finfo(float).tiny
+        error = max(float(effects.std(ddof=1)) / np.sqrt(n_seeds), least)
         distribution = stats.t(n_seeds - 1)
+    elif len(per_seed[0]) == 1:
+        unknown = {"low": None, "high": None, "p": 1.0, "p_smaller": 1.0, "p_reversed": 1.0}
+        return Outcome(effect=effect, **unknown, n_problems=n_problems, n_seeds=n_seeds)
     else:
         # Where every problem agrees, resampling sees no variance: two more problems, which disagree, are added (Agresti and Caffo 2000).
         error = float(np.hypot(np.std(per_seed[0][1:], ddof=1), np.sqrt(2) / (n_problems + 2)))

@@ -24,7 +24,7 @@ class Generations:
     ----------
     config : VerdictsStage
     inputs : dict of str to Path
-        ``evaluation/…``, ``problems/…`` and ``rollouts/…`` by experiment, variant and model.
+        ``evaluation/…``, ``problems/…``, ``rl/…`` and ``sft/…`` by experiment, variant and model.
     """
 
     def __init__(self, config: VerdictsStage, inputs: dict[str, Path]):
@@ -48,14 +48,13 @@ class Generations:
         Returns
         -------
         pandas.DataFrame
-            The rows, with `problem_type`, the difficulty, `strategy` and `correct`.
+            The rows, of all RL steps where they are rollouts, with `problem_type`, the difficulty, `strategy` and `correct`.
         """
         key = (*model, problem_set, table)
         if key not in self.rows:
             name = "/".join(map(str, model))
             if problem_set == "rollouts":
                 rows = pd.read_parquet(self.inputs[f"rl/{name}"] / "rollouts.parquet")
-                rows = rows[rows["step"] > rows["step"].max() - LAST_STEPS]
             else:
                 rows = pd.read_parquet(self.inputs[f"evaluation/{name}"] / f"{table}.parquet")
                 rows = rows[(rows["problem_set"] == problem_set) & (rows["rl_step"] == rows["rl_step"].max())]
@@ -76,10 +75,25 @@ class Generations:
         key = (*model, problem_set)
         if key not in self.counted:
             keys = ["problem_type", "problem_id", self.difficulty(*model[:2]), "strategy"]
-            counts = self.labeled(model, problem_set).groupby(keys)["correct"].agg(used="size", passed="sum")
+            rows = self.labeled(model, problem_set)
+            if problem_set == "rollouts":
+                rows = rows[rows["step"] > rows["step"].max() - LAST_STEPS]
+            counts = rows.groupby(keys)["correct"].agg(used="size", passed="sum")
             columns = pd.MultiIndex.from_product([["used", "passed"], self.strategies(*model[:2])])
             self.counted[key] = counts.unstack("strategy", fill_value=0).reindex(columns=columns, fill_value=0)
         return self.counted[key]
+
+    def test_sets(self, model: tuple) -> list[str]:
+        """Name the sets of test problems that a model answered."""
+        place = f"problems/{'/'.join(map(str, model))}/"
+        sets = [name.removeprefix(place) for name in self.inputs if name.startswith(place)]
+        return [name for name in sets if name != "rollouts"]
+
+    def log_cross_entropy(self, model: tuple) -> float:
+        """Return the logarithm of the cross-entropy on the validation problems after the last epoch of SFT."""
+        log = pd.read_parquet(self.inputs[f"sft/{'/'.join(map(str, model))}"] / "training.parquet")
+        validated = log.dropna(subset="eval_loss").sort_values("step")
+        return float(np.log(validated["eval_loss"].iloc[-1]))
 
     def split(self, model: tuple, problem_set: str, problem_type: str) -> tuple[dict[str, np.ndarray], int]:
         """Split the change since before RL on one type of problems; returns the draws of each part, and the number of problems."""
@@ -122,11 +136,14 @@ def measure(quantity: Quantity, experiment: str, seed: int, generations: Generat
     -------
     draws : array of shape (1 + n_bootstrap,)
         The estimate, then its bootstrap draws over problems. All problem types weigh the same in ``all``, but in rollouts,
-        where they come as RL drew them.
+        where they come as RL drew them. A cross-entropy has no draws: problems' own losses are not kept.
     n_problems : int
+        0 without draws.
     """
     place = (experiment, quantity.variant)
     model = (*place, quantity.sft, quantity.training, seed)
+    if quantity.value == "cross_entropy":
+        return np.array([generations.log_cross_entropy(model)]), 0
     strategies = generations.strategies(*place)
     if quantity.value == "rollouts_excess":
         table = generations.counts(model, "rollouts")
@@ -175,7 +192,8 @@ def describe(test) -> str:
     def side(quantity):
         if not isinstance(quantity, Quantity):
             return f"{quantity:g}"
-        problems = describe_where(quantity) or quantity.problem_set
+        of_problems = describe_where(quantity) or quantity.problem_set
+        problems = "validation" if quantity.value == "cross_entropy" else of_problems
         parts = [quantity.value, quantity.sft, quantity.training, quantity.variant, quantity.problem_type, problems]
         return " ".join(part for part in parts if part not in ("default", "all"))
 
