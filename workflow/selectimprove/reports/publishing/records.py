@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from selectimprove.artifacts.intact import RECORD, read_own_record
 from selectimprove.artifacts.provenance import file_hash, read_record
 from selectimprove.artifacts.writing import replace
 from selectimprove.errors import ParamsError
@@ -46,6 +47,19 @@ def trace(results: Path, artifacts: Iterable[Path]) -> dict[str, list[str]]:
         made_from[name] = [f"{found[0].parent.name}/{found[0].name}" for found in sources if found]
         pending += made_from[name]
     return made_from
+
+
+def require_records(results: Path, artifacts: Iterable[Path]) -> None:
+    """Read the records of all that artifacts were made from, of what is there: a broken one would end its line.
+
+    Raises
+    ------
+    ParamsError
+        If one is broken; it says which, and what to do.
+    """
+    for name in trace(results, artifacts):
+        if (results / name / RECORD).exists():
+            read_own_record(results / name)
 
 
 def provenance_hashes(results: Path, names: Iterable[str]) -> dict[str, str | None]:
