@@ -28,6 +28,7 @@ from selectimprove.artifacts.keys import digest
 from selectimprove.artifacts.loading import loaded_by_name, stage_of
 from selectimprove.artifacts.locking import lock_folder
 from selectimprove.artifacts.provenance import Recorder, read_record
+from selectimprove.artifacts.writing import date_back
 from selectimprove.config.messages import describe_all
 from selectimprove.types import ParamsError, Strict
 
@@ -126,6 +127,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
         sys.exit(
             f"{options.output}: its code was edited after this run was planned; repeat the command, which plans anew"
         )
+    records = [folder / RECORD for folder in inputs.values()]
     with lock_folder(partial):
         # Who had the lock may have renamed it.
         partial.mkdir(exist_ok=True)
@@ -133,6 +135,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
         if is_made(options.output, config, recorder):
             LOG.info("%s is there already", options.output)
             shutil.rmtree(partial, ignore_errors=True)
+            date_back(records)
             return
         LOG.info("making %s", options.output)
         try:
@@ -157,4 +160,5 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
             (options.output / RECORD).unlink(missing_ok=True)
             shutil.rmtree(options.output)
         os.replace(partial, options.output)
+        date_back(records)
         LOG.info("made %s", options.output)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from selectimprove.artifacts.intact import RECORD, read_own_record
 from selectimprove.artifacts.provenance import file_hash, read_record
-from selectimprove.artifacts.writing import replace
+from selectimprove.artifacts.writing import date_back, replace
 from selectimprove.errors import ParamsError
 
 
@@ -69,7 +69,7 @@ def provenance_hashes(results: Path, names: Iterable[str]) -> dict[str, str | No
 
 
 def write_record(path: Path, key: str, files: Iterable[Path], artifacts: Iterable[Path], results: Path) -> None:
-    """Record what was published.
+    """Record what was published, as the last step of publishing.
 
     Parameters
     ----------
@@ -84,6 +84,7 @@ def write_record(path: Path, key: str, files: Iterable[Path], artifacts: Iterabl
     results : Path
         The folder of all artifacts.
     """
+    artifacts = list(artifacts)
     made_from = trace(results, artifacts)
     record = {
         "key": key,
@@ -92,3 +93,4 @@ def write_record(path: Path, key: str, files: Iterable[Path], artifacts: Iterabl
         "provenance": provenance_hashes(results, made_from),
     }
     replace(path, lambda temporary: temporary.write_text(json.dumps(record, indent=2) + "\n"))
+    date_back(folder / RECORD for folder in artifacts)
