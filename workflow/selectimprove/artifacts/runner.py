@@ -57,7 +57,7 @@ def is_made(output: Path, config: Strict, recorder: Recorder) -> bool:
     return same and (made.get("source"), made.get("inputs")) == (recorder.source, recorder.input_names)
 
 
-def _explain(error: Exception, folder: Path) -> str | None:
+def explain(error: Exception, folder: Path) -> str | None:
     """Say what to do about an error that is the machine's and not the stage's; None for any other."""
     code, said = getattr(error, "errno", None), str(error)
     # Writers of weights and of optimiser states have errors of their own.
@@ -146,7 +146,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
         except ParamsError as error:
             sys.exit(f"{stage}: {error}")
         except Exception as error:
-            if explained := _explain(error, options.output):
+            if explained := explain(error, options.output):
                 traceback.print_exc()
                 sys.exit(f"{stage}: {explained}")
             raise
