@@ -126,10 +126,11 @@ def test_only_files_of_the_future_are_dated_back(tmp_path):
             "/shared/rows: Permission denied; make it writable",
         ),
         (MemoryError(), "not enough memory"),
+        (RuntimeError("probability tensor contains either `inf`, `nan` or element < 0"), "lower a learning rate"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "not enough memory"),
     ],
 )
-def test_what_the_machine_lacks_is_said_in_one_line(tmp_path, error, says):
+def test_what_the_machine_lacks_or_a_rate_broke_is_said_in_one_line(tmp_path, error, says):
     said = explain(error, tmp_path / "artifact")
     assert says in said
     assert "\n" not in said

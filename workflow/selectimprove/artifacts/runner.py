@@ -58,7 +58,7 @@ def is_made(output: Path, config: Strict, recorder: Recorder) -> bool:
 
 
 def explain(error: Exception, folder: Path) -> str | None:
-    """Say what to do about an error that is the machine's and not the stage's; None for any other."""
+    """Say what to do about an error that is the machine's or the params' and not the stage's; None for any other."""
     code, said = getattr(error, "errno", None), str(error)
     # Writers of weights and of optimiser states have errors of their own.
     full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in said or "os error 28" in said
@@ -68,6 +68,10 @@ def explain(error: Exception, folder: Path) -> str | None:
         return f"{error.filename or folder}: {error.strerror}; make it writable and repeat the command"
     if isinstance(error, MemoryError) or code == errno.ENOMEM or "allocate memory" in said:
         return "not enough memory; repeat the command with fewer --cores, or where there is more"
+    if "probability tensor contains" in said:
+        return (
+            "a model's probabilities are no numbers, since a training broke down; lower a learning rate in params.yaml"
+        )
     return None
 
 
