@@ -3,7 +3,9 @@
 ``--faults N`` draws N of them; a few are drawn in all tests.
 """
 
+import json
 import random
+import shutil
 
 import pytest
 from scene import TABLE, Scene
@@ -47,9 +49,6 @@ def draw_one_table(checkout: Checkout) -> None:
 
 def keep_what_the_table_shows(checkout: Checkout) -> None:
     """Remove what other experiments left, so that copies are small."""
-    import json
-    import shutil
-
     results = checkout.folder / "results"
     kept = json.loads((results / f"smoke/published/{TABLE}.json").read_text())["made_from"]
     for record in results.glob("*/*/provenance.json"):
