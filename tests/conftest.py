@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 from filelock import FileLock
-from table import write_table
 
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
 from selectimprove.reports.verify import verify
+from table import write_table
 
 ROOT = Path(__file__).parents[1]
 SEEDS = yaml.safe_load((ROOT / "params.yaml").read_text())["seeds"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from scene import PUBLISHED, TRAINS, Scene, children, end
 
 LIGHT = ("problems", "demonstrations", "labels", "measures", "exhibits", "publish")

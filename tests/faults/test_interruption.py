@@ -7,9 +7,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from scene import children, start
 
 from conftest import Checkout
+from scene import children, start
 
 # The first job leaves a trace and waits; the others do not.
 WAITS = """begun = Path("begun")
