@@ -46,12 +46,12 @@ def begin(checkout: Checkout, *targets: str) -> subprocess.Popen:
 
 def end_of(process: subprocess.Popen, checkout: Checkout) -> str:
     """Wait for the end of Snakemake, and return what it said."""
-    process.wait(60)
+    process.wait(180)
     return (checkout.folder / "said").read_text()
 
 
 def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not path.exists():
         assert time.monotonic() < deadline, path
         time.sleep(0.05)
