@@ -12,7 +12,7 @@ export XDG_CACHE_HOME ?= $(abspath .snakemake)/cache
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help figures plan smoke test test-fast test-slurm test-vllm bench bench-gpu setup lock schema same-python
+.PHONY: help figures plan smoke test test-fast faults test-slurm test-vllm bench bench-gpu setup lock audit-dependencies schema same-python
 
 help:
 	@sed --quiet --regexp-extended 's/^([a-z-]+):.*## (.*)/make \1 — \2/p' Makefile
@@ -34,6 +34,10 @@ test: $(VENV)/dev.done  ## all tests but those below
 # What needs no DAG: under a minute.
 test-fast: $(VENV)/dev.done  ## the tests that need no DAG
 	python -m pytest tests/unit --numprocesses 2
+
+# Kills, full disks, damaged files and the like, each drawn by its number. `make test` draws a few.
+faults: $(VENV)/dev.done  ## faults at the smallest scale, and what came of them, as a table: make faults N=200
+	python -m pytest tests/faults/test_faults.py --faults $(or $(N),200) --numprocesses 2 --dist worksteal
 
 # A real Slurm of one node on this machine; installing it takes root.
 test-slurm: $(VENV)/slurm.done  ## the DAG on a real Slurm of one node, installed as root
@@ -84,6 +88,11 @@ $(VLLM_VENV)/%.done: envs/%.txt pyproject.toml
 # Pin again what pyproject.toml asks for, at the newest versions that fit together.
 lock:  ## pin all packages again
 	$(PYTHON) envs/lock.py
+
+# What looks for them is installed in a folder of its own, for this once. It asks a database on the network.
+audit-dependencies:  ## known vulnerabilities in the pinned packages
+	@folder=$$(mktemp --directory) && trap "rm -r $$folder" EXIT && $(PYTHON) -m venv $$folder && $$folder/bin/pip install --quiet pip-audit \
+		&& for file in envs/*.txt; do echo $$file; $$folder/bin/pip-audit --no-deps --disable-pip --requirement $$file || exit; done
 
 schema:  ## the schema of params.yaml and its reference, from the types
 	python -m selectimprove.config.schema

@@ -24,6 +24,9 @@ rule audit:
 onstart:
     require_gpus_counted()
     require_memory_unbounded()
+    require_results_writable()
+    if workflow.local_exec:
+        end_jobs_when_interrupted()
     Progress(PLAN.params.scale, get_artifacts_to_make(), get_parallel_jobs()).start()
 
 
@@ -33,4 +36,4 @@ onsuccess:
 
 onerror:
     record_costs(PLAN)
-    report_interruption(log)
+    report_end(log)

@@ -16,6 +16,7 @@ from filelock import FileLock
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
 from selectimprove.reports.verify import verify
+from table import write_table
 
 ROOT = Path(__file__).parents[1]
 SEEDS = yaml.safe_load((ROOT / "params.yaml").read_text())["seeds"]
@@ -30,6 +31,14 @@ ENVIRONMENT = {
     "GIT_COMMITTER_NAME": "test",
     "GIT_COMMITTER_EMAIL": "test@example.org",
 }
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", type=int, default=0, help="how many faults tests/faults draws; a few by default")
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    write_table(terminalreporter)
 
 
 def pytest_collection_finish() -> None:

@@ -14,6 +14,7 @@ from selectimprove.dag.costs import record_costs
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.progress import Progress
 from selectimprove.dag.table import STAGES
+from selectimprove.reports.interruption import describe_end, end_jobs_when_interrupted, require_writable
 from selectimprove.reports.publishing.publications import audit_publication, publications
 from selectimprove.types import ParamsError
 
@@ -128,12 +129,17 @@ def require_memory_unbounded():
         )
 
 
-def report_interruption(logs):
-    """Say how to go on if a run was interrupted, of which Snakemake says that a job failed."""
+def require_results_writable():
+    """Refuse to begin where results cannot be written."""
+    require_writable(Path(file) for job in workflow.dag.needrun_jobs() for file in [*job.output, *job.log])
+
+
+def report_end(logs):
+    """Say how to go on if a run was interrupted, of which Snakemake says that a job failed; else what the jobs that failed said last."""
     said = "".join(Path(log).read_text() for log in logs)
-    # Ctrl-C, and SIGTERM.
-    if "Terminating processes on user request" in said or "Will exit after finishing currently running jobs" in said:
-        print("interrupted; repeat the command to go on", file=sys.stderr)
+    failed = [Path(log) for job in workflow.scheduler.failed for log in job.log]
+    for line in describe_end(said, failed):
+        print(line, file=sys.stderr)
 
 
 def get_parallel_jobs():

@@ -9,21 +9,25 @@ process waits for the first and reuses its result. Beside its data it leaves ``c
 """
 
 import argparse
+import errno
 import gc
 import json
 import logging
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from selectimprove.artifacts.intact import RECORD, require_intact
 from selectimprove.artifacts.keys import digest
 from selectimprove.artifacts.loading import import_by_name, loaded_by_name, stage_of
 from selectimprove.artifacts.locking import lock_folder
 from selectimprove.artifacts.provenance import Recorder, read_record
+from selectimprove.artifacts.writing import date_back
 from selectimprove.config.messages import describe_all
 from selectimprove.types import ParamsError, Strict
 
@@ -45,11 +49,29 @@ class Inputs(dict):
 def is_made(output: Path, config: Strict, recorder: Recorder) -> bool:
     """Tell whether a folder is complete, and of this config, source and inputs."""
     try:
-        made, used = (read_record(output / name) for name in ("provenance.json", "config.json"))
+        made, used = (read_record(output / name) for name in (RECORD, "config.json"))
     except ParamsError:
         return False
     same = used == config.model_dump(mode="json")
     return same and (made.get("source"), made.get("inputs")) == (recorder.source, recorder.input_names)
+
+
+def explain(error: Exception, folder: Path) -> str | None:
+    """Say what to do about an error that is the machine's or the params' and not the stage's; None for any other."""
+    code, said = getattr(error, "errno", None), str(error)
+    # Writers of weights and of optimiser states have errors of their own.
+    full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in said or "os error 28" in said
+    if full or shutil.disk_usage(folder.parent).free == 0:
+        return f"{folder.parent}: no space left; free some and repeat the command"
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{error.filename or folder}: {error.strerror}; make it writable and repeat the command"
+    if isinstance(error, MemoryError) or code == errno.ENOMEM or "allocate memory" in said:
+        return "not enough memory; repeat the command with fewer --cores, or where there is more"
+    if "probability tensor contains" in said:
+        return (
+            "a model's probabilities are no numbers, since a training broke down; lower a learning rate in params.yaml"
+        )
+    return None
 
 
 def _umask() -> int:
@@ -111,6 +133,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
         sys.exit(
             f"{options.output}: its code was edited after this run was planned; repeat the command, which plans anew"
         )
+    records = [folder / RECORD for folder in inputs.values()]
     with lock_folder(partial):
         # Who had the lock may have renamed it.
         partial.mkdir(exist_ok=True)
@@ -118,20 +141,30 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
         if is_made(options.output, config, recorder):
             LOG.info("%s is there already", options.output)
             shutil.rmtree(partial, ignore_errors=True)
+            date_back(records)
             return
         LOG.info("making %s", options.output)
         try:
+            require_intact(inputs.values())
             run(config, inputs, partial)
+            (partial / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
+            (partial / RECORD).write_text(json.dumps(recorder.finish(partial), indent=2) + "\n")
         except ParamsError as error:
             sys.exit(f"{stage}: {error}")
-        (partial / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
-        (partial / "provenance.json").write_text(json.dumps(recorder.finish(partial), indent=2) + "\n")
+        except Exception as error:
+            if explained := explain(error, options.output):
+                traceback.print_exc()
+                sys.exit(f"{stage}: {explained}")
+            raise
         readable = 0o666 & ~_umask()
         for path in partial.rglob("*"):
             if path.is_file():
                 # Weights are written for their owner alone, whatever the umask says; results may be shared.
                 path.chmod(readable)
         if options.output.exists():
+            # Its record goes first: a kill meanwhile leaves nothing that looks complete.
+            (options.output / RECORD).unlink(missing_ok=True)
             shutil.rmtree(options.output)
         os.replace(partial, options.output)
+        date_back(records)
         LOG.info("made %s", options.output)

@@ -8,9 +8,11 @@ import argparse
 import shutil
 import sys
 
-from selectimprove.artifacts.writing import replace
+from selectimprove.artifacts.intact import require_intact
+from selectimprove.artifacts.locking import lock_folder
+from selectimprove.artifacts.writing import drop_temporaries, replace
 from selectimprove.config.params import Params
-from selectimprove.dag.artifact import RESULTS
+from selectimprove.dag.artifact import RESULTS, collect_ancestors
 from selectimprove.dag.plan import Plan
 from selectimprove.reports.page import write_page
 from selectimprove.reports.publishing.publications import audit_publication
@@ -24,17 +26,21 @@ def publish_audit(plan: Plan, key: str) -> None:
     Raises
     ------
     ParamsError
-        If the code now makes something else than what was planned under `key`.
+        If the code now makes something else than what was planned under `key`, or what the page shows is damaged.
     """
     audit = audit_publication(plan)
     if audit.key != key:
         raise ParamsError("audit: the code was edited after this run was planned; repeat the command, which plans anew")
+    require_intact(artifact.folder for artifact in collect_ancestors(audit.artifacts))
     page = write_page(plan)
-    for target, source in audit.copies.items():
-        replace(target, lambda temporary, source=source: shutil.copyfile(source, temporary))
-    for target in audit.composed:
-        replace(target, lambda temporary: temporary.write_text(page))
-    write_record(audit.record, key, audit.files, [artifact.folder for artifact in audit.artifacts], RESULTS)
+    audit.record.parent.mkdir(parents=True, exist_ok=True)
+    with lock_folder(audit.record.parent):
+        drop_temporaries([*audit.files, audit.record])
+        for target, source in audit.copies.items():
+            replace(target, lambda temporary, source=source: shutil.copyfile(source, temporary))
+        for target in audit.composed:
+            replace(target, lambda temporary: temporary.write_text(page))
+        write_record(audit.record, key, audit.files, [artifact.folder for artifact in audit.artifacts], RESULTS)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,14 @@ changes nothing, and it imports little, so it takes no time.
 import argparse
 import json
 import shutil
+import sys
 from pathlib import Path
 
+from selectimprove.artifacts.intact import require_intact
 from selectimprove.artifacts.locking import lock_folder
-from selectimprove.artifacts.writing import replace
-from selectimprove.reports.publishing.records import read_if_whole, write_record
+from selectimprove.artifacts.writing import drop_temporaries, replace
+from selectimprove.errors import ParamsError
+from selectimprove.reports.publishing.records import read_if_whole, require_records, write_record
 
 
 def publish_exhibit(exhibit: Path, name: str, files: list[Path], root: Path) -> None:
@@ -26,19 +29,27 @@ def publish_exhibit(exhibit: Path, name: str, files: list[Path], root: Path) -> 
         The published files, named as the artifact's are.
     root : Path
         Below which they lie.
+
+    Raises
+    ------
+    ParamsError
+        If the artifact, or a record behind it, is damaged: then nothing is published.
     """
-    for file in files:
-        replace(file, lambda temporary, file=file: shutil.copyfile(exhibit / file.name, temporary))
-    published = root / "published"
-    published.mkdir(parents=True, exist_ok=True)
-    if (exhibit / "metrics.json").exists():
-        metrics = json.loads((exhibit / "metrics.json").read_text())
-        # All tables share one file, for `dvc metrics`.
-        with lock_folder(published):
-            kept = {table: found for table, found in read_if_whole(root / "metrics.json").items() if table != name}
+    require_intact([exhibit])
+    require_records(exhibit.parents[1], [exhibit])
+    record, shared = root / "published" / f"{name}.json", root / "metrics.json"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    # One at a time: all tables share one file of metrics, for `dvc metrics`.
+    with lock_folder(record.parent):
+        drop_temporaries([*files, record, shared])
+        for file in files:
+            replace(file, lambda temporary, file=file: shutil.copyfile(exhibit / file.name, temporary))
+        if (exhibit / "metrics.json").exists():
+            metrics = json.loads((exhibit / "metrics.json").read_text())
+            kept = {table: found for table, found in read_if_whole(shared).items() if table != name}
             content = json.dumps(dict(sorted((kept | {name: metrics}).items())), indent=2) + "\n"
-            replace(root / "metrics.json", lambda temporary: temporary.write_text(content))
-    write_record(published / f"{name}.json", exhibit.name, files, [exhibit], exhibit.parents[1])
+            replace(shared, lambda temporary: temporary.write_text(content))
+        write_record(record, exhibit.name, files, [exhibit], exhibit.parents[1])
 
 
 if __name__ == "__main__":
@@ -48,4 +59,7 @@ if __name__ == "__main__":
     parser.add_argument("--root", required=True, type=Path)
     parser.add_argument("files", nargs="+", type=Path, help="files to write")
     options = parser.parse_args()
-    publish_exhibit(options.exhibit, options.name, options.files, options.root)
+    try:
+        publish_exhibit(options.exhibit, options.name, options.files, options.root)
+    except ParamsError as error:
+        sys.exit(str(error))

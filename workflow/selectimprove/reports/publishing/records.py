@@ -8,8 +8,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from selectimprove.artifacts.intact import RECORD, read_own_record
 from selectimprove.artifacts.provenance import file_hash, read_record
-from selectimprove.artifacts.writing import replace
+from selectimprove.artifacts.writing import date_back, replace
 from selectimprove.errors import ParamsError
 
 
@@ -48,6 +49,19 @@ def trace(results: Path, artifacts: Iterable[Path]) -> dict[str, list[str]]:
     return made_from
 
 
+def require_records(results: Path, artifacts: Iterable[Path]) -> None:
+    """Read the records of all that artifacts were made from, of what is there: a broken one would end its line.
+
+    Raises
+    ------
+    ParamsError
+        If one is broken; it says which, and what to do.
+    """
+    for name in trace(results, artifacts):
+        if (results / name / RECORD).exists():
+            read_own_record(results / name)
+
+
 def provenance_hashes(results: Path, names: Iterable[str]) -> dict[str, str | None]:
     """Hash the provenance of artifacts; None of one that is not there."""
     paths = {name: results / name / "provenance.json" for name in names}
@@ -55,7 +69,7 @@ def provenance_hashes(results: Path, names: Iterable[str]) -> dict[str, str | No
 
 
 def write_record(path: Path, key: str, files: Iterable[Path], artifacts: Iterable[Path], results: Path) -> None:
-    """Record what was published.
+    """Record what was published, as the last step of publishing.
 
     Parameters
     ----------
@@ -70,6 +84,7 @@ def write_record(path: Path, key: str, files: Iterable[Path], artifacts: Iterabl
     results : Path
         The folder of all artifacts.
     """
+    artifacts = list(artifacts)
     made_from = trace(results, artifacts)
     record = {
         "key": key,
@@ -78,3 +93,4 @@ def write_record(path: Path, key: str, files: Iterable[Path], artifacts: Iterabl
         "provenance": provenance_hashes(results, made_from),
     }
     replace(path, lambda temporary: temporary.write_text(json.dumps(record, indent=2) + "\n"))
+    date_back(folder / RECORD for folder in artifacts)

@@ -1,14 +1,15 @@
 """Runs that are interrupted or killed, or that share results with another one: what is complete stays, and the next run goes on."""
 
-import os
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from conftest import ENVIRONMENT, Checkout
+from conftest import Checkout
+from scene import children, start
 
 # The first job leaves a trace and waits; the others do not.
 WAITS = """begun = Path("begun")
@@ -36,58 +37,58 @@ def problems(checkout: Checkout) -> list[str]:
     return sorted({word for word in planned if word.startswith("results/problems/test-gf11-6to9-s")})
 
 
-def start(checkout: Checkout, *targets: str) -> subprocess.Popen:
-    """Start Snakemake as a terminal does, and return when its first job waits."""
-    with (checkout.folder / "said").open("w") as said:
-        process = subprocess.Popen(
-            ["snakemake", "--cores", "1", *targets],
-            cwd=checkout.folder,
-            env=ENVIRONMENT,
-            start_new_session=True,
-            # Tests that run in the background of a shell are deaf to Ctrl-C, and so would be what they start.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-        )
+def begin(checkout: Checkout, *targets: str) -> subprocess.Popen:
+    """Start Snakemake, and return when its first job waits."""
+    process = start(checkout.folder, "snakemake", "--cores", "1", *targets)
     wait_for(checkout.folder / "begun")
     return process
 
 
 def end_of(process: subprocess.Popen, checkout: Checkout) -> str:
     """Wait for the end of Snakemake, and return what it said."""
-    process.wait(60)
+    process.wait(180)
     return (checkout.folder / "said").read_text()
 
 
 def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not path.exists():
         assert time.monotonic() < deadline, path
         time.sleep(0.05)
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_a_failed_one_does_not(waiting):
+INTERRUPTED = (
+    "\ninterrupted; what is complete is kept, and a training goes on from its last checkpoint: repeat the command\n"
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_snakemake_alone_ends_its_job_too_at_once(waiting, number):
     name = problems(waiting)[0]
-    process = start(waiting, name)
-    os.killpg(process.pid, signal.SIGINT)
-    assert "\ninterrupted; repeat the command to go on\n" in end_of(process, waiting)
-    (waiting.folder / "fails").touch()
+    process = begin(waiting, name)
+    jobs = children(process)
+    process.send_signal(number)
+    process.wait(10)
+    assert INTERRUPTED in end_of(process, waiting)
+    assert not psutil.wait_procs(jobs, timeout=1)[1]
+    (waiting.folder / "go").touch()
+    waiting.run(f"snakemake --cores 1 {name}")
+
+
+def test_a_run_that_failed_is_not_called_interrupted_and_says_what_its_job_said_last(waiting):
+    name = problems(waiting)[0]
+    for file in ("begun", "fails"):
+        (waiting.folder / file).touch()
     failed = waiting.run(f"snakemake --cores 1 {name}", check=False)
     assert failed.returncode
-    assert "repeat the command" not in failed.stderr
-    (waiting.folder / "fails").unlink()
-    (waiting.folder / "begun").unlink()
-    # SIGTERM lets the jobs that run end.
-    process = start(waiting, name)
-    process.terminate()
-    (waiting.folder / "go").touch()
-    assert "\ninterrupted; repeat the command to go on\n" in end_of(process, waiting)
-    assert waiting.planned(target=name) == {}
+    assert "interrupted" not in failed.stderr
+    log = Path(name).parent.name + ".log"
+    assert f"\nresults/logs/problems/{log}: RuntimeError" in failed.stderr
 
 
 def test_what_a_job_completes_after_snakemake_was_killed_is_kept(waiting):
     name = problems(waiting)[0]
-    process = start(waiting, name)
+    process = begin(waiting, name)
     process.kill()
     process.wait()
     assert "--unlock" in waiting.run(f"snakemake --cores 1 {name}", check=False).stderr
@@ -99,7 +100,7 @@ def test_what_a_job_completes_after_snakemake_was_killed_is_kept(waiting):
 
 def test_an_artifact_that_another_run_completes_meanwhile_is_kept(waiting):
     names = problems(waiting)
-    process = start(waiting, *names)
+    process = begin(waiting, *names)
     (later,) = (
         waiting.folder / name for name in names if not list(waiting.folder.glob(f"{Path(name).parent}.partial"))
     )
