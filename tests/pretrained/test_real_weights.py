@@ -7,7 +7,6 @@ was measured, which stands by each; a change that breaks what they guard misses 
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from selectimprove.tasks.chains.labels import label
 from selectimprove.tasks.chains.problems import from_row, longest_response
@@ -36,8 +36,6 @@ SHARED = {
     "optimizer": {"adam_beta2": 0.999, "weight_decay": 0.0, "max_grad_norm": 1.0},
 }
 SAMPLING = {"sampling": {"engine": "transformers"}}
-# Kernels that are the same on every machine take twice as long, and here nothing depends on the last digits.
-ENVIRONMENT = os.environ | {"MKL_CBWR": "AUTO"}
 
 
 def run_stage(stage: str, config: dict, output: Path, **inputs: Path) -> Path:
@@ -45,7 +43,7 @@ def run_stage(stage: str, config: dict, output: Path, **inputs: Path) -> Path:
     command = [sys.executable, "-m", f"selectimprove.stages.{stage}", "--config", json.dumps(config)]
     command += ["--output", str(output)]
     command += [part for role, folder in inputs.items() for part in ("--input", f"{role}={folder}")]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert not done.returncode, done.stderr[-4000:]
     return output
 
@@ -71,7 +69,7 @@ def base(folder) -> Path:
 
 @pytest.fixture(scope="session")
 def problems(folder) -> dict[str, Path]:
-    counts = {"sft_train": 128, "sft_validation": 32, "rl": 2, "test": 16}
+    counts = {"sft_train": 128, "sft_validation": 16, "rl": 2, "test": 16}
     asked = {"steps": [STEPS, STEPS], "evaluation_share": 0.5}
     return {
         split: run_stage(
@@ -115,7 +113,8 @@ def evaluation(folder, base, sft, problems) -> Path:
 def rl(folder, base, sft, problems) -> Path:
     sizes = {"n_prompts": 2, "n_steps": 1, "prompts_per_step": 2, "group_size": 4, "checkpoint_every": 1}
     rates = {"learning_rate": 1e-4, "warmup_steps": 0, "beta": 0.05, "temperature": 0.7}
-    config = TASK | SHARED | SAMPLING | {"rl": sizes | rates}
+    # A coin for a reward: after so little SFT hardly an answer is right, and equal rewards give no gradient.
+    config = TASK | SHARED | SAMPLING | {"rl": sizes | rates | {"reward": "random"}}
     return run_stage("rl", config, folder / "rl", sft=sft, base=base, problems=problems["rl"])
 
 
@@ -152,13 +151,15 @@ def read_generations(evaluation: Path, problems: Path, table: str = "generations
 def test_the_dequantised_model_knows_what_it_knew_and_stops_at_the_end_of_its_turn(base):
     sampler = Sampler(base / "model", None, None, 1)
     prompts = render_prompts(
-        sampler.tokenizer, ["What is the capital of France?", "What is 2 + 2?"], "You are a helpful assistant."
+        sampler.tokenizer,
+        ["What is the capital of France?", "What is the capital of Italy?"],
+        "You are a helpful assistant.",
     )
-    answers = [samples[0] for samples in sampler.sample(prompts, 0.0, 1, 48, 1)]
+    answers = [samples[0] for samples in sampler.sample(prompts, 0.0, 1, 32, 1)]
     assert "Paris" in answers[0]
-    assert "4" in answers[1]
-    # Without a stop it would write 48 tokens, another turn among them.
-    assert all(len(sampler.tokenizer(answer)["input_ids"]) < 40 for answer in answers)
+    assert "Rome" in answers[1]
+    # A sentence of eight tokens; one that does not stop goes on up to 32, with another turn.
+    assert all(len(sampler.tokenizer(answer)["input_ids"]) < 24 for answer in answers)
 
 
 def test_what_the_gguf_file_lacks_is_there(base):
@@ -181,7 +182,10 @@ def test_sft_lowers_the_cross_entropy_on_validation_problems(base, sft, demonstr
     before = cross_entropy(load_frozen(base / "model"), tokenizer, demonstrations["validation"])
     reported = pd.read_parquet(sft / "training.parquet")["eval_loss"].dropna()
     print(f"cross-entropy: {before:.3f} before SFT, {reported.tolist()} after each epoch")
-    assert before - reported.iloc[-1] > 1.0
+    # Measured: 3.38 before; 0.43 and 0.27 after 16 and 32 steps. What nobody can know of a response, a coin for the strategy and two symbols of
+    # eleven, is 0.26 nats per token. With another template or end of turn than it is asked with, the model stays far above 0.6.
+    assert before - reported.iloc[-1] > 2.0
+    assert reported.iloc[-1] < 0.6
 
 
 def test_an_adapter_reloads_to_the_model_that_was_trained(base, sft, demonstrations):
@@ -189,6 +193,7 @@ def test_an_adapter_reloads_to_the_model_that_was_trained(base, sft, demonstrati
     reloaded = cross_entropy(model, load_tokenizer(sft / "model"), demonstrations["validation"])
     reported = pd.read_parquet(sft / "training.parquet")["eval_loss"].dropna().iloc[-1]
     print(f"cross-entropy: {reported:.4f} at the end of training, {reloaded:.4f} reloaded")
+    # Measured: 0.2697 and 0.2694. The one is a mean over padded batches, the other over sequences one by one.
     assert reloaded == pytest.approx(reported, abs=0.01)
 
 
@@ -199,17 +204,19 @@ def test_the_format_is_learned_and_every_turn_ends(base, evaluation, problems):
     ended = pd.Series(lengths) < max_new_tokens(tokenizer, longest_response(STEPS)) - 1
     parsed = generations["strategy"] != "other"
     print(f"parsed {parsed.mean():.2f}, answered {generations['answer'].notna().mean():.2f}, ended {ended.mean():.2f}")
-    print(generations["completion"].head(8).to_string(), generations["correct"].mean())
+    # Measured: 0.78, 1.00 and 1.00. A standard error of 32 generations is 0.07.
     assert parsed.mean() > 0.5
+    assert generations["answer"].notna().mean() > 0.9
     assert ended.mean() > 0.9
     assert not generations["completion"].str.contains("<|im_", regex=False).any()
 
 
 def test_a_model_that_is_told_a_strategy_goes_on_with_it(evaluation, problems):
     told = read_generations(evaluation, problems["test"], "interventions").query("told != ''")
-    print(told.groupby("told")["strategy"].value_counts())
-    parsed = told[told["strategy"] != "other"]
-    assert (parsed["strategy"] == parsed["told"]).mean() > 0.6
+    print(told.groupby("told")["strategy"].value_counts().to_string())
+    assert (told["completion"].str.split().str[0] == told["told"]).all()
+    # Measured: 24 of 24 forward, 21 of 24 backward, and none of the other strategy.
+    assert (told["strategy"] == told["told"]).mean() > 0.7
 
 
 def test_a_reloaded_adapter_answers_as_in_evaluation(base, sft, evaluation, problems):
@@ -220,15 +227,24 @@ def test_a_reloaded_adapter_answers_as_in_evaluation(base, sft, evaluation, prob
     longest = max_new_tokens(sampler.tokenizer, longest_response(STEPS))
     again = [samples[0] for samples in sampler.sample(prompts, 0.0, 1, longest, 1)]
     same = [one == other for one, other in zip(again, answered["completion"], strict=True)]
-    print("same", same)
+    # Measured: all of 8. Batches of another size are rounded otherwise, which may decide a near tie.
     assert sum(same) >= len(same) - 1
 
 
-def test_a_step_of_rl_moves_the_adapter_and_keeps_its_rollouts(sft, rl, problems):
+def test_a_step_of_rl_moves_the_adapter_and_keeps_its_rollouts(sft, rl):
     rollouts = pd.read_parquet(rl / "rollouts.parquet")
-    print(rollouts.to_string())
-    log = pd.read_parquet(rl / "training.parquet")
-    print(log.T.to_string())
     assert len(rollouts) == 8
-    assert not rollouts["completion"].str.contains("<|im_", regex=False).any()
-    assert (rl / "checkpoints/step-0001/adapter_model.safetensors").is_file()
+    assert rollouts["completion"].str.fullmatch(r"(forward|backward) .* answer e\d+").mean() > 0.7
+    log = pd.read_parquet(rl / "training.parquet").iloc[0]
+    print(log.to_string())
+    assert 0 < log["grad_norm"] < 100
+    # The policy that learns is the one that sampled: its divergence from its frozen copy begins at nothing, and no turn is cut off.
+    assert abs(log["kl"]) < 1e-3
+    assert log["completions/clipped_ratio"] == 0
+    before, after = (
+        load_file(folder / "adapter_model.safetensors") for folder in (sft / "model", rl / "checkpoints/step-0001")
+    )
+    assert before.keys() == after.keys()
+    # Adam's first step is the learning rate.
+    moved = max((before[name] - after[name]).abs().max().item() for name in before)
+    assert moved == pytest.approx(1e-4, rel=0.1)

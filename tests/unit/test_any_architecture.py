@@ -28,20 +28,29 @@ COMMON = {
     "pad_token_id": None,
     "bos_token_id": None,
 }
+ABSENT = "absent"
 SPECIAL = ["<end>", "<turn>", "<begin>"]
 PLAIN = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<turn>\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
-NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + PLAIN
+NO_SYSTEM = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + PLAIN
+)
 SILENT = "{% for m in messages if m['role'] != 'system' %}{{ m['role'] }}: {{ m['content'] }}<turn>\n{% endfor %}"
 DATED = "{{ strftime_now('%d %b %Y') }}\n" + PLAIN
 BEGUN = "{{ bos_token }}" + PLAIN
 
 
 def write_checkpoint(
-    folder: Path, template: str | None = PLAIN, add_begin: bool = False, kind: str = "llama", dtype=torch.bfloat16, **sizes
+    folder: Path,
+    template: str | None = PLAIN,
+    add_begin: bool = False,
+    kind: str = "llama",
+    dtype=torch.bfloat16,
+    **sizes,
 ) -> Path:
     """Write a model with random weights and a tokenizer of bytes."""
     torch.manual_seed(0)
-    config = AutoConfig.for_model(kind, **COMMON | sizes)
+    sizes = {name: value for name, value in (COMMON | sizes).items() if value != ABSENT}
+    config = AutoConfig.for_model(kind, **sizes)
     AutoModelForCausalLM.from_config(config).to(dtype).save_pretrained(folder)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     backend = Tokenizer(models.BPE(vocab={token: number for number, token in enumerate(alphabet)}, merges=[]))
@@ -79,18 +88,22 @@ def fetch(source: Path, folder: Path, chat: bool = True, target_modules="all-lin
     ],
 )
 def test_a_model_of_any_architecture_is_taken_and_its_layers_are_named(kind, layers, tmp_path):
-    own, sizes = {}, {}
+    own, sizes, n_parameters = {}, {}, {}
     if kind == "gpt2":
         # It names neither key heads nor the inner size, which have their usual values.
-        own, sizes = {"num_key_value_heads": None}, {"n_kv_heads": 4, "intermediate_size": 128}
-    # Of so small a model positions are a large part.
-    n_parameters = None if kind != "gpt2" else {"n_parameters": 68_000}
+        own = {"num_key_value_heads": ABSENT, "intermediate_size": ABSENT}
+        sizes = {"n_kv_heads": 4, "intermediate_size": 128}
+        # Of so small a model positions are a large part.
+        n_parameters = {"n_parameters": 68_000}
     source = write_checkpoint(tmp_path / "source", kind=kind, **own)
-    fetched = fetch(source, tmp_path / "fetched", pretrained=n_parameters or {}, **sizes)
+    fetched = fetch(source, tmp_path / "fetched", pretrained=n_parameters, **sizes)
     before, after = (AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (source, fetched))
     assert all(torch.equal(before[name], after[name]) for name in before)
-    with pytest.raises(ParamsError, match=rf"lora.target_modules: 'projection' is unknown; .*ForCausalLM has {layers}|LMHeadModel has {layers}"):
-        fetch(source, tmp_path / "refused", target_modules=["projection"], pretrained=n_parameters or {}, **sizes)
+    with pytest.raises(
+        ParamsError,
+        match=rf"lora.target_modules: 'projection' is unknown; .*ForCausalLM has {layers}|LMHeadModel has {layers}",
+    ):
+        fetch(source, tmp_path / "refused", target_modules=["projection"], pretrained=n_parameters, **sizes)
 
 
 def test_other_sizes_are_refused_with_all_that_would_be_right(tmp_path):
@@ -106,7 +119,9 @@ def test_other_sizes_are_refused_with_all_that_would_be_right(tmp_path):
 def test_more_parameters_than_memory_is_estimated_with_are_refused(tmp_path):
     source = write_checkpoint(tmp_path / "source", tie_word_embeddings=False)
     n_parameters = AutoModelForCausalLM.from_pretrained(source).num_parameters()
-    with pytest.raises(ParamsError, match=rf"pretrained.n_parameters: .* but the checkpoint has {n_parameters}; use that"):
+    with pytest.raises(
+        ParamsError, match=rf"pretrained.n_parameters: .* but the checkpoint has {n_parameters}; use that"
+    ):
         fetch(source, tmp_path / "fetched")
     fetch(source, tmp_path / "fetched", pretrained={"n_parameters": n_parameters})
 
@@ -124,7 +139,9 @@ def test_a_folder_without_safetensors_is_refused(tmp_path):
         fetch(source, tmp_path / "fetched")
 
 
-@pytest.mark.parametrize("template", [PLAIN, NO_SYSTEM, SILENT + "{% if add_generation_prompt %}assistant: {% endif %}"])
+@pytest.mark.parametrize(
+    "template", [PLAIN, NO_SYSTEM, SILENT + "{% if add_generation_prompt %}assistant: {% endif %}"]
+)
 def test_every_template_shows_the_system_prompt_and_the_question_once(template, tmp_path):
     fetched = fetch(write_checkpoint(tmp_path / "source", template), tmp_path / "fetched")
     (prompt,) = render_prompts(AutoTokenizer.from_pretrained(fetched), ["start e1 end ?"], "Solve the chain.")

@@ -167,7 +167,9 @@ def _model(params: Params) -> list[str]:
     if pretrained and (model.n_kv_heads is None or model.vocab_size is None):
         mistakes.append("model: a pretrained model needs n_kv_heads and vocab_size too, as in its config.json")
     if pretrained and pretrained.weights == "hub" and not (pretrained.repository and pretrained.revision):
-        mistakes.append("pretrained.weights: 'hub' needs repository and revision; or name a folder that holds the model")
+        mistakes.append(
+            "pretrained.weights: 'hub' needs repository and revision; or name a folder that holds the model"
+        )
     if pretrained and pretrained.weights != "random":
         return mistakes
     if model.hidden_size % model.n_heads:

@@ -51,7 +51,9 @@ def _copy(config: PretrainedStage, target: Path) -> None:
         dequantise(source, pretrained.gguf, target)
         return
     if not list(source.glob("*.safetensors")):
-        raise ParamsError(f"pretrained.weights: {source} has no safetensors; convert the weights with transformers first")
+        raise ParamsError(
+            f"pretrained.weights: {source} has no safetensors; convert the weights with transformers first"
+        )
     target.mkdir()
     for pattern in FILES:
         for path in source.glob(pattern):

@@ -35,7 +35,9 @@ def check_architecture(source: Path, config: PretrainedStage) -> None:
             model = AutoModelForCausalLM.from_config(found, trust_remote_code=False)
     except (ValueError, KeyError) as error:
         reason = str(error).partition("\n")[0]
-        raise ParamsError(f"pretrained: {source} is no causal language model that transformers knows: {reason}") from error
+        raise ParamsError(
+            f"pretrained: {source} is no causal language model that transformers knows: {reason}"
+        ) from error
     _check_sizes(found.get_text_config(), config)
     _check_parameters(model.num_parameters(), config)
     if config.target_modules not in (None, ALL_LINEAR):

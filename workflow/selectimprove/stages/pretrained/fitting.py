@@ -33,7 +33,9 @@ def fit_ends(folder: Path) -> None:
     """
     tokenizer, ends = _load(folder), _ends(folder)
     if tokenizer.eos_token is None and not ends:
-        raise ParamsError(f"pretrained: the tokenizer of {folder} has no end of text, which SFT teaches and sampling stops at")
+        raise ParamsError(
+            f"pretrained: the tokenizer of {folder} has no end of text, which SFT teaches and sampling stops at"
+        )
     changed = bool(ends) and tokenizer.eos_token_id not in ends
     if changed:
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[0])

@@ -14,7 +14,9 @@ def require_reader(name: str) -> None:
     ParamsError
     """
     if importlib.util.find_spec("gguf") is None:
-        raise ParamsError(f"pretrained.gguf: {name} is read by the package gguf, which is missing; `pip install '.[gguf]'`")
+        raise ParamsError(
+            f"pretrained.gguf: {name} is read by the package gguf, which is missing; `pip install '.[gguf]'`"
+        )
 
 
 def dequantise(source: Path, name: str, target: Path) -> None:
