@@ -152,13 +152,13 @@ def test_the_dequantised_model_knows_what_it_knew_and_stops_at_the_end_of_its_tu
     sampler = Sampler(base / "model", None, None, 1)
     prompts = render_prompts(
         sampler.tokenizer,
-        ["What is the capital of France?", "What is the capital of Italy?"],
+        ["What is the capital of France?", "What is the capital of Germany?"],
         "You are a helpful assistant.",
     )
     answers = [samples[0] for samples in sampler.sample(prompts, 0.0, 1, 32, 1)]
     assert "Paris" in answers[0]
-    assert "Rome" in answers[1]
-    # A sentence of eight tokens; one that does not stop goes on up to 32, with another turn.
+    assert "Berlin" in answers[1]
+    # Sentences of seven tokens; what does not stop goes on up to 32, with another turn.
     assert all(len(sampler.tokenizer(answer)["input_ids"]) < 24 for answer in answers)
 
 

@@ -42,7 +42,7 @@ BEGUN = "{{ bos_token }}" + PLAIN
 def write_checkpoint(
     folder: Path,
     template: str | None = PLAIN,
-    add_begin: bool = False,
+    wrapped: str = "$A",
     kind: str = "llama",
     dtype=torch.bfloat16,
     **sizes,
@@ -57,8 +57,9 @@ def write_checkpoint(
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens(SPECIAL)
-    if add_begin:
-        backend.post_processor = processors.TemplateProcessing(single="<begin> $A", special_tokens=[("<begin>", 258)])
+    backend.post_processor = processors.TemplateProcessing(
+        single=wrapped, special_tokens=[("<end>", 256), ("<begin>", 258)]
+    )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>", bos_token="<begin>")
     tokenizer.chat_template = template
     tokenizer.save_pretrained(folder)
@@ -155,13 +156,15 @@ def test_a_template_that_tells_the_date_tells_the_same_every_day(tmp_path, monke
     assert prompt.startswith("01 Jan 2025\nsystem: Solve")
 
 
-@pytest.mark.parametrize(("template", "add_begin"), [(BEGUN, True), (BEGUN, False), (PLAIN, True), (PLAIN, False)])
-def test_a_prompt_never_begins_twice(template, add_begin, tmp_path):
-    fetched = fetch(write_checkpoint(tmp_path / "source", template, add_begin), tmp_path / "fetched")
+@pytest.mark.parametrize("wrapped", ["$A", "<begin> $A", "<begin> $A <end>"])
+@pytest.mark.parametrize("template", [BEGUN, PLAIN])
+def test_a_prompt_begins_once_and_does_not_end(template, wrapped, tmp_path):
+    fetched = fetch(write_checkpoint(tmp_path / "source", template, wrapped), tmp_path / "fetched")
     tokenizer = AutoTokenizer.from_pretrained(fetched)
     (prompt,) = render_prompts(tokenizer, ["start e1 end ?"], "Solve the chain.")
     ids = tokenizer(prompt)["input_ids"]
-    assert ids.count(tokenizer.convert_tokens_to_ids("<begin>")) == (template == BEGUN or add_begin)
+    assert ids.count(tokenizer.convert_tokens_to_ids("<begin>")) == (template == BEGUN or "<begin>" in wrapped)
+    assert tokenizer.convert_tokens_to_ids("<end>") not in ids
 
 
 def test_text_ends_where_the_template_ends_a_turn(tmp_path):

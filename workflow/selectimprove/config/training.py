@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_serializer
 
-from selectimprove.types import DISTINCT, NUMBER, Natural, Positive, Rate, Strict
+from selectimprove.types import NUMBER, Natural, Positive, Rate, Strict
 
 ALL_LINEAR = "all-linear"
 """In place of names: every linear layer but the one that gives logits, whatever the architecture calls them."""
@@ -15,11 +15,13 @@ def _modules(value):
     names = isinstance(value, list) and value and all(isinstance(name, str) for name in value)
     if not names and value != ALL_LINEAR:
         raise ValueError(f"{value!r} names no layers; use a list such as [q_proj, v_proj], or {ALL_LINEAR}")
+    if names and len(set(value)) < len(value):
+        raise ValueError(f"{value!r} names a layer more than once; keep one of each")
     return value
 
 
-TargetModules = Annotated[Annotated[list[str], DISTINCT] | Literal[ALL_LINEAR], BeforeValidator(_modules)]
-"""The layers that get an adapter."""
+TargetModules = Annotated[list[str] | Literal[ALL_LINEAR], BeforeValidator(_modules)]
+"""The layers that get an adapter; checked as a whole, since each type of a union would say by itself what it misses."""
 
 
 class Model(Strict):

@@ -23,8 +23,9 @@ PLAIN = ("bos_token_id", "eos_token_id", "pad_token_id", "transformers_version",
 def fit_ends(folder: Path) -> None:
     """Give the tokenizer the end of text that the model stops at, and padding, and drop what is recommended for sampling.
 
-    A tokenizer read from a GGUF file may name another end than the model; many have no padding, without which there are no batches. What
-    ``generation_config.json`` recommends, `generate` would mix into the temperature that params ask for.
+    A tokenizer read from a GGUF file may name another end than the model; one that ends all it is given would end prompts too; many have no
+    padding, without which there are no batches. What ``generation_config.json`` recommends, `generate` would mix into the temperature that
+    params ask for.
 
     Raises
     ------
@@ -39,6 +40,9 @@ def fit_ends(folder: Path) -> None:
     changed = bool(ends) and tokenizer.eos_token_id not in ends
     if changed:
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[0])
+    first, *_, last = tokenizer("e1 e2")["input_ids"]
+    if last == tokenizer.eos_token_id:
+        tokenizer.add_bos_token, tokenizer.add_eos_token, changed = first == tokenizer.bos_token_id, False, True
     if tokenizer.pad_token is None:
         tokenizer.pad_token, changed = tokenizer.eos_token, True
     if changed:
