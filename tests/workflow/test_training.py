@@ -73,7 +73,13 @@ def models(request, tmp_path_factory):
         pretrain_base(config, {}, base)
     else:
         params = REHEARSAL
-        fetch_model(PretrainedStage(pretrained=params.pretrained, model=params.model), {}, base)
+        config = PretrainedStage(
+            pretrained=params.pretrained,
+            model=params.model,
+            chat=True,
+            target_modules=params.lora.target_modules,
+        )
+        fetch_model(config, {}, base)
     inputs = {"base": base}
     inputs |= {role: write_problems(params, folder / role, 32, f"sft_{role}") for role in ("train", "validation")}
     sft = folder / "sft"

@@ -12,6 +12,7 @@ from selectimprove.config.demands.rl import unfit_rl
 from selectimprove.config.messages import describe_all, unknown_name
 from selectimprove.config.params import NO_SFT, Params
 from selectimprove.config.resolving import Case, resolve_case
+from selectimprove.config.training import ALL_LINEAR
 from selectimprove.tasks.interface import Problems, load_aspect
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
@@ -140,18 +141,7 @@ def _unending(case: Case) -> list[str]:
 
 def _values(params: Params) -> list[str]:
     """Find values that contradict one another, whatever the task."""
-    mistakes = []
-    if params.model.hidden_size % params.model.n_heads:
-        mistakes.append(
-            f"model.n_heads: {params.model.n_heads} heads do not divide hidden_size {params.model.hidden_size}"
-        )
-    elif params.model.hidden_size // params.model.n_heads % 2:
-        mistakes.append(
-            f"model.n_heads: {params.model.n_heads} heads of hidden_size {params.model.hidden_size} have an odd size each; "
-            "rotary positions take an even one"
-        )
-    if params.model.n_heads % (params.model.n_kv_heads or 1):
-        mistakes.append(f"model.n_kv_heads: {params.model.n_kv_heads} do not divide the {params.model.n_heads} heads")
+    mistakes = _model(params)
     if params.rl.prompts_per_step > params.rl.n_prompts:
         mistakes.append(
             f"rl.prompts_per_step: {params.rl.prompts_per_step} is more than n_prompts {params.rl.n_prompts}"
@@ -168,12 +158,34 @@ def _values(params: Params) -> list[str]:
             f"evaluation.told_problems: {params.evaluation.told_problems} may hold no problem of one type; use 0 or at least "
             f"{FEWEST_TOLD}"
         )
-    for module in params.lora.target_modules if params.lora else ():
-        mistakes += unknown_name("lora.target_modules", module, MODULES)
     if params.sampling.engine == "vllm" and params.sampling.vllm is None:
         mistakes.append("sampling.vllm: missing; the engine vllm needs its settings, as in workflow/scales/paper.yaml")
-    if params.pretrained and (params.model.n_kv_heads is None or params.model.vocab_size is None):
+    return mistakes
+
+
+def _model(params: Params) -> list[str]:
+    """Find what is wrong in a model that is built here, or missing for one that is pretrained, which has its own layers."""
+    model, pretrained, mistakes = params.model, params.pretrained, []
+    if pretrained and (model.n_kv_heads is None or model.vocab_size is None):
         mistakes.append("model: a pretrained model needs n_kv_heads and vocab_size too, as in its config.json")
+    if pretrained and pretrained.weights == "hub" and not (pretrained.repository and pretrained.revision):
+        mistakes.append(
+            "pretrained.weights: 'hub' needs repository and revision; or name a folder that holds the model"
+        )
+    if pretrained and pretrained.weights != "random":
+        return mistakes
+    if model.hidden_size % model.n_heads:
+        mistakes.append(f"model.n_heads: {model.n_heads} heads do not divide hidden_size {model.hidden_size}")
+    elif model.hidden_size // model.n_heads % 2:
+        mistakes.append(
+            f"model.n_heads: {model.n_heads} heads of hidden_size {model.hidden_size} have an odd size each; "
+            "rotary positions take an even one"
+        )
+    if model.n_heads % (model.n_kv_heads or 1):
+        mistakes.append(f"model.n_kv_heads: {model.n_kv_heads} do not divide the {model.n_heads} heads")
+    if params.lora and params.lora.target_modules != ALL_LINEAR:
+        for module in params.lora.target_modules:
+            mistakes += unknown_name("lora.target_modules", module, MODULES)
     return mistakes
 
 

@@ -17,6 +17,7 @@ from selectimprove.config.params import (
     Sampling,
     Sft,
 )
+from selectimprove.config.training import TargetModules
 from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, load_aspect
 from selectimprove.types import Natural, Positive, Rate, Strict
 
@@ -100,10 +101,12 @@ class BaseStage(OfTask):
 
 
 class PretrainedStage(Strict):
-    """A checkpoint of the hub in place of a base model trained here."""
+    """A pretrained checkpoint; whether it is asked in chats, and the layers that adapters have, None where all weights are trained."""
 
     pretrained: Pretrained
     model: Model
+    chat: bool
+    target_modules: TargetModules | None
 
 
 class SftStage(Strict):

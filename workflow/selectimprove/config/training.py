@@ -4,9 +4,25 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_serializer
+from pydantic import AfterValidator, BeforeValidator, Field, model_serializer
 
-from selectimprove.types import NUMBER, Natural, Positive, Rate, SomeNames, Strict
+from selectimprove.types import NUMBER, Natural, Positive, Rate, Strict
+
+ALL_LINEAR = "all-linear"
+"""In place of names: every linear layer but the one that gives logits, whatever the architecture calls them."""
+
+
+def _modules(value):
+    names = isinstance(value, list) and value and all(isinstance(name, str) for name in value)
+    if not names and value != ALL_LINEAR:
+        raise ValueError(f"{value!r} names no layers; use a list such as [q_proj, v_proj], or {ALL_LINEAR}")
+    if names and len(set(value)) < len(value):
+        raise ValueError(f"{value!r} names a layer more than once; keep one of each")
+    return value
+
+
+TargetModules = Annotated[list[str] | Literal[ALL_LINEAR], BeforeValidator(_modules)]
+"""The layers that get an adapter; checked as a whole, since each type of a union would say by itself what it misses."""
 
 REWARD = r"outcome|random|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
@@ -30,7 +46,7 @@ class Knob:
 
 
 class Model(Strict):
-    """A Qwen2 architecture."""
+    """The sizes of a model: of the Qwen2 that is trained from scratch, or of the pretrained checkpoint, with which they are compared."""
 
     hidden_size: Positive
     n_layers: Positive
@@ -47,16 +63,26 @@ class Model(Strict):
 
 
 class Pretrained(Strict):
-    """A checkpoint of the Hugging Face hub in place of a base model trained here."""
+    """A causal language model in place of a base model trained here: any architecture that transformers knows."""
 
-    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    """Of the Hugging Face hub; null where `weights` is a folder with a model of one's own."""
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     """Commit of the checkpoint's repository."""
     weights: Annotated[str, Field(min_length=1)] = "hub"
-    """``hub``, a folder that holds the checkpoint, or ``random``."""
+    """``hub``, a folder that holds the checkpoint, or ``random``: a Qwen2 of the sizes in `model`."""
+    gguf: Annotated[str, Field(pattern=r"^[^/]+\.gguf$")] | None = None
+    """File of the repository or folder whose weights are dequantised to 16 bits; null: safetensors."""
     mirror: str | None = None
-    sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
+    sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] | None = None
     """Expected hashes, by file."""
+    n_parameters: Positive | None = None
+    """From which memory is estimated; null: as many as a Qwen2 of the sizes in `model` has."""
+
+    @property
+    def name(self) -> str:
+        """What people call the model, fit for the name of a folder."""
+        return re.sub(r"[^\w.-]", "-", (self.repository or self.weights.rstrip("/")).rpartition("/")[2])
 
 
 class Lora(Strict):
@@ -66,7 +92,8 @@ class Lora(Strict):
     alpha: Positive
     dropout: Annotated[float, Field(ge=0, lt=1), NUMBER]
     """Dropout in SFT; RL uses none."""
-    target_modules: SomeNames
+    target_modules: TargetModules
+    """Names of layers, or ``all-linear``, whatever the architecture calls them."""
 
 
 class Optimizer(Strict):

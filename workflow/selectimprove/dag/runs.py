@@ -54,8 +54,13 @@ class Runs:
         """Plan the base model of a task and seed, or the pretrained one, which all tasks and seeds share."""
         params = case.params
         if params.pretrained:
-            config = PretrainedStage(pretrained=params.pretrained, model=params.model)
-            return self.add("pretrained", params.pretrained.repository.partition("/")[2], config)
+            config = PretrainedStage(
+                pretrained=params.pretrained,
+                model=params.model,
+                chat=params.system_prompt is not None,
+                target_modules=params.lora.target_modules if params.lora else None,
+            )
+            return self.add("pretrained", params.pretrained.name, config)
         section, settings = getattr(params.tasks, task), case.settings_of(task)
         training, inputs = params.base, {}
         if section.continued:

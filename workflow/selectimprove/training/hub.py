@@ -15,8 +15,16 @@ FILES = (
     "config.json",
     "generation_config.json",
     "tokenizer*.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
     "*.jinja",
 )
+"""What transformers loads a model and its tokenizer from."""
+OTHER_FILES = ("*/*", "consolidated*.safetensors")
+"""The same weights once more, for other programs."""
 ATTEMPTS = 5
 
 CHAT_TEMPLATE = (
@@ -57,7 +65,8 @@ def download(pretrained: Pretrained) -> Path:
     asked = {
         "repo_id": pretrained.repository,
         "revision": pretrained.revision,
-        "allow_patterns": list(FILES),
+        "allow_patterns": [pretrained.gguf] if pretrained.gguf else list(FILES),
+        "ignore_patterns": list(OTHER_FILES),
         "endpoint": pretrained.mirror,
     }
     try:
@@ -70,7 +79,7 @@ def download(pretrained: Pretrained) -> Path:
         ) from error
 
 
-def check_hashes(folder: Path, sha256: dict[str, str]) -> None:
+def check_hashes(folder: Path, sha256: dict[str, str] | None) -> None:
     """Compare files with the hashes that are expected of them, and large ones with the name under which the hub's cache has them.
 
     Raises
@@ -78,6 +87,7 @@ def check_hashes(folder: Path, sha256: dict[str, str]) -> None:
     ParamsError
         Naming the first file that differs or is missing.
     """
+    sha256 = sha256 or {}
     for name in sha256:
         if not (folder / name).is_file():
             raise ParamsError(f"pretrained.sha256: {folder} has no {name}")
@@ -90,29 +100,8 @@ def check_hashes(folder: Path, sha256: dict[str, str]) -> None:
             )
 
 
-def check_architecture(found: dict, model: Model) -> None:
-    """Compare a checkpoint's ``config.json`` with ``model``, from which memory is estimated.
-
-    Raises
-    ------
-    ParamsError
-        Naming the first key that differs.
-    """
-    names = {
-        "hidden_size": "hidden_size",
-        "n_layers": "num_hidden_layers",
-        "n_heads": "num_attention_heads",
-        "n_kv_heads": "num_key_value_heads",
-        "intermediate_size": "intermediate_size",
-        "vocab_size": "vocab_size",
-    }
-    for key, name in names.items():
-        if getattr(model, key) != found.get(name):
-            raise ParamsError(f"model.{key}: {getattr(model, key)}, but the checkpoint's {name} is {found.get(name)}")
-
-
 def build_random(model: Model, folder: Path) -> None:
-    """Write the architecture with random weights, and a tokenizer of single bytes that knows the chat template."""
+    """Write a Qwen2 with random weights, and a tokenizer of single bytes that knows the chat template."""
     import torch
     from tokenizers import AddedToken, pre_tokenizers
     from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer

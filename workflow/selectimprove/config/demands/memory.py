@@ -7,6 +7,7 @@ were not measured: the estimate refuses what cannot fit, and does not promise th
 
 from selectimprove.config.params import Lora, Model
 from selectimprove.config.resolving import Case
+from selectimprove.config.training import ALL_LINEAR
 from selectimprove.tasks.interface import load_aspect
 
 GIB = 2**30
@@ -17,7 +18,7 @@ PROMPT_TOKENS, TOKENS_OF_A_STEP, ANSWER_TOKENS = 120, 22, 20
 
 
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""Linear layers of a Qwen2, any of which an adapter may have."""
+"""Linear layers of a Qwen2, any of which an adapter may have; most architectures since have called them so."""
 
 
 def count_parameters(model: Model) -> int:
@@ -30,7 +31,10 @@ def count_parameters(model: Model) -> int:
 
 
 def count_adapter_parameters(model: Model, lora: Lora) -> int:
-    """Count the parameters of an adapter: a rank times the inputs and outputs of each module."""
+    """Count the parameters of an adapter: a rank times the inputs and outputs of each module.
+
+    A module of another name than a Qwen2 has is taken for one of the largest.
+    """
     width, inner = model.hidden_size, model.intermediate_size
     keys = width // model.n_heads * (model.n_kv_heads or model.n_heads)
     shapes = {
@@ -42,10 +46,13 @@ def count_adapter_parameters(model: Model, lora: Lora) -> int:
         "up_proj": (width, inner),
         "down_proj": (inner, width),
     }
-    return model.n_layers * lora.rank * sum(sum(shapes.get(module, (0, 0))) for module in lora.target_modules)
+    modules = shapes if lora.target_modules == ALL_LINEAR else lora.target_modules
+    return model.n_layers * lora.rank * sum(sum(shapes.get(module, (width, inner))) for module in modules)
 
 
-def training_memory(model: Model, lora: Lora | None, sequences: int, tokens: int, reference: bool) -> float:
+def training_memory(
+    model: Model, lora: Lora | None, sequences: int, tokens: int, reference: bool, n_parameters: int | None = None
+) -> float:
     """Estimate what one process of training takes on its GPU.
 
     Parameters
@@ -58,13 +65,15 @@ def training_memory(model: Model, lora: Lora | None, sequences: int, tokens: int
         Tokens of the longest.
     reference : bool
         Whether a frozen copy of what is trained is kept, as for the KL divergence of RL.
+    n_parameters : int, optional
+        Of the model, where it is no Qwen2.
 
     Returns
     -------
     float
         GiB.
     """
-    n = count_parameters(model)
+    n = n_parameters or count_parameters(model)
     trained = count_adapter_parameters(model, lora) if lora else n
     # Weights and gradients at 4 bytes, two moments at 4; a frozen model at 2.
     weights = trained * (16 + 4 * reference) + (2 * n if lora else 0)
@@ -115,7 +124,8 @@ def too_large(case: Case, rl_problems: list[str], gpu_gib: float) -> list[str]:
     for section, sequences, n_steps, taken, reference in checks:
         tokens = longest_sequence(n_steps)
         free = gpu_gib * (1 - taken)
-        needed = training_memory(params.model, params.lora, sequences, tokens, reference)
+        n_parameters = params.pretrained.n_parameters if params.pretrained else None
+        needed = training_memory(params.model, params.lora, sequences, tokens, reference, n_parameters)
         if needed > free:
             beside = f" beside the {gpu_gib * taken:.0f} GiB of vLLM" if taken else ""
             mistakes.append(

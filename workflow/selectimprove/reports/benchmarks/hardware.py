@@ -104,7 +104,10 @@ def write_inputs(params: Params, folder: Path) -> dict[str, Path]:
         write_demonstrations(config, {"problems": inputs[role]}, inputs[role])
     inputs["base"] = folder / "base"
     pretrained = params.pretrained.model_copy(update={"weights": "random"})
-    fetch_model(PretrainedStage(pretrained=pretrained, model=params.model), {}, inputs["base"])
+    config = PretrainedStage(
+        pretrained=pretrained, model=params.model, chat=True, target_modules=params.lora.target_modules
+    )
+    fetch_model(config, {}, inputs["base"])
     return inputs
 
 
