@@ -39,8 +39,10 @@ def test_a_stage_loads_the_aspects_of_its_task_that_it_needs():
         if artifacts
     }
     assert loaded["rl"] == {
-        "stages.rl", "training.engine_transformers", "tasks.chains.problems", "tasks.compositions.problems"
-    }  # fmt: skip
+        "stages.rl",
+        "training.engine_transformers",
+        *(f"tasks.{task}.problems" for task in ("chains", "compositions", "rewritten_chains")),
+    }
     assert not any(
         module.endswith(".labels")
         for stage in ("problems", "base", "sft", "rl", "evaluation")
