@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -179,7 +180,7 @@ def test_backward_walks_alone_slip_and_only_past_the_sound_steps():
     slips, chances = 0, 0
     for edges, _, _, _, (strategy, *walk) in read(max_steps=9):
         nodes = walk[:-3]
-        steps = list(zip(nodes, nodes[1:], strict=False))
+        steps = list(pairwise(nodes))
         sound = [(step if strategy == "forward" else step[::-1]) in edges for step in steps]
         assert strategy == "backward" or all(sound)
         assert all(sound[: DOCUMENTS.backward_sound_steps])
