@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from conftest import ROOT
 from selectimprove.config.loading import load_params
 from selectimprove.config.resolving import Case
+from selectimprove.reports.excerpt import mark_response
 from selectimprove.tasks.path_star.demonstrations import demonstrate, respond
 from selectimprove.tasks.path_star.documents import draw_documents, find_mistakes, vocabulary
 from selectimprove.tasks.path_star.labels import FIRST_ERRORS, STRATEGIES, label
@@ -232,6 +234,16 @@ def test_no_text_breaks_the_labels_and_the_reward_agrees_with_them(problem_type,
     assert found["strategy"] in STRATEGIES
     assert found["first_error"] in FIRST_ERRORS
     assert reward(text, problem.answer) == float(found["correct"])
+
+
+def test_people_see_which_steps_follow_an_edge():
+    problem = star(1, "inversion")
+    words = respond(problem, "forward").split()
+    words[4] = words[1]
+    row = SimpleNamespace(completion=" ".join(words), step_right=[True, True, False, False])
+    signs = ["", "✓", "✓", "✗ step", "✗ step", ""]
+    texts = [" ".join(words[:2]), *words[2:6], " ".join(words[6:])]
+    assert mark_response("path_star", row) == list(zip(texts, signs, strict=True))
 
 
 def test_too_many_nodes_and_too_many_problems_are_said_before_anything_runs():

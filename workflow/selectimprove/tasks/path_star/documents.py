@@ -4,7 +4,15 @@ import random
 from collections.abc import Iterator
 
 from selectimprove.tasks.interface import Document
-from selectimprove.tasks.path_star.problems import OPENINGS, QUESTIONS, SUITED, answer_text, draw_star, too_many_nodes
+from selectimprove.tasks.path_star.problems import (
+    OPENINGS,
+    QUESTIONS,
+    SUITED,
+    answer_text,
+    draw_star,
+    list_edges,
+    too_many_nodes,
+)
 from selectimprove.tasks.path_star.settings import Documents, Settings
 
 READ = ("sft_train", "sft_validation")
@@ -23,21 +31,23 @@ def vocabulary(settings: Settings) -> list[str]:
 
 
 def draw_documents(settings: Settings, documents: Documents, batch_size: int, rng: random.Random) -> list[Document]:
-    """Draw a batch of walks, and of drills, on stars whose arms are all as long."""
-    n_steps = rng.randint(1, documents.max_steps)
+    """Draw a batch of walks on stars whose arms are all as long, and of drills on as many edges."""
+    # Short stars come oftener: a small model learns to look up an edge among few long before it does among many.
+    n_steps = min(rng.randint(1, documents.max_steps) for _ in range(2))
     n_drills = round(batch_size * documents.drill_share)
     walks = [_walk(settings, documents, n_steps, rng) for _ in range(batch_size - n_drills)]
-    return [*walks, *(_drill(settings, n_steps, rng) for _ in range(n_drills))]
+    return [*walks, *(_drill(settings, settings.n_arms * n_steps, rng) for _ in range(n_drills))]
 
 
-def _drill(settings: Settings, n_steps: int, rng: random.Random) -> Document:
-    """Go through the edges of a star in another order, and learn one node of each from the other."""
-    problem = draw_star(settings, rng.choice(settings.problem_types), n_steps, READ, rng)
+def _drill(settings: Settings, n_edges: int, rng: random.Random) -> Document:
+    """List edges that share no nodes, which is easier than a star, and go through them in another order."""
+    n_edges = min(n_edges, settings.n_nodes // 2)
+    nodes = rng.sample(range(settings.n_nodes), 2 * n_edges)
+    edges = list(zip(nodes[:n_edges], nodes[n_edges:], strict=True))
     asked = rng.choice(DRILLS)
-    edges = rng.sample(problem.edges, len(problem.edges))
-    words = [answer_text(node) for edge in edges for node in (edge if asked == "after" else edge[::-1])]
-    listed = problem.prompt.partition(" from ")[0]
-    return Document([*listed.split(), asked], words, (False, True) * len(edges))
+    pairs = [edge if asked == "after" else edge[::-1] for edge in rng.sample(edges, n_edges)]
+    words = [answer_text(node) for pair in pairs for node in pair]
+    return Document([*list_edges(edges).split(), asked], words, (False, True) * n_edges)
 
 
 def _walk(settings: Settings, documents: Documents, n_steps: int, rng: random.Random) -> Document:

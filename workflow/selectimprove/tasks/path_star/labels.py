@@ -61,5 +61,6 @@ def _first_error(problem: Problem, strategy: str, walk: list, follows: list[bool
 
 
 def mark_steps(row) -> tuple[int, str]:
-    """Mark nothing: a step is one word here, and marks are of three."""
-    return 0, ""
+    """Return the number of words before the first step of a labeled response, and the marks of its steps, of one word each."""
+    marks = "".join("w" if follows else "x" for follows in row.step_right)
+    return int(row.completion.split()[0] in OPENINGS) + 1 if marks else 0, marks

@@ -64,15 +64,19 @@ class Problem:
 
     @property
     def prompt(self) -> str:
-        edges = " ".join(f"e{beginning} e{end} ," for beginning, end in self.edges)
         question = QUESTIONS[self.problem_type] if self.cued else "find"
-        return f"edges {edges} from e{self.path[0]} to e{self.path[-1]} {question}"
+        return f"{list_edges(self.edges)} from e{self.path[0]} to e{self.path[-1]} {question}"
 
     def next_nodes(self, node: int, strategy: str) -> list[int]:
         """List the nodes to which a strategy can go on."""
         if strategy == "forward":
             return [end for beginning, end in self.edges if beginning == node]
         return [beginning for beginning, end in self.edges if end == node]
+
+
+def list_edges(edges: list[tuple[int, int]]) -> str:
+    """Write edges as a prompt does."""
+    return " ".join(["edges", *(f"e{beginning} e{end} ," for beginning, end in edges)])
 
 
 def content_of(problem: Problem) -> tuple:
