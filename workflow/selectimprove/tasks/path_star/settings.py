@@ -63,6 +63,8 @@ class Documents(interface.Documents):
 
     drill_share: Share
     """Share of a batch that drills single edges."""
+    drill_edges: Positive
+    """Edges of a drill."""
     backward_share: Share
     """Share of backward walks among the others."""
     max_steps: Positive
