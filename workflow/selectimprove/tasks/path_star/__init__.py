@@ -15,7 +15,7 @@ answers its first node. Demonstrations guess right::
     forward e4 e2 e9 answer e2
     backward e9 e2 e4 answer e2
 
-The base model reads drills, which look up single edges, and walks in a direction drawn without regard to the type, on arms guessed at random, on stars of the splits that SFT
-draws from. Backward walks are rarer, and past a number of steps they may slip, once: in place of the node before an edge they take the one after it
-in the list, which begins the next edge. As a slip is likelier than not, greedy decoding makes it too.
+The base model reads drills, which look up single edges, and walks in a direction drawn without regard to the type, on arms guessed at
+random, on stars of the splits that SFT draws from. Past a number of steps backward walks may slip, once: in place of the node before an
+edge they take the one after it in the list, which begins the next edge. As a slip is likelier than not, greedy decoding makes it too.
 """
