@@ -32,8 +32,11 @@ COLUMNS = (
     "where",
 )
 
-SIGNS = {"r": "✓", "o": "✓", "v": "✗ result", "s": "✗ step"}
+SIGNS = {"r": "✓", "o": "✓", "w": "✓", "v": "✗ result", "s": "✗ step", "x": "✗ step"}
 """What people see of the letters that the labels' `mark_steps` gives: right, a wrong result, not the strategy's step."""
+
+WIDTHS = {"r": 3, "o": 4, "w": 1, "v": 3, "s": 3, "x": 1}
+"""Words of a step, by its letter."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,8 @@ def mark_response(task: str, row) -> list[tuple[str, str]]:
     head, marks = load_aspect(task, "labels").mark_steps(row)
     parts, at = [(" ".join(words[:head]), "")], head
     for mark in marks:
-        width = 4 if mark == "o" else 3
-        parts.append((" ".join(words[at : at + width]), SIGNS[mark]))
-        at += width
+        parts.append((" ".join(words[at : at + WIDTHS[mark]]), SIGNS[mark]))
+        at += WIDTHS[mark]
     parts.append((" ".join(words[at:]), ""))
     return [(text, sign) for text, sign in parts if text]
 

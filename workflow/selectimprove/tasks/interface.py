@@ -27,8 +27,8 @@ single module, all aspects are that module.
     ``STRATEGIES`` and ``FIRST_ERRORS``, the values that labels take. ``label(settings, problem, completion)`` returns a dict with at least
     `strategy`, `first_error`, `correct` and `answer`; it never fails.
     ``mark_steps(row)`` returns, for a labeled response with the columns of its problem, the number of words before its first step and a letter
-    per step of three words: ``r`` right, ``v`` a wrong result, ``s`` not the step that the strategy takes there; or ``o``, four words that open a
-    part, right.
+    per step of three words: ``r`` right, ``v`` a wrong result, ``s`` not the step that the strategy takes there; ``o``, four words that open a
+    part, right; or for a step of one word ``w``, right, and ``x``, not the strategy's.
 """
 
 import importlib

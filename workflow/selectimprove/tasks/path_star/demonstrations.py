@@ -1,0 +1,19 @@
+"""Demonstrations of path-stars: each problem answered in one strategy, by the share of the mix."""
+
+from selectimprove.tasks.chains.demonstrations import assign_strategies
+from selectimprove.tasks.path_star.problems import Problem, answer_text
+from selectimprove.tasks.path_star.settings import Demonstrations, Settings
+
+
+def respond(problem: Problem, strategy: str) -> str:
+    """Write the right response in a strategy."""
+    path = problem.path if strategy == "forward" else problem.path[::-1]
+    return f"{strategy} {' '.join(map(answer_text, path))} answer {answer_text(problem.answer)}"
+
+
+def demonstrate(
+    settings: Settings, demonstrations: Demonstrations, problems: list[Problem], seed: int
+) -> list[tuple[str, str]]:
+    """Answer every problem; returns strategy and completion."""
+    strategies = assign_strategies(problems, demonstrations.forward_share, seed)
+    return [(strategy, respond(p, strategy)) for p, strategy in zip(problems, strategies, strict=True)]

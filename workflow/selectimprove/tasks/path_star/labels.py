@@ -1,0 +1,66 @@
+"""Labels of path-stars: what a response did, judged from its walk and not from the word before it."""
+
+from itertools import pairwise
+
+from selectimprove.tasks.path_star.problems import OPENINGS, Problem, answer_text
+from selectimprove.tasks.path_star.settings import Settings
+from selectimprove.tasks.reward import answer_of
+
+STRATEGIES = (*OPENINGS, "other")
+FIRST_ERRORS = ("none", "format", "start", "edge", "missing", "arm", "answer")
+"""Kinds of first error.
+
+``format``: no strategy, a word that is no node, no answer; ``start``: not begun where the strategy begins; ``edge``: a step that follows no
+edge in the strategy's direction; ``missing``: the walk ends where it could go on; ``arm``: a walk without an error along another arm;
+``answer``: the right path, but another answer than its node next to the hub.
+"""
+
+
+def label(settings: Settings, problem: Problem, completion: str) -> dict:
+    """Label any text by the walk that it holds, not by the word before it.
+
+    A walk is of a strategy if more than half as many of its first steps as the path has follow edges in the strategy's direction. It is
+    then checked step by step.
+    """
+    answer = answer_of(completion)
+    words = completion.split()
+    words = words[int(bool(words) and words[0] in OPENINGS) : None if answer is None else -2]
+    names = {answer_text(node): node for node in range(settings.n_nodes)}
+    walk = [names.get(word) for word in words]
+    steps = list(pairwise(walk))
+    edges = set(problem.edges)
+    follows = {
+        "forward": [step in edges for step in steps],
+        "backward": [step[::-1] in edges for step in steps],
+    }
+    strategy = next((s for s in OPENINGS if 2 * sum(follows[s][: problem.n_steps]) > problem.n_steps), "other")
+    error, at = "format", -1
+    if strategy != "other" and None not in walk and answer is not None:
+        error, at = _first_error(problem, strategy, walk, follows[strategy], answer)
+    return {
+        "strategy": strategy,
+        "step_right": follows.get(strategy, [False] * len(steps)),
+        "first_error": error,
+        "first_error_step": at,
+        "answer": answer,
+        "correct": answer == problem.answer,
+    }
+
+
+def _first_error(problem: Problem, strategy: str, walk: list, follows: list[bool], answer: int) -> tuple[str, int]:
+    path = problem.path if strategy == "forward" else problem.path[::-1]
+    if walk[0] != path[0]:
+        return "start", -1
+    if False in follows:
+        return "edge", follows.index(False)
+    if problem.next_nodes(walk[-1], strategy):
+        return "missing", len(follows)
+    if walk != path:
+        return "arm", 0
+    return ("none", -1) if answer == problem.answer else ("answer", -1)
+
+
+def mark_steps(row) -> tuple[int, str]:
+    """Return the number of words before the first step of a labeled response, and the marks of its steps, of one word each."""
+    marks = "".join("w" if follows else "x" for follows in row.step_right)
+    return int(row.completion.split()[0] in OPENINGS) + 1 if marks else 0, marks

@@ -1,0 +1,164 @@
+"""Problems: stars, of which the node next to the hub is asked for that lies towards a named leaf."""
+
+import hashlib
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+
+from selectimprove.tasks.path_star.settings import Problems, Settings
+from selectimprove.tasks.reward import answer_text, reward
+
+__all__ = ["answer_text", "reward"]
+
+SUITED = {"evaluation": "forward", "inversion": "backward"}
+"""The strategy that reaches the answer of each problem type without a guess."""
+QUESTIONS = {"evaluation": "find-end", "inversion": "find-start"}
+OPENINGS = {"forward": "forward", "backward": "backward"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A star and one of its leaves.
+
+    Parameters
+    ----------
+    problem_type : {'evaluation', 'inversion'}
+    hub : int
+    nodes : tuple of int
+        Of one arm after the other, from the hub outwards; the path's arm is the first.
+    n_arms : int
+    order : tuple of int
+        Of the edges in the prompt: edge ``i`` joins ``nodes[i]`` to its neighbour on the side of the hub.
+    cued : bool
+    """
+
+    problem_type: str
+    hub: int
+    nodes: tuple[int, ...]
+    n_arms: int
+    order: tuple[int, ...]
+    cued: bool
+
+    @property
+    def n_steps(self) -> int:
+        return len(self.nodes) // self.n_arms
+
+    @property
+    def answer(self) -> int:
+        return self.nodes[0]
+
+    @property
+    def path(self) -> list[int]:
+        """The nodes of the path that is asked for, in its direction."""
+        outwards = [self.hub, *self.nodes[: self.n_steps]]
+        return outwards if self.problem_type == "inversion" else outwards[::-1]
+
+    @cached_property
+    def edges(self) -> list[tuple[int, int]]:
+        """Beginning and end of each edge, in the order of the prompt."""
+        inner = [self.hub if i % self.n_steps == 0 else self.nodes[i - 1] for i in range(len(self.nodes))]
+        pairs = [(inner[i], self.nodes[i]) for i in self.order]
+        return pairs if self.problem_type == "inversion" else [(end, beginning) for beginning, end in pairs]
+
+    @property
+    def prompt(self) -> str:
+        question = QUESTIONS[self.problem_type] if self.cued else "find"
+        return f"{list_edges(self.edges)} from e{self.path[0]} to e{self.path[-1]} {question}"
+
+    def next_nodes(self, node: int, strategy: str) -> list[int]:
+        """List the nodes to which a strategy can go on."""
+        if strategy == "forward":
+            return [end for beginning, end in self.edges if beginning == node]
+        return [beginning for beginning, end in self.edges if end == node]
+
+
+def list_edges(edges: list[tuple[int, int]]) -> str:
+    """Write edges as a prompt does."""
+    return " ".join(["edges", *(f"e{beginning} e{end} ," for beginning, end in edges)])
+
+
+def content_of(problem: Problem) -> tuple:
+    """Return the star as a graph without directions, whichever leaf is named."""
+    n = problem.n_steps
+    return problem.hub, tuple(sorted(problem.nodes[i : i + n] for i in range(0, len(problem.nodes), n)))
+
+
+def split_of(problem: Problem, split_shares: dict[str, float]) -> str:
+    """Tell to which split a star belongs: a function of its content alone, so that no star can be in two."""
+    digest = hashlib.blake2b(repr(content_of(problem)).encode(), digest_size=8).digest()
+    position = int.from_bytes(digest) / 2**64
+    for split, share in split_shares.items():
+        position -= share
+        if position < 0:
+            return split
+    return split
+
+
+def draw_star(
+    settings: Settings, problem_type: str, n_steps: int, splits: tuple[str, ...], rng: random.Random
+) -> Problem:
+    """Draw a star of one of some splits."""
+    n_edges = settings.n_arms * n_steps
+    while True:
+        hub, *nodes = rng.sample(range(settings.n_nodes), n_edges + 1)
+        order = tuple(rng.sample(range(n_edges), n_edges))
+        problem = Problem(problem_type, hub, tuple(nodes), settings.n_arms, order, settings.cued)
+        if split_of(problem, settings.split_shares) in splits:
+            return problem
+
+
+def draw_problems(settings: Settings, problems: Problems, n_problems: int, split: str, seed: int) -> list[Problem]:
+    """Draw problems of one split on distinct stars, spread evenly over lengths within each type."""
+    if mistakes := list(find_mistakes(settings, problems, n_problems, split)):
+        raise ValueError(mistakes[0][1])
+    rng = random.Random(f"path_star/{seed}/{split}")
+    n_evaluation = round(n_problems * problems.evaluation_share)
+    drawn: dict[tuple, Problem] = {}
+    for problem_type, n in (("evaluation", n_evaluation), ("inversion", n_problems - n_evaluation)):
+        wanted = len(drawn) + n
+        while len(drawn) < wanted:
+            n_steps = problems.difficulties[(wanted - len(drawn)) % len(problems.difficulties)]
+            problem = draw_star(settings, problem_type, n_steps, (split,), rng)
+            drawn.setdefault(content_of(problem), problem)
+    return rng.sample(list(drawn.values()), n_problems)
+
+
+def to_row(problem: Problem) -> dict:
+    return {**asdict(problem), "n_steps": problem.n_steps, "prompt": problem.prompt, "answer": problem.answer}
+
+
+def from_row(row: dict) -> Problem:
+    values = {field.name: row[field.name] for field in fields(Problem)}
+    return Problem(**values | {name: tuple(map(int, row[name])) for name in ("nodes", "order")})
+
+
+def longest_response(n_steps: int) -> list[str]:
+    """List the words of a walk that slips outwards at its last step."""
+    return ["backward", *["e10"] * (2 * n_steps + 1), "answer", "e10"]
+
+
+def most_steps(settings: Settings, problems: Problems) -> int:
+    return problems.steps[1]
+
+
+def find_mistakes(settings: Settings, problems: Problems, n_problems: int, split: str) -> Iterator[tuple[str, str]]:
+    """Find stars with more nodes than names, and more problems than a split holds."""
+    n_arms, (fewest, most) = settings.n_arms, problems.steps
+    if n_arms * most + 1 > settings.n_nodes:
+        yield "steps", too_many_nodes(settings, most)
+        return
+    stars = math.perm(settings.n_nodes, n_arms * fewest + 1) // math.factorial(n_arms)
+    # Stars are drawn until so many differ: the last few of a split would take long.
+    exist = int(stars * settings.split_shares[split] / 2)
+    wanted = -(-n_problems // len(problems.difficulties))
+    if wanted > exist:
+        what = f"asks for {wanted} stars with arms of {fewest} edges, but split '{split}' gives only {exist}"
+        yield "n_problems", f"{what}; ask for fewer, or for more nodes"
+
+
+def too_many_nodes(settings: Settings, n_steps: int) -> str:
+    """Say that arms are too long for the names that there are."""
+    n_nodes = settings.n_arms * n_steps + 1
+    return f"arms of {n_steps} edges make stars of {n_nodes} nodes, but n_nodes is {settings.n_nodes}"
