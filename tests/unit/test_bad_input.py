@@ -89,7 +89,7 @@ def test_a_mistake_of_the_command_line_is_named(inputs):
 
 def test_an_alias_and_a_merged_mapping_are_no_mistakes(inputs):
     text = (inputs / "params.yaml").read_text()
-    text = text.replace("      rl_2_5: {", "      rl_2_5: &easy {").replace(
+    text = text.replace("      rl_2_5: {", "      rl_2_5: &easy {", 1).replace(
         "rl_4_7: {steps: [4, 7], evaluation_share: 0.5}", "rl_4_7: {<<: *easy, steps: [4, 7]}"
     )
     (inputs / "params.yaml").write_text(text)
