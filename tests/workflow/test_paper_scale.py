@@ -71,7 +71,7 @@ def test_an_artifact_depends_on_its_own_engine_only(paper, monkeypatch):
     assert used == {
         frozenset({f"stages.{stage}", f"tasks.{task}.problems", f"training.engine_{engine}"})
         for stage in ("rl", "evaluation")
-        for task in ("chains", "compositions")
+        for task in ("chains", "compositions", "path_star", "rewritten_chains")
         for engine in ("vllm", "transformers")
     }
     assert {a.modules for a in paper.artifacts["sft"].values()} == {frozenset({"stages.sft"})}

@@ -129,7 +129,10 @@ def edit_verdict(folder):
 
 def change_source(folder):
     path = folder / "workflow/selectimprove/stages/rl.py"
-    path.write_text(path.read_text().replace('scale_rewards="group"', 'scale_rewards="batch"'))
+    text = path.read_text()
+    changed = text.replace('"scale_rewards": "group"', '"scale_rewards": "batch"')
+    assert changed != text
+    path.write_text(changed)
 
 
 def leak_test_problem(folder):
