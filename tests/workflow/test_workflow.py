@@ -19,6 +19,7 @@ from moto.server import ThreadedMotoServer
 
 from conftest import ENVIRONMENT, ROOT, SEEDS, Checkout
 from selectimprove.config.loading import load_params
+from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -38,6 +39,12 @@ def artifacts(folder: Path) -> dict[str, dict]:
     """Read the provenance of every artifact, by stage and name."""
     paths = sorted((folder / "results").glob("*/*/provenance.json"))
     return {f"{path.parts[-3]}/{path.parts[-2]}": json.loads(path.read_text()) for path in paths}
+
+
+@pytest.fixture(scope="module")
+def smoke_plan() -> Plan:
+    """What the scale of the tests draws by default, from the params as they stand."""
+    return Plan(load_params(ROOT / "params.yaml", {"scale": "smoke"}))
 
 
 @pytest.fixture
@@ -154,19 +161,13 @@ def test_a_killed_training_resumes_and_ends_the_same(smoke, tmp_path):
     }
 
 
-def drawn(kind: str) -> list[str]:
-    """Name the figures or tables that the scale of the tests draws."""
-    params = load_params(ROOT / "params.yaml", {"scale": "smoke"})
-    return [name for name, exhibit in getattr(params, kind).items() if exhibit.draw]
-
-
-def test_every_figure_and_table_is_published(smoke):
+def test_every_figure_and_table_is_published(smoke, smoke_plan):
     assert PAPER[0] <= PARAMS["figures"].keys()
     assert PAPER[1] <= PARAMS["tables"].keys()
-    for name in drawn("tables"):
+    for name in smoke_plan.tables:
         assert len(pd.read_csv(smoke.published / f"tables/{name}.csv")) > 1, name
         assert (smoke.published / f"tables/{name}.md").read_text().count("\n|") > 3, name
-    for name in drawn("figures"):
+    for name in smoke_plan.figures:
         for suffix in ("png", "pdf", "svg", "csv", "md"):
             assert (smoke.published / f"figures/{name}.{suffix}").stat().st_size > 40, (name, suffix)
         assert "SMOKE TEST" in (smoke.published / f"figures/{name}.svg").read_text()
@@ -316,10 +317,10 @@ def test_a_seed_reruns_everything(changed, fresh):
     assert changed.planned(target="main") == fresh.planned(target="main")
 
 
-def test_one_model_serves_all_experiments_that_share_it(fresh):
+def test_one_model_serves_all_experiments_that_share_it(fresh, smoke_plan):
     main = fresh.planned(target="main")
     assert (main["train_grpo"], main["train_sft"], main["draw_exhibit"]) == (6, 3, 7)
-    assert fresh.planned()["draw_exhibit"] == len(drawn("figures")) + len(drawn("tables"))
+    assert fresh.planned()["draw_exhibit"] == len(smoke_plan.exhibits)
 
 
 def test_what_other_params_drew_keeps_its_record(smoke, audited):

@@ -4,10 +4,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from selectimprove.artifacts.provenance import file_hash, read_record
+from selectimprove.artifacts.provenance import RECORD, file_hash, read_record
 from selectimprove.errors import ParamsError
-
-RECORD = "provenance.json"
 
 
 def _remedy(folder: Path) -> str:

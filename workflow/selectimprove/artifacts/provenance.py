@@ -18,6 +18,9 @@ from selectimprove.artifacts.arithmetic import processor_info, vector_instructio
 from selectimprove.artifacts.keys import source_digests
 from selectimprove.errors import ParamsError
 
+RECORD = "provenance.json"
+"""The file of an artifact that says how it came about; an artifact that has it is complete."""
+
 PACKAGES = (
     "torch",
     "transformers",
@@ -46,7 +49,7 @@ def file_hash(path: Path) -> str:
 def folder_hashes(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file below a folder, by relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): file_hash(path) for path in files if path.name != "provenance.json"}
+    return {str(path.relative_to(folder)): file_hash(path) for path in files if path.name != RECORD}
 
 
 def read_record(path: Path) -> dict:

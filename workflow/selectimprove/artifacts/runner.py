@@ -22,11 +22,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from selectimprove.artifacts.intact import RECORD, require_intact
+from selectimprove.artifacts.intact import require_intact
 from selectimprove.artifacts.keys import digest
 from selectimprove.artifacts.loading import import_by_name, loaded_by_name, stage_of
 from selectimprove.artifacts.locking import lock_folder
-from selectimprove.artifacts.provenance import Recorder, read_record
+from selectimprove.artifacts.provenance import RECORD, Recorder, read_record
 from selectimprove.artifacts.writing import date_back
 from selectimprove.config.messages import describe_all
 from selectimprove.types import ParamsError, Strict

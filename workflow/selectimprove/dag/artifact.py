@@ -7,6 +7,7 @@ from pathlib import Path
 
 from selectimprove.artifacts.keys import artifact_digest, source_digests
 from selectimprove.artifacts.loading import loaded_by_name
+from selectimprove.artifacts.provenance import RECORD
 from selectimprove.dag.table import STAGES
 from selectimprove.types import Strict
 
@@ -59,7 +60,7 @@ class Artifact:
     @property
     def done(self) -> Path:
         """The file that is there only when the folder is complete."""
-        return self.folder / "provenance.json"
+        return self.folder / RECORD
 
 
 def collect_ancestors(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from selectimprove.artifacts.keys import OWN, source_digests
-from selectimprove.artifacts.provenance import read_record
+from selectimprove.artifacts.provenance import RECORD, read_record
 from selectimprove.dag.artifact import RESULTS, Artifact
 from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError
@@ -71,7 +71,7 @@ def _new_inputs(artifact: Artifact, roles: list[str]) -> Iterator[str]:
 def _differences(artifact: Artifact, folder: Path) -> list[str] | None:
     """Say how an artifact differs from one that is there: in its own config and source, then in its inputs; None if its record is broken."""
     try:
-        provenance, config = (read_record(folder / name) for name in ("provenance.json", "config.json"))
+        provenance, config = (read_record(folder / name) for name in (RECORD, "config.json"))
     except ParamsError:
         return None
     before = provenance.get("inputs")
@@ -105,7 +105,7 @@ def nearest(artifact: Artifact) -> tuple[Path, list[str]] | None:
     (Path, list of str) or None
         The folder and the differences; None if the stage has never run, or nothing readable is left of it.
     """
-    folders = [path.parent for path in (RESULTS / artifact.stage).glob("*/provenance.json")]
+    folders = [path.parent for path in (RESULTS / artifact.stage).glob(f"*/{RECORD}")]
     same_slug = [folder for folder in folders if folder.name.rpartition("-")[0] == artifact.slug]
     compared = [(folder, _differences(artifact, folder)) for folder in same_slug or folders]
     known = [(folder, differences) for folder, differences in compared if differences is not None]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from selectimprove.artifacts.provenance import folder_hashes, read_record
+from selectimprove.artifacts.provenance import RECORD, folder_hashes, read_record
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.changes import explain
 from selectimprove.dag.table import STAGES
@@ -38,7 +38,7 @@ def check_record(artifact: Artifact) -> Iterator[str]:
         )
         return
     try:
-        provenance, config = (read_record(artifact.folder / name) for name in ("provenance.json", "config.json"))
+        provenance, config = (read_record(artifact.folder / name) for name in (RECORD, "config.json"))
     except ParamsError as error:
         yield f"{error}; remove {artifact.folder} and run `snakemake --cores all figures audit` to make it again"
         return

@@ -14,7 +14,7 @@ from rocrate.model.entity import Entity
 from rocrate.rocrate import ROCrate
 
 from selectimprove.artifacts.keys import module_path
-from selectimprove.artifacts.provenance import read_record
+from selectimprove.artifacts.provenance import RECORD, read_record
 from selectimprove.dag.artifact import RESULTS, Artifact
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
@@ -61,7 +61,7 @@ class _Builder:
                 "description": f"Config and record of results/{artifact.stage}/{artifact.name}",
             },
         )
-        for name in ("config.json", "provenance.json"):
+        for name in ("config.json", RECORD):
             properties = {"encodingFormat": "application/json", "name": name}
             dataset.append_to(
                 "hasPart", self.crate.add_file(artifact.folder / name, f"{folder}/{name}", properties=properties)

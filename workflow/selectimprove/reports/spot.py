@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from selectimprove.artifacts.arithmetic import vector_instructions
-from selectimprove.artifacts.provenance import folder_hashes, read_record, versions
+from selectimprove.artifacts.provenance import RECORD, folder_hashes, read_record, versions
 from selectimprove.config.params import Resources
 from selectimprove.dag.artifact import Artifact, collect_ancestors
 from selectimprove.dag.command import ALLOCATION, resources_of, stage_command
@@ -32,7 +32,7 @@ from selectimprove.reports.checks import first_difference, has_record
 from selectimprove.types import LARGEST_SEED
 
 TRAINING_EXTRA = ("torch", "transformers", "trl")
-RECORDS = ("config.json", "provenance.json")
+RECORDS = ("config.json", RECORD)
 """Files of an artifact that `selectimprove.reports.checks` compares with the plan."""
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 from snakemake.exceptions import WorkflowError
 
-from selectimprove.artifacts.provenance import file_hash, read_record
+from selectimprove.artifacts.provenance import RECORD, file_hash, read_record
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
@@ -41,7 +41,7 @@ def asked_for(plan: Plan) -> list[Artifact]:
 def check_others(checked: set[Path]) -> Iterator[str]:
     """Check the files of all other artifacts, made by other params."""
     for stage in STAGES:
-        for done in sorted((RESULTS / stage).glob("*/provenance.json")):
+        for done in sorted((RESULTS / stage).glob(f"*/{RECORD}")):
             if done.parent not in checked and done.parent.suffix != ".partial":
                 try:
                     yield from check_files(done.parent, read_record(done).get("files", {}))

@@ -1,6 +1,7 @@
 """A trained model as a folder that `from_pretrained` loads, and its card."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,10 +103,7 @@ def count_parameters(folder: Path) -> int:
         # https://huggingface.co/docs/safetensors: begin and end of the data in bytes, all of one type.
         for name, tensor in header.items():
             if name != "__metadata__":
-                size = 1
-                for length in tensor["shape"]:
-                    size *= length
-                total += size
+                total += math.prod(tensor["shape"])
     return total
 
 

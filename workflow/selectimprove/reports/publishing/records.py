@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from selectimprove.artifacts.intact import RECORD, read_own_record
-from selectimprove.artifacts.provenance import file_hash, read_record
+from selectimprove.artifacts.intact import read_own_record
+from selectimprove.artifacts.provenance import RECORD, file_hash, read_record
 from selectimprove.artifacts.writing import date_back, replace
 from selectimprove.errors import ParamsError
 
@@ -41,7 +41,7 @@ def trace(results: Path, artifacts: Iterable[Path]) -> dict[str, list[str]]:
         name = pending.pop(0)
         if name in made_from:
             continue
-        provenance = read_if_whole(results / name / "provenance.json")
+        provenance = read_if_whole(results / name / RECORD)
         # A name ends with its key, so it is that of one artifact of one stage.
         sources = [sorted(results.glob(f"*/{source}")) for source in provenance.get("inputs", {}).values()]
         made_from[name] = [f"{found[0].parent.name}/{found[0].name}" for found in sources if found]
@@ -64,7 +64,7 @@ def require_records(results: Path, artifacts: Iterable[Path]) -> None:
 
 def provenance_hashes(results: Path, names: Iterable[str]) -> dict[str, str | None]:
     """Hash the provenance of artifacts; None of one that is not there."""
-    paths = {name: results / name / "provenance.json" for name in names}
+    paths = {name: results / name / RECORD for name in names}
     return {name: file_hash(path) if path.is_file() else None for name, path in paths.items()}
 
 

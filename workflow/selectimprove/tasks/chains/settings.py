@@ -22,6 +22,10 @@ def _shares(shares: dict[str, float]) -> dict[str, float]:
     return {split: shares[split] for split in SPLITS}
 
 
+SplitShares = Annotated[dict[Literal[SPLITS], Share], Field(min_length=4), AfterValidator(_shares)]
+"""Share of all content that each split owns."""
+
+
 class Settings(interface.Settings):
     """The finite field, its symbols and labels, and how problems are divided among splits."""
 
@@ -33,7 +37,7 @@ class Settings(interface.Settings):
     """Seed of the hidden permutation from symbols to residues, one per field."""
     ring_size: Positive
     """Number of step labels; at least the most steps of any problem."""
-    split_shares: Annotated[dict[Literal[SPLITS], Share], Field(min_length=4), AfterValidator(_shares)]
+    split_shares: SplitShares
     """Share of all chains that each split owns."""
 
     @property

@@ -1,18 +1,13 @@
 """Types of the task of path-stars: the size of stars, distributions of problems, demonstrations, and documents for the base model."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from selectimprove.tasks import interface
-from selectimprove.types import SPLITS, Natural, Positive, Range, Share
-
-
-def _shares(shares: dict[str, float]) -> dict[str, float]:
-    if abs(sum(shares.values()) - 1) > 1e-9:
-        raise ValueError(f"the shares add up to {sum(shares.values()):g}, not to 1")
-    # A star's split depends on the order, which keys do not see: there is only one.
-    return {split: shares[split] for split in SPLITS}
+from selectimprove.tasks.chains import settings as chains
+from selectimprove.tasks.chains.settings import SplitShares
+from selectimprove.types import Natural, Positive, Share
 
 
 class Settings(interface.Settings):
@@ -26,7 +21,7 @@ class Settings(interface.Settings):
     """Arms of a star; a guess is right in one of so many cases."""
     cued: bool
     """Whether the last word of a prompt tells the types apart; else only the edges do."""
-    split_shares: Annotated[dict[Literal[SPLITS], Share], Field(min_length=4), AfterValidator(_shares)]
+    split_shares: SplitShares
     """Share of all stars that each split owns."""
 
     @property
@@ -34,28 +29,12 @@ class Settings(interface.Settings):
         return f"star{self.n_arms}{'' if self.cued else '-uncued'}"
 
 
-class Problems(interface.Problems):
-    """Problems spread evenly over lengths of arms."""
-
-    steps: Range
-    """Fewest and most edges of an arm."""
-    evaluation_share: Share = 0.5
-    """Share of evaluation problems; the others are inversion problems."""
-
-    @property
-    def slug(self) -> str:
-        return f"{self.steps[0]}to{self.steps[1]}"
-
-    @property
-    def difficulties(self) -> range:
-        return range(self.steps[0], self.steps[1] + 1)
+class Problems(chains.Problems):
+    """Problems spread evenly over lengths of arms, a step an edge."""
 
 
-class Demonstrations(interface.Demonstrations):
+class Demonstrations(chains.Demonstrations):
     """An SFT mix."""
-
-    forward_share: Share
-    """Share of forward demonstrations: 1 for F, 0 for B, one half for FB."""
 
 
 class Documents(interface.Documents):
