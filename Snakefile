@@ -27,6 +27,7 @@ onstart:
     require_results_writable()
     if workflow.local_exec:
         end_jobs_when_interrupted()
+    fork_stages()
     Progress(PLAN.params.scale, get_artifacts_to_make(), get_parallel_jobs()).start()
 
 

@@ -8,6 +8,7 @@ PACKAGE = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(PACKAGE))
 # A checkout runs its own source, whichever copy of the package is installed: in jobs, and in the kernels of notebooks.
 os.environ.update(PYTHONPATH=str(PACKAGE))
+from selectimprove.artifacts.forking import open_server
 from selectimprove.config.loading import load_params
 from selectimprove.dag.command import ALLOCATION, stage_command
 from selectimprove.dag.costs import record_costs
@@ -107,6 +108,14 @@ def get_command(stage):
         return hidden + shlex.join(words)
 
     return command
+
+
+def fork_stages():
+    """Spare the jobs that run here, in the environment of Snakemake and without a GPU, the imports of torch and TRL."""
+    if not workflow.local_exec or PYTHON != sys.executable:
+        return
+    heavy = [stage for stage in STAGES.values() if stage.environment == "train"]
+    open_server(f"selectimprove.{stage.module}" for stage in heavy if not stage.resources(PLAN.params.resources).gpus)
 
 
 def require_gpus_counted():

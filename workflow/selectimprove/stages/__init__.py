@@ -8,9 +8,12 @@ All run alike::
 import gc
 import sys
 
+from selectimprove.artifacts.forking import hand_over
+
 # Set while ``python -m`` looks for the module. What the imports of torch and TRL make stays until the end: searching it for garbage takes a third
 # of a stage's start. `selectimprove.artifacts.runner` turns the collector on again.
 if sys.argv[:1] == ["-m"]:
+    hand_over()
     gc.disable()
 
 # Pydantic finds the description of a field in the source of its class, for which it looks through all modules that are there: with torch and TRL

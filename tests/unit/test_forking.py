@@ -1,0 +1,158 @@
+"""Stages that are forked from one process end, fail and are killed as those that start by themselves."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import psutil
+import pytest
+
+JOB = """
+    import os, sys, time
+    from selectimprove.artifacts.forking import hand_over
+    hand_over()
+    what, *rest = sys.argv[1:]
+    print(f"{os.getppid()} {os.getcwd()} {os.environ.get('TOLD')} {sys.orig_argv[1:]} {rest}", flush=True)
+    if what == "refuse":
+        sys.exit("one line")
+    if what == "exit":
+        sys.exit(3)
+    if what == "break":
+        raise RuntimeError("broken")
+    if what == "die":
+        os.kill(os.getpid(), 9)
+    if what == "wait":
+        time.sleep(600)
+"""
+OPENER = """
+    import os, sys
+    from selectimprove.artifacts.forking import SERVER, open_server
+    open_server(["job"], [])
+    print(os.environ[SERVER], flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "job.py").write_text(textwrap.dedent(JOB))
+    return tmp_path
+
+
+@pytest.fixture
+def opener(folder):
+    """A process that has opened a server, and what it put into its environment."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(OPENER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    process.server = process.stdout.readline().strip()
+    yield process
+    process.kill()
+    process.wait()
+
+
+def start(folder, *words, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "job", *words],
+        cwd=folder,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def eventually(condition):
+    """Wait until a condition holds; a test that waits in vain fails."""
+    for _ in range(200):
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail("waited 20 s in vain")
+
+
+@pytest.mark.parametrize("what", ["succeed", "refuse", "exit", "break"])
+def test_a_forked_job_does_what_it_does_by_itself(folder, opener, what):
+    alone = start(folder, what, "a word", TOLD="something")
+    forked = start(folder, what, "a word", TOLD="something", SELECTIMPROVE_SERVER=opener.server)
+    said = [process.communicate() for process in (alone, forked)]
+    assert alone.returncode == forked.returncode
+    (parent_alone, out_alone), (parent_forked, out_forked) = (out.split(" ", 1) for out, _ in said)
+    assert out_alone == out_forked
+    assert int(parent_alone) == os.getpid()
+    assert psutil.Process(int(parent_forked)).ppid() == opener.pid
+    # A traceback goes through the frames that ran the job.
+    assert said[0][1].splitlines()[-1:] == said[1][1].splitlines()[-1:]
+
+
+def test_a_forked_job_that_is_killed_is_told_so(folder, opener):
+    job = start(folder, "die", SELECTIMPROVE_SERVER=opener.server)
+    job.communicate()
+    assert job.returncode == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_who_kills_the_job_kills_what_was_forked_for_it(folder, opener, number):
+    job = start(folder, "wait", SELECTIMPROVE_SERVER=opener.server)
+    server = psutil.Process(int(job.stdout.readline().split()[0]))
+    (forked,) = server.children()
+    job.send_signal(number)
+    job.communicate()
+    eventually(lambda: not forked.is_running() or forked.status() == psutil.STATUS_ZOMBIE)
+    # The server goes on.
+    assert start(folder, "succeed", SELECTIMPROVE_SERVER=opener.server).communicate()[0]
+
+
+def test_jobs_that_run_at_once_end_in_any_order(folder, opener):
+    slow = start(folder, "wait", SELECTIMPROVE_SERVER=opener.server)
+    slow.stdout.readline()
+    quick = start(folder, "exit", SELECTIMPROVE_SERVER=opener.server)
+    quick.communicate()
+    assert quick.returncode == 3
+    assert slow.poll() is None
+    slow.kill()
+    slow.communicate()
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGKILL])
+def test_the_server_ends_with_who_opened_it_and_leaves_no_file(folder, opener, number):
+    address = opener.server.split(":")[0]
+    (server,) = psutil.Process(opener.pid).children()
+    if number:
+        opener.send_signal(number)
+    else:
+        opener.stdin.close()
+    eventually(lambda: not os.path.exists(os.path.dirname(address)))
+    eventually(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
+    # A job that comes too late runs by itself.
+    job = start(folder, "exit", SELECTIMPROVE_SERVER=opener.server)
+    assert int(job.communicate()[0].split()[0]) == os.getpid()
+    assert job.returncode == 3
+
+
+def test_a_server_runs_no_module_that_it_was_not_opened_for(folder, opener):
+    address = opener.server.split(":")[0]
+    job = start(folder, "succeed", SELECTIMPROVE_SERVER=f"{address}:another")
+    assert int(job.communicate()[0].split()[0]) == os.getpid()
+
+
+def test_what_is_imported_ahead_bears_a_fork_and_is_in_no_key():
+    code = """
+        import sys
+        from pathlib import Path
+        from selectimprove.artifacts.forking import IMPORTED, _import_all
+        from selectimprove.artifacts.keys import is_frame
+        _import_all(IMPORTED)
+        ours = [name.partition(".")[2] for name in sys.modules if name.partition(".")[0] == "selectimprove"]
+        print([name for name in ours if not is_frame(name)], "trl.trainer.grpo_trainer" in sys.modules)
+        print(sorted(task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")))
+    """
+    # OpenBLAS stops its threads at a fork, and jemalloc its own; no other is known to.
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.splitlines() == ["[] True", "['jemalloc_bg_thd', 'python']"], done.stderr

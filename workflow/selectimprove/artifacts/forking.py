@@ -1,0 +1,160 @@
+"""Stages that start at once: forked from a process that has imported torch, transformers and TRL.
+
+Those imports take longer than most stages at the smoke scale, and a run has dozens of jobs that need them. So Snakemake opens a server beside
+its jobs. A job that finds one hands over its command, folder, environment and standard streams, and waits for the exit status; the server
+imports when the first asks, and forks a process for each. It keeps nothing of this package that a key covers: each stage reads its own code.
+The threads that it has then, of OpenBLAS and of jemalloc, bear a fork.
+
+A job that finds no server imports by itself: one that is started by hand, runs on a cluster or takes a GPU, which does not bear a fork.
+"""
+
+import contextlib
+import fcntl
+import gc
+import importlib
+import json
+import os
+import runpy
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from multiprocessing import get_context
+from multiprocessing.connection import wait
+
+SERVER = "SELECTIMPROVE_SERVER"
+"""The variable of the environment that names a server's socket and the modules that it runs."""
+IMPORTED = (
+    "selectimprove.stages",
+    "datasets",
+    "peft",
+    "transformers.models.qwen2.modeling_qwen2",
+    "trl.trainer.grpo_trainer",
+    "trl.trainer.sft_trainer",
+)
+"""What takes time to import. The first of them has the types of configs, which have to come before torch."""
+LONGEST = 2**20
+"""Bytes of a request at most; a socket takes less."""
+
+
+def open_server(modules: Iterable[str], imported: Iterable[str] = IMPORTED) -> None:
+    """Have jobs of this process run some modules in forks of a server, which ends with this process; not where forks are unsafe."""
+    if sys.platform != "linux":
+        return
+    folder = tempfile.mkdtemp(prefix="selectimprove-")
+    address = f"{folder}/socket"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(address)
+        listener.listen(128)
+        # Nothing is written to the pipe. It closes with this process, however that ends.
+        subprocess.Popen(
+            [sys.executable, "-m", __name__, str(listener.fileno()), folder, *imported],
+            stdin=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+        )
+    os.environ[SERVER] = ":".join([address, *modules])
+
+
+def hand_over() -> None:
+    """Have a server run the command of this process, where there is one, and end as that does; else return."""
+    address, *modules = os.environ.pop(SERVER, "").split(":")
+    if _module(sys.orig_argv) not in modules:
+        return
+    request = {"command": sys.orig_argv, "folder": os.getcwd(), "environment": dict(os.environ)}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        try:
+            connection.connect(address)
+            socket.send_fds(connection, [json.dumps(request).encode()], [0, 1, 2])
+        except OSError:
+            return
+        answer = connection.recv(16)
+    if not answer:
+        sys.exit("the process that this stage was forked from has ended; repeat the command")
+    status = int(answer)
+    # As a shell says it of a process that a signal ended.
+    os._exit(status if status >= 0 else 128 - status)
+
+
+def _module(command: list[str]) -> str:
+    return command[command.index("-m") + 1]
+
+
+def serve(listener: socket.socket, imported: Iterable[str]) -> None:
+    """Fork a process for each request, until stdin is closed and all that were forked have ended."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    jobs, sources = {}, [listener, sys.stdin]
+    while sources or jobs:
+        for ready in wait([*sources, *jobs]):
+            if ready is sys.stdin:
+                sources = []
+            elif ready is listener:
+                connection = listener.accept()[0]
+                _import_all(imported)
+                # A job would wait for as long as any process has the other end of its connection.
+                others = [listener, *(other for _, other in jobs.values())]
+                process = get_context("fork").Process(target=_run, args=(connection, others))
+                process.start()
+                jobs[process.sentinel] = process, connection
+            else:
+                process, connection = jobs.pop(ready)
+                process.join()
+                with connection, contextlib.suppress(OSError):
+                    connection.send(str(process.exitcode).encode())
+
+
+def _import_all(modules: Iterable[str]) -> None:
+    """Import modules, and leave out what keys cover: it may be edited while this process runs."""
+    for module in modules:
+        # A stage that misses one says so in its own log.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    # A job that hands over needs nothing of this.
+    from selectimprove.artifacts.keys import is_frame
+
+    for name in list(sys.modules):
+        package, _, module = name.partition(".")
+        if package == "selectimprove" and not is_frame(module):
+            del sys.modules[name]
+    # What no process touches, all share.
+    gc.freeze()
+
+
+def _run(connection: socket.socket, others: list[socket.socket]) -> None:
+    """Run a job's command in this process, which was forked for it."""
+    for other in others:
+        other.close()
+    request, descriptors, _, _ = socket.recv_fds(connection, LONGEST, 3)
+    for target, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, target)
+        os.close(descriptor)
+    # When the job is killed, its end of the connection closes, and SIGIO ends this process.
+    fcntl.fcntl(connection, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(connection, fcntl.F_SETFL, fcntl.fcntl(connection, fcntl.F_GETFL) | os.O_ASYNC)
+    with contextlib.suppress(BlockingIOError):
+        if not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+            return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    told = json.loads(request)
+    os.chdir(told["folder"])
+    # As ``python -m`` has it.
+    sys.path[0] = told["folder"]
+    os.environ.clear()
+    os.environ.update(told["environment"])
+    sys.orig_argv = told["command"]
+    module = _module(sys.orig_argv)
+    sys.argv = sys.orig_argv[sys.orig_argv.index(module) :]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    gc.disable()
+    number, folder, *names = sys.argv[1:]
+    try:
+        serve(socket.socket(fileno=int(number)), names)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        # Leaving all that was imported to the interpreter takes seconds.
+        os._exit(0)
