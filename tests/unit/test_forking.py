@@ -13,7 +13,10 @@ import pytest
 JOB = """
     import os, sys, time
     from selectimprove.artifacts.forking import hand_over
-    hand_over()
+    if __name__ == "__main__":
+        hand_over()
+    else:
+        raise SyntaxError("imported ahead")
     what, *rest = sys.argv[1:]
     print(f"{os.getppid()} {os.getcwd()} {os.environ.get('TOLD')} {sys.orig_argv[1:]} {rest}", flush=True)
     if what == "refuse":
@@ -30,7 +33,7 @@ JOB = """
 OPENER = """
     import os, sys
     from selectimprove.artifacts.forking import SERVER, open_server
-    open_server(["job"], [])
+    open_server(["job"])
     print(os.environ[SERVER], flush=True)
     sys.stdin.read()
 """
@@ -143,11 +146,13 @@ def test_what_is_imported_ahead_bears_a_fork_and_is_in_no_key():
     code = """
         import sys
         from pathlib import Path
-        from selectimprove.artifacts.forking import IMPORTED, _import_all
+        from selectimprove.artifacts.forking import import_ahead
         from selectimprove.artifacts.keys import is_frame
-        _import_all(IMPORTED)
+        from selectimprove.dag.table import STAGES
+        for stage in STAGES.values():
+            import_ahead(f"selectimprove.{stage.module}")
         ours = [name.partition(".")[2] for name in sys.modules if name.partition(".")[0] == "selectimprove"]
-        print([name for name in ours if not is_frame(name)], "trl.trainer.grpo_trainer" in sys.modules)
+        print([name for name in ours if not is_frame(name)], "trl.trainer.grpo_trainer" in sys.modules, "papermill" in sys.modules)
         print(sorted(task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")))
     """
     # OpenBLAS stops its threads at a fork, and jemalloc its own; no other is known to.
@@ -155,4 +160,4 @@ def test_what_is_imported_ahead_bears_a_fork_and_is_in_no_key():
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=environment
     )
-    assert done.stdout.splitlines() == ["[] True", "['jemalloc_bg_thd', 'python']"], done.stderr
+    assert done.stdout.splitlines() == ["[] True True", "['jemalloc_bg_thd', 'python']"], done.stderr

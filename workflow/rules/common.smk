@@ -111,11 +111,10 @@ def get_command(stage):
 
 
 def fork_stages():
-    """Spare the jobs that run here, in the environment of Snakemake and without a GPU, the imports of torch and TRL."""
-    if not workflow.local_exec or PYTHON != sys.executable:
-        return
-    heavy = [stage for stage in STAGES.values() if stage.environment == "train"]
-    open_server(f"selectimprove.{stage.module}" for stage in heavy if not stage.resources(PLAN.params.resources).gpus)
+    """Spare the jobs that run here, in the environment of Snakemake and without a GPU, most of their imports."""
+    if workflow.local_exec and PYTHON == sys.executable:
+        stages = (stage for stage in STAGES.values() if not stage.resources(PLAN.params.resources).gpus)
+        open_server(f"selectimprove.{stage.module}" for stage in stages)
 
 
 def require_gpus_counted():

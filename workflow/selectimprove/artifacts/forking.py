@@ -1,9 +1,9 @@
-"""Stages that start at once: forked from a process that has imported torch, transformers and TRL.
+"""Stages that start at once: forked from a process that has imported what they import.
 
-Those imports take longer than most stages at the smoke scale, and a run has dozens of jobs that need them. So Snakemake opens a server beside
-its jobs. A job that finds one hands over its command, folder, environment and standard streams, and waits for the exit status; the server
-imports when the first asks, and forks a process for each. It keeps nothing of this package that a key covers: each stage reads its own code.
-The threads that it has then, of OpenBLAS and of jemalloc, bear a fork.
+Imports of torch, transformers and TRL take longer than most stages at the smoke scale, and a run has dozens of jobs that need them. So Snakemake
+opens a server beside its jobs. A job that finds one hands over its command, folder, environment and standard streams, and waits for the exit
+status. The server imports each stage when it is first asked for, and forks a process for each job. It keeps nothing of this package that a
+key covers: a job reads that anew. The threads that it has by then, of OpenBLAS and of jemalloc, bear a fork.
 
 A job that finds no server imports by itself: one that is started by hand, runs on a cluster or takes a GPU, which does not bear a fork.
 """
@@ -27,20 +27,11 @@ from multiprocessing.connection import wait
 
 SERVER = "SELECTIMPROVE_SERVER"
 """The variable of the environment that names a server's socket and the modules that it runs."""
-IMPORTED = (
-    "selectimprove.stages",
-    "datasets",
-    "peft",
-    "transformers.models.qwen2.modeling_qwen2",
-    "trl.trainer.grpo_trainer",
-    "trl.trainer.sft_trainer",
-)
-"""What takes time to import. The first of them has the types of configs, which have to come before torch."""
 LONGEST = 2**20
 """Bytes of a request at most; a socket takes less."""
 
 
-def open_server(modules: Iterable[str], imported: Iterable[str] = IMPORTED) -> None:
+def open_server(modules: Iterable[str]) -> None:
     """Have jobs of this process run some modules in forks of a server, which ends with this process; not where forks are unsafe."""
     if sys.platform != "linux":
         return
@@ -51,7 +42,7 @@ def open_server(modules: Iterable[str], imported: Iterable[str] = IMPORTED) -> N
         listener.listen(128)
         # Nothing is written to the pipe. It closes with this process, however that ends.
         subprocess.Popen(
-            [sys.executable, "-m", __name__, str(listener.fileno()), folder, *imported],
+            [sys.executable, "-m", __name__, str(listener.fileno()), folder],
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
         )
@@ -82,7 +73,7 @@ def _module(command: list[str]) -> str:
     return command[command.index("-m") + 1]
 
 
-def serve(listener: socket.socket, imported: Iterable[str]) -> None:
+def serve(listener: socket.socket) -> None:
     """Fork a process for each request, until stdin is closed and all that were forked have ended."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     jobs, sources = {}, [listener, sys.stdin]
@@ -92,12 +83,16 @@ def serve(listener: socket.socket, imported: Iterable[str]) -> None:
                 sources = []
             elif ready is listener:
                 connection = listener.accept()[0]
-                _import_all(imported)
+                request, streams, _, _ = socket.recv_fds(connection, LONGEST, 3)
+                told = json.loads(request)
+                import_ahead(_module(told["command"]))
                 # A job would wait for as long as any process has the other end of its connection.
                 others = [listener, *(other for _, other in jobs.values())]
-                process = get_context("fork").Process(target=_run, args=(connection, others))
+                process = get_context("fork").Process(target=_run, args=(told, streams, connection, others))
                 process.start()
                 jobs[process.sentinel] = process, connection
+                for stream in streams:
+                    os.close(stream)
             else:
                 process, connection = jobs.pop(ready)
                 process.join()
@@ -105,31 +100,29 @@ def serve(listener: socket.socket, imported: Iterable[str]) -> None:
                     connection.send(str(process.exitcode).encode())
 
 
-def _import_all(modules: Iterable[str]) -> None:
-    """Import modules, and leave out what keys cover: it may be edited while this process runs."""
-    for module in modules:
-        # A stage that misses one says so in its own log.
-        with contextlib.suppress(ImportError):
-            importlib.import_module(module)
+def import_ahead(module: str) -> None:
+    """Import a module for the sake of what it imports, and forget what keys cover of this package: it may be edited while this process runs."""
+    # A job whose module cannot be imported says so in its own log.
+    with contextlib.suppress(Exception):
+        importlib.import_module(module)
     # A job that hands over needs nothing of this.
     from selectimprove.artifacts.keys import is_frame
 
     for name in list(sys.modules):
-        package, _, module = name.partition(".")
-        if package == "selectimprove" and not is_frame(module):
-            del sys.modules[name]
+        package, _, inner = name.partition(".")
+        if name == module or (package == "selectimprove" and not is_frame(inner)):
+            sys.modules.pop(name, None)
     # What no process touches, all share.
     gc.freeze()
 
 
-def _run(connection: socket.socket, others: list[socket.socket]) -> None:
+def _run(told: dict, streams: list[int], connection: socket.socket, others: list[socket.socket]) -> None:
     """Run a job's command in this process, which was forked for it."""
     for other in others:
         other.close()
-    request, descriptors, _, _ = socket.recv_fds(connection, LONGEST, 3)
-    for target, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, target)
-        os.close(descriptor)
+    for target, stream in enumerate(streams):
+        os.dup2(stream, target)
+        os.close(stream)
     # When the job is killed, its end of the connection closes, and SIGIO ends this process.
     fcntl.fcntl(connection, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(connection, fcntl.F_SETFL, fcntl.fcntl(connection, fcntl.F_GETFL) | os.O_ASYNC)
@@ -137,7 +130,6 @@ def _run(connection: socket.socket, others: list[socket.socket]) -> None:
         if not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
             return
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    told = json.loads(request)
     os.chdir(told["folder"])
     # As ``python -m`` has it.
     sys.path[0] = told["folder"]
@@ -151,9 +143,9 @@ def _run(connection: socket.socket, others: list[socket.socket]) -> None:
 
 if __name__ == "__main__":
     gc.disable()
-    number, folder, *names = sys.argv[1:]
+    number, folder = sys.argv[1:]
     try:
-        serve(socket.socket(fileno=int(number)), names)
+        serve(socket.socket(fileno=int(number)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         # Leaving all that was imported to the interpreter takes seconds.
