@@ -102,6 +102,8 @@ def test_a_demonstration_follows_edges_of_the_prompt_and_is_labelled_as_what_it_
     response = respond(problem, strategy)
     edges, beginning, end = read_prompt(problem.prompt)
     walk = response.split()[1:-2]
+    assert ("guess" in walk) == (SUITED[problem_type] != strategy) == (walk[1] == "guess")
+    walk = [word for word in walk if word != "guess"]
     assert (walk if strategy == "forward" else walk[::-1]) in search(edges, beginning, end)
     assert reward(response, problem.answer) == 1.0
     assert len(response.split()) <= len(longest_response(n_steps))
@@ -181,7 +183,7 @@ def test_directions_are_drawn_without_regard_to_the_type_and_guesses_are_of_any_
 def test_backward_walks_alone_slip_and_only_past_the_sound_steps():
     slips, chances = 0, 0
     for edges, _, _, _, (strategy, *walk) in read(max_steps=9):
-        nodes = walk[:-3]
+        nodes = [word for word in walk[:-3] if word != "guess"]
         steps = list(pairwise(nodes))
         sound = [(step if strategy == "forward" else step[::-1]) in edges for step in steps]
         assert strategy == "backward" or all(sound)
@@ -207,7 +209,8 @@ def test_every_word_of_documents_and_responses_is_a_token():
     [
         (lambda w, p: w[:-2], "format"),
         (lambda w, p: [*w[:-3], "what", *w[-3:]], "format"),
-        (lambda w, p: [w[0], *w[2:]], "start"),
+        (lambda w, p: [w[0], *w[3:]], "start"),
+        (lambda w, p: [w[0], *w[2:]], "format"),
         (lambda w, p: [*w[:-3], w[1], *w[-2:]], "edge"),
         (lambda w, p: [*w[:-3], *w[-2:]], "missing"),
         (lambda w, p: [*w[:-1], f"e{p.nodes[-1]}"], "answer"),
@@ -239,10 +242,10 @@ def test_no_text_breaks_the_labels_and_the_reward_agrees_with_them(problem_type,
 def test_people_see_which_steps_follow_an_edge():
     problem = star(1, "inversion")
     words = respond(problem, "forward").split()
-    words[4] = words[1]
+    words[5] = words[1]
     row = SimpleNamespace(completion=" ".join(words), step_right=[True, True, False, False])
     signs = ["", "✓", "✓", "✗ step", "✗ step", ""]
-    texts = [" ".join(words[:2]), *words[2:6], " ".join(words[6:])]
+    texts = [" ".join(words[:3]), *words[3:7], " ".join(words[7:])]
     assert mark_response("path_star", row) == list(zip(texts, signs, strict=True))
 
 

@@ -9,10 +9,10 @@ and arms are alike, so nothing but the path tells the answer from the hub's othe
     edges e4 e7 , e2 e9 , e4 e2 , e7 e1 , from e4 to e9 find-start
 
 *Forward* walks along the edges from where the path begins, *backward* against them from where it ends. A walk that begins at the leaf has
-one edge to take at each node: so forward suits evaluation, backward inversion. A walk that begins at the hub has to guess the arm, and
-answers its first node. Demonstrations guess right::
+one edge to take at each node: so forward suits evaluation, backward inversion. A walk that begins at the hub has to guess the arm, says so, and
+answers its first node. Demonstrations guess right; to the second problem::
 
-    forward e4 e2 e9 answer e2
+    forward e4 guess e2 e9 answer e2
     backward e9 e2 e4 answer e2
 
 The base model reads drills, which look up single edges, and walks in a direction drawn without regard to the type, on arms guessed at

@@ -1,14 +1,14 @@
 """Demonstrations of path-stars: each problem answered in one strategy, by the share of the mix."""
 
 from selectimprove.tasks.chains.demonstrations import assign_strategies
-from selectimprove.tasks.path_star.problems import Problem, answer_text
+from selectimprove.tasks.path_star.problems import SUITED, Problem, write_walk
 from selectimprove.tasks.path_star.settings import Demonstrations, Settings
 
 
 def respond(problem: Problem, strategy: str) -> str:
     """Write the right response in a strategy."""
     path = problem.path if strategy == "forward" else problem.path[::-1]
-    return f"{strategy} {' '.join(map(answer_text, path))} answer {answer_text(problem.answer)}"
+    return " ".join(write_walk(strategy, path, SUITED[problem.problem_type] != strategy, problem.answer))
 
 
 def demonstrate(

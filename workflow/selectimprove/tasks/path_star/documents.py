@@ -12,6 +12,7 @@ from selectimprove.tasks.path_star.problems import (
     draw_star,
     list_edges,
     too_many_nodes,
+    write_walk,
 )
 from selectimprove.tasks.path_star.settings import Documents, Settings
 
@@ -22,7 +23,7 @@ READ = ("sft_train", "sft_validation")
 def vocabulary(settings: Settings) -> list[str]:
     """List the tokens, a word each."""
     nodes = map(answer_text, range(settings.n_nodes))
-    words = [",", "from", "to", "find", *QUESTIONS.values(), *OPENINGS, "answer", *nodes]
+    words = [",", "from", "to", "find", *QUESTIONS.values(), *OPENINGS, "guess", "answer", *nodes]
     return ["edges", *(f" {word}" for word in words)]
 
 
@@ -59,9 +60,7 @@ def _walk(settings: Settings, documents: Documents, n_steps: int, rng: random.Ra
                 node, slipped = edges[at][0], True
         walk.append(node)
     answer = walk[-2] if suited else walk[1]
-    return Document(
-        problem.prompt.split(), [strategy, *map(answer_text, walk), "answer", answer_text(answer), Document.END]
-    )
+    return Document(problem.prompt.split(), [*write_walk(strategy, walk, not suited, answer), Document.END])
 
 
 def find_mistakes(settings: Settings, documents: Documents) -> Iterator[tuple[str, str]]:

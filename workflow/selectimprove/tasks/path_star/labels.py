@@ -25,6 +25,8 @@ def label(settings: Settings, problem: Problem, completion: str) -> dict:
     answer = answer_of(completion)
     words = completion.split()
     words = words[int(bool(words) and words[0] in OPENINGS) : None if answer is None else -2]
+    if words[1:2] == ["guess"]:
+        del words[1]
     names = {answer_text(node): node for node in range(settings.n_nodes)}
     walk = [names.get(word) for word in words]
     steps = list(pairwise(walk))
@@ -63,4 +65,5 @@ def _first_error(problem: Problem, strategy: str, walk: list, follows: list[bool
 def mark_steps(row) -> tuple[int, str]:
     """Return the number of words before the first step of a labeled response, and the marks of its steps, of one word each."""
     marks = "".join("w" if follows else "x" for follows in row.step_right)
-    return int(row.completion.split()[0] in OPENINGS) + 1 if marks else 0, marks
+    words = row.completion.split()
+    return (words[0] in OPENINGS) + 1 + ("guess" in words[:3]) if marks else 0, marks

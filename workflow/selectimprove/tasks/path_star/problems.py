@@ -85,6 +85,12 @@ def content_of(problem: Problem) -> tuple:
     return problem.hub, tuple(sorted(problem.nodes[i : i + n] for i in range(0, len(problem.nodes), n)))
 
 
+def write_walk(strategy: str, walk: list[int], guesses: bool, answer: int) -> list[str]:
+    """List the words of a response; the guess of an arm is announced."""
+    start, *others = map(answer_text, walk)
+    return [strategy, start, *(["guess"] if guesses else []), *others, "answer", answer_text(answer)]
+
+
 def split_of(problem: Problem, split_shares: dict[str, float]) -> str:
     """Tell to which split a star belongs: a function of its content alone, so that no star can be in two."""
     digest = hashlib.blake2b(repr(content_of(problem)).encode(), digest_size=8).digest()
@@ -136,7 +142,7 @@ def from_row(row: dict) -> Problem:
 
 def longest_response(n_steps: int) -> list[str]:
     """List the words of a walk that slips outwards at its last step."""
-    return ["backward", *["e10"] * (2 * n_steps + 1), "answer", "e10"]
+    return ["backward", "guess", *["e10"] * (2 * n_steps + 1), "answer", "e10"]
 
 
 def most_steps(settings: Settings, problems: Problems) -> int:
