@@ -34,8 +34,9 @@ SHARED = {
     "seed": 1,
     "system_prompt": SYSTEM_PROMPT,
     "optimizer": {"adam_beta2": 0.999, "weight_decay": 0.0, "max_grad_norm": 1.0},
+    "arithmetic": "fast",
 }
-SAMPLING = {"sampling": {"engine": "transformers"}}
+SAMPLING = {"sampling": {"engine": "transformers"}, "arithmetic": "fast"}
 
 
 def run_stage(stage: str, config: dict, output: Path, **inputs: Path) -> Path:

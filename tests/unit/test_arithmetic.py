@@ -1,12 +1,16 @@
-"""All processors with AVX2 calculate with it, so that another machine makes the same models."""
+"""All processors calculate alike, so that another machine makes the same models, unless the params say otherwise."""
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from selectimprove.artifacts.arithmetic import processor_info
+from selectimprove.config.loading import load_params
+from selectimprove.dag.plan import Plan
 
 SHOW = "import os; import selectimprove.artifacts.provenance as provenance, torch; print(torch.backends.cpu.get_cpu_capability(), provenance.vector_instructions(), os.environ['MKL_CBWR'])"
 
@@ -26,3 +30,31 @@ def test_torch_calculates_with_avx2_and_the_record_says_so():
 
 def test_what_the_environment_says_goes_first():
     assert show_capability(ATEN_CPU_CAPABILITY="default", MKL_CBWR="AVX2") == ["DEFAULT", "default", "AVX2"]
+
+
+def planned(arithmetic: str) -> dict[str, set[str]]:
+    params = load_params(Path(__file__).parents[2] / "params.yaml", {"arithmetic": arithmetic, "scale": "smoke"})
+    return {stage: set(artifacts) for stage, artifacts in Plan(params).artifacts.items()}
+
+
+def test_what_is_computed_otherwise_has_keys_of_its_own():
+    portable, fast = planned("portable"), planned("fast")
+    assert portable["problems"] == fast["problems"]
+    assert portable["demonstrations"] == fast["demonstrations"]
+    for stage in ("base", "sft", "rl", "rft", "evaluation", "labels", "measures"):
+        assert len(portable[stage]) == len(fast[stage]) > 0
+        assert not portable[stage] & fast[stage]
+
+
+@pytest.mark.parametrize(("arithmetic", "expected"), [("portable", "COMPATIBLE"), ("fast", "AUTO")])
+def test_a_job_calculates_as_its_key_says_whatever_the_environment_says(tmp_path, arithmetic, expected):
+    params = load_params(Path(__file__).parents[2] / "params.yaml", {"arithmetic": arithmetic, "scale": "smoke"})
+    base = next(artifact for artifact in Plan(params).artifacts["base"].values() if not artifact.inputs)
+    config = base.config.model_dump(mode="json")
+    config["base"] |= {"n_steps": 2, "warmup_steps": 1}
+    words = [sys.executable, "-m", "selectimprove.stages.base", "--config", json.dumps(config), "--output", "made"]
+    subprocess.run(words, cwd=tmp_path, env=os.environ | {"MKL_CBWR": "AVX2"}, check=True, capture_output=True)
+    assert json.loads((tmp_path / "made/provenance.json").read_text())["machine"]["mkl_cbwr"] == expected
+    assert json.loads((tmp_path / "made/config.json").read_text()).get("arithmetic") == (
+        None if arithmetic == "portable" else "fast"
+    )

@@ -1,6 +1,7 @@
 """The draw of a spot check: what it is among, that it is random, and what no other machine can check; and records since the last commit."""
 
 import json
+from dataclasses import replace
 import subprocess
 from pathlib import Path
 
@@ -113,6 +114,31 @@ def test_what_comes_out_otherwise_here_is_not_made_again_and_fails_with_the_reas
     with_gpus = resources.model_copy(update={"train": resources.train.model_copy(update={"gpus": gpus})})
     lines = spot.check_again(base, with_gpus)
     assert ([], [base]) == (lines, started) if said is None else started == [] and said in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("machine", "said"),
+    [
+        ({"mkl_cbwr": "AUTO", "processor": "this one"}, None),
+        ({"mkl_cbwr": "AUTO", "processor": "another"}, "made with processor another, and here it is this one"),
+        ({"mkl_cbwr": "COMPATIBLE", "processor": "this one"}, "made with mkl cbwr COMPATIBLE, and here it is AUTO"),
+    ],
+)
+def test_fast_arithmetic_is_compared_on_the_same_processor_alone(monkeypatch, tmp_path, machine, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(spot, "vector_instructions", lambda: "avx2")
+    monkeypatch.setattr(spot, "processor_info", lambda key: "this one")
+    monkeypatch.setattr(spot.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(spot.platform, "machine", lambda: "x86_64")
+    base = next(artifact for artifact in CHECKED if artifact.stage == "base")
+    base.folder.mkdir(parents=True)
+    base.done.write_text(json.dumps({"inputs": {}, "files": {}, "source": {}, "machine": MACHINE | machine}))
+    fast = replace(base, config=base.config.model_copy(update={"arithmetic": "fast"}))
+    # The name, and with it the folder, is that of another key.
+    fast.folder.mkdir(parents=True, exist_ok=True)
+    fast.done.write_text(base.done.read_text())
+    found = spot.why_not(fast, PLAN.params.resources)
+    assert found is None if said is None else said in found
 
 
 def test_a_draw_from_nothing_is_no_success():

@@ -2,7 +2,8 @@
 
 With other ones sums are rounded otherwise, and after some thousand steps a model trained with them is another draw. So all processors
 that have AVX2 calculate softmax and the like with AVX2, also those that have AVX-512, and MKL multiplies matrices with the kernels that it
-has for every x86 processor (``MKL_CBWR``), whoever made it: one seed gives one result.
+has for every x86 processor (``MKL_CBWR``), whoever made it: one seed gives one result. Those kernels take half as long again, or twice as long;
+``arithmetic: fast`` in the params does without them, and without their promise.
 """
 
 import os
@@ -18,12 +19,15 @@ def processor_info(key: str) -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")
 
 
+MKL_CBWR = {"portable": "COMPATIBLE", "fast": "AUTO"}
+
+
 def pin_arithmetic() -> None:
     """Have torch calculate with AVX2 where the processor has it, and MKL alike everywhere. What the environment says goes first.
 
     Both look when they first calculate, so this has to come before.
     """
-    os.environ.setdefault("MKL_CBWR", "COMPATIBLE")
+    os.environ.setdefault("MKL_CBWR", MKL_CBWR["portable"])
     if "avx2" in processor_info("flags").split():
         os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
 

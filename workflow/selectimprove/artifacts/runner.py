@@ -22,6 +22,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from selectimprove.artifacts.arithmetic import MKL_CBWR
 from selectimprove.artifacts.intact import require_intact
 from selectimprove.artifacts.keys import digest
 from selectimprove.artifacts.loading import import_by_name, loaded_by_name, stage_of
@@ -114,6 +115,9 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
         if not folder.is_dir():
             sys.exit(f"--input {role}={folder}: there is no such folder")
 
+    if arithmetic := getattr(config, "arithmetic", None):
+        # A key stands for this, whatever the environment says.
+        os.environ["MKL_CBWR"] = MKL_CBWR[arithmetic]
     partial = options.output.with_name(options.output.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     # Of several processes that `accelerate launch` started, the first locks and writes.

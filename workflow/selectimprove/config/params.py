@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, create_model
 
 from selectimprove.config.measuring import Alarms, Statistics, Verify
-from selectimprove.config.training import BaseTraining, Lora, Model, Optimizer, Pretrained, Rft, Rl, Sft
+from selectimprove.config.training import Arithmetic, BaseTraining, Lora, Model, Optimizer, Pretrained, Rft, Rl, Sft
 from selectimprove.tasks.interface import task_types
 from selectimprove.types import NUMBER, Names, Natural, PlotValue, Positive, Rate, Seeds, SomeNames, Strict
 
@@ -183,6 +183,8 @@ class Params(Strict):
     rl: Rl
     rft: Rft
     sampling: Sampling
+    arithmetic: Arithmetic = "portable"
+    """How CPUs multiply matrices: ``portable``, with the same bits on every x86 processor; ``fast``, with what this one does best."""
     evaluation: Evaluation
     statistics: Statistics
     alarms: Alarms

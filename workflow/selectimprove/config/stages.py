@@ -2,7 +2,7 @@
 
 from typing import ClassVar, NamedTuple
 
-from pydantic import SerializeAsAny, model_validator
+from pydantic import SerializeAsAny, model_serializer, model_validator
 
 from selectimprove.config.measuring import Alarms, Statistics
 from selectimprove.config.params import (
@@ -17,7 +17,7 @@ from selectimprove.config.params import (
     Sampling,
     Sft,
 )
-from selectimprove.config.training import TargetModules
+from selectimprove.config.training import Arithmetic, TargetModules
 from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, load_aspect
 from selectimprove.types import Natural, Positive, Rate, Strict
 
@@ -61,6 +61,19 @@ class OfTask(Strict):
         return values | {name: kind.model_validate(values[name]) for name, kind in of_task.items()}
 
 
+class Computed(Strict):
+    """A config of a stage that computes with a model; portable arithmetic, which is the rule, is not mentioned in keys."""
+
+    arithmetic: Arithmetic = "portable"
+
+    @model_serializer(mode="wrap")
+    def _unless_portable(self, write):
+        written = write(self)
+        if self.arithmetic == "portable":
+            del written["arithmetic"]
+        return written
+
+
 class ProblemsStage(OfTask):
     """One set of problems."""
 
@@ -83,7 +96,7 @@ class DemonstrationsStage(OfTask):
     demonstrations: SerializeAsAny[Demonstrations]
 
 
-class BaseStage(OfTask):
+class BaseStage(Computed, OfTask):
     """Pretraining on a task's documents; ``model`` is None where another base model is trained further."""
 
     aspects = ("documents",)
@@ -109,7 +122,7 @@ class PretrainedStage(Strict):
     target_modules: TargetModules | None
 
 
-class SftStage(Strict):
+class SftStage(Computed):
     """SFT of a base model on demonstrations."""
 
     seed: int
@@ -127,7 +140,7 @@ class SftStage(Strict):
         return Course(self.n_epochs, self.n_epochs, "epoch")
 
 
-class RlStage(OfTask):
+class RlStage(Computed, OfTask):
     """RL of an SFT model on problems."""
 
     aspects = ("problems",)
@@ -150,7 +163,7 @@ class RlStage(OfTask):
         return Rollouts(n_batches, rl.prompts_per_step * rl.group_size, rl.reward == "outcome")
 
 
-class RftStage(OfTask):
+class RftStage(Computed, OfTask):
     """Training of an SFT model on its own completions; ``n_prompts`` per round, ``n_samples`` completions of each."""
 
     aspects = ("problems",)
@@ -171,7 +184,7 @@ class RftStage(OfTask):
         return Rollouts(self.rft.n_rounds, self.n_prompts * per_prompt, are_outcomes=True)
 
 
-class EvaluationStage(OfTask):
+class EvaluationStage(Computed, OfTask):
     """Generations of a model on sets of problems."""
 
     aspects = ("problems",)

@@ -24,6 +24,8 @@ def _modules(value):
 TargetModules = Annotated[list[str] | Literal[ALL_LINEAR], BeforeValidator(_modules)]
 """The layers that get an adapter; checked as a whole, since each type of a union would say by itself what it misses."""
 
+Arithmetic = Literal["portable", "fast"]
+
 REWARD = r"outcome|random|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 

@@ -74,6 +74,7 @@ class Runs:
             base=training,
             documents=section.documents,
             optimizer=params.optimizer,
+            arithmetic=params.arithmetic,
         )
         return self.add("base", f"{settings.slug}-s{seed}", config, inputs)
 
@@ -95,6 +96,7 @@ class Runs:
             optimizer=params.optimizer,
             lora=params.lora,
             system_prompt=params.system_prompt,
+            arithmetic=params.arithmetic,
             **params.sft.model_dump(include=set(SftStage.model_fields)),
         )
         return self.add("sft", f"{mix}-{settings.slug}-s{seed}", config, inputs)
@@ -114,6 +116,7 @@ class Runs:
             "optimizer": params.optimizer,
             "system_prompt": params.system_prompt,
             "sampling": params.sampling,
+            "arithmetic": params.arithmetic,
         }
         rl = params.rl
         if rl.method == "grpo":
@@ -152,6 +155,7 @@ class Runs:
             checkpoints=evaluation.checkpoints if run.training != "sft" else "all",
             system_prompt=params.system_prompt,
             sampling=params.sampling,
+            arithmetic=params.arithmetic,
         )
         inputs = {"policy": policy} | self._adapted(params, policy) | problem_sets
         labeled = {"evaluation": self.add("evaluation", slug, config, inputs)} | problem_sets

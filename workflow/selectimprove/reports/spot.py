@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from selectimprove.artifacts.arithmetic import vector_instructions
+from selectimprove.artifacts.arithmetic import MKL_CBWR, processor_info, vector_instructions
 from selectimprove.artifacts.provenance import RECORD, folder_hashes, read_record, versions
 from selectimprove.config.params import Resources
 from selectimprove.dag.artifact import Artifact, collect_ancestors
@@ -59,8 +59,10 @@ def why_not(artifact: Artifact, resources: Resources) -> str | None:
     here = {
         "system": f"{platform.system()} {platform.machine()}",
         "vector_instructions": vector_instructions(),
-        "mkl_cbwr": os.environ.get("MKL_CBWR"),
+        "mkl_cbwr": MKL_CBWR[getattr(artifact.config, "arithmetic", "portable")],
     }
+    if here["mkl_cbwr"] != MKL_CBWR["portable"]:
+        here["processor"] = processor_info("model name")
     for name, value in here.items():
         if made.get(name) != value:
             return f"it was made with {name.replace('_', ' ')} {made.get(name)}, and here it is {value}"
