@@ -1,8 +1,8 @@
 """The draw of a spot check: what it is among, that it is random, and what no other machine can check; and records since the last commit."""
 
 import json
-from dataclasses import replace
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
