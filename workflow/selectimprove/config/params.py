@@ -6,7 +6,8 @@ them is checked in `selectimprove.config.checks`. The JSON schema and the parame
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, create_model
+from pydantic import BeforeValidator, Field, WithJsonSchema, create_model
+from pydantic_core import PydanticKnownError
 
 from selectimprove.config.measuring import Alarms, Statistics, Verify
 from selectimprove.config.training import Arithmetic, BaseTraining, Lora, Model, Optimizer, Pretrained, Rft, Rl, Sft
@@ -122,9 +123,29 @@ class Resources(Strict):
     """Memory of each GPU; training that cannot fit is refused before anything starts."""
 
 
+def _section_or_word(value):
+    """Refuse what no param is; which of them takes which is checked where they are laid over the others."""
+    if not isinstance(value, dict | str):
+        raise PydanticKnownError("dict_type")
+    return value
+
+
+Section = Literal[
+    "task",
+    "model",
+    "pretrained",
+    "base",
+    "lora",
+    "optimizer",
+    "sft",
+    "rl",
+    "rft",
+    "sampling",
+    "arithmetic",
+    "evaluation",
+]
 Overrides = dict[
-    Literal["task", "model", "pretrained", "base", "lora", "optimizer", "sft", "rl", "rft", "sampling", "evaluation"],
-    dict[str, Any],
+    Section, Annotated[Any, BeforeValidator(_section_or_word), WithJsonSchema({"type": ["object", "string"]})]
 ]
 """Params laid over those of the file, by section; checked as those are. ``task`` is the section of the experiment's own task."""
 

@@ -29,8 +29,7 @@ def vocabulary(settings: Settings) -> list[str]:
 
 def draw_documents(settings: Settings, documents: Documents, batch_size: int, rng: random.Random) -> list[Document]:
     """Draw a batch of walks on stars whose arms are all as long, and of drills."""
-    # Short stars come oftener: a small model learns to look up an edge among few long before it does among many.
-    n_steps = min(rng.randint(1, documents.max_steps) for _ in range(2))
+    n_steps = rng.randint(1, documents.max_steps)
     n_drills = round(batch_size * documents.drill_share)
     walks = [_walk(settings, documents, n_steps, rng) for _ in range(batch_size - n_drills)]
     return [*walks, *(_drill(settings, documents.drill_edges, rng) for _ in range(n_drills))]

@@ -47,7 +47,7 @@ class Documents(interface.Documents):
     backward_share: Share
     """Share of backward walks among the others."""
     max_steps: Positive
-    """Most edges of an arm; a batch's length is the smaller of two draws from 1 on."""
+    """Most edges of an arm; each batch has one length, from 1 on."""
     backward_sound_steps: Natural
     """Steps after which a backward walk may slip."""
     backward_error: Share
