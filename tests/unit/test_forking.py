@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 
 import psutil
 import pytest
+
+from selectimprove.artifacts.forking import SERVER, open_server
 
 JOB = """
     import os, sys, time
@@ -140,6 +143,15 @@ def test_a_server_runs_no_module_that_it_was_not_opened_for(folder, opener):
     address = opener.server.split(":")[0]
     job = start(folder, "succeed", SELECTIMPROVE_SERVER=f"{address}:another")
     assert int(job.communicate()[0].split()[0]) == os.getpid()
+
+
+def test_where_no_socket_can_be_jobs_run_by_themselves(tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    open_server(["job"])
+    assert SERVER not in os.environ
+    assert list(long.iterdir()) == []
 
 
 def test_what_is_imported_ahead_bears_a_fork_and_is_in_no_key():

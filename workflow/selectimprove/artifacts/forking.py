@@ -38,7 +38,12 @@ def open_server(modules: Iterable[str]) -> None:
     folder = tempfile.mkdtemp(prefix="selectimprove-")
     address = f"{folder}/socket"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(address)
+        try:
+            listener.bind(address)
+        except OSError:
+            # The path of a socket has a hundred characters at most.
+            shutil.rmtree(folder)
+            return
         listener.listen(128)
         # Nothing is written to the pipe. It closes with this process, however that ends.
         subprocess.Popen(
