@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -121,6 +122,23 @@ def test_jobs_that_run_at_once_end_in_any_order(folder, opener):
     assert slow.poll() is None
     slow.kill()
     slow.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_is_interrupted_leaves_no_file(opener, number):
+    address = opener.server.split(":")[0]
+    (server,) = psutil.Process(opener.pid).children()
+    eventually(lambda: server.status() == psutil.STATUS_SLEEPING)
+    server.send_signal(number)
+    eventually(lambda: not os.path.exists(os.path.dirname(address)))
+
+
+def test_a_job_that_dies_before_it_asks_does_not_end_the_server(folder, opener):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        connection.connect(opener.server.split(":")[0])
+    job = start(folder, "exit", SELECTIMPROVE_SERVER=opener.server)
+    assert int(job.communicate()[0].split()[0]) != os.getpid()
+    assert job.returncode == 3
 
 
 @pytest.mark.parametrize("number", [None, signal.SIGKILL])

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from functools import cache
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 
@@ -80,7 +81,7 @@ def _module(command: list[str]) -> str:
 
 def serve(listener: socket.socket) -> None:
     """Fork a process for each request, until stdin is closed and all that were forked have ended."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     jobs, sources = {}, [listener, sys.stdin]
     while sources or jobs:
         for ready in wait([*sources, *jobs]):
@@ -89,6 +90,10 @@ def serve(listener: socket.socket) -> None:
             elif ready is listener:
                 connection = listener.accept()[0]
                 request, streams, _, _ = socket.recv_fds(connection, LONGEST, 3)
+                if not request:
+                    # The job was killed before it had asked.
+                    connection.close()
+                    continue
                 told = json.loads(request)
                 import_ahead(_module(told["command"]))
                 # A job would wait for as long as any process has the other end of its connection.
@@ -105,6 +110,7 @@ def serve(listener: socket.socket) -> None:
                     connection.send(str(process.exitcode).encode())
 
 
+@cache
 def import_ahead(module: str) -> None:
     """Import a module for the sake of what it imports, and forget what keys cover of this package: it may be edited while this process runs."""
     # A job whose module cannot be imported says so in its own log.
@@ -134,7 +140,7 @@ def _run(told: dict, streams: list[int], connection: socket.socket, others: list
     with contextlib.suppress(BlockingIOError):
         if not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
             return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(told["folder"])
     # As ``python -m`` has it.
     sys.path[0] = told["folder"]
