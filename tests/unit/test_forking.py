@@ -43,6 +43,11 @@ OPENER = """
 """
 
 
+def heed_interrupts():
+    """Undo that a shell's background is deaf to Ctrl-C, and the tests with it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "job.py").write_text(textwrap.dedent(JOB))
@@ -53,7 +58,11 @@ def folder(tmp_path):
 def opener(folder):
     """A process that has opened a server, and what it put into its environment."""
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(OPENER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(OPENER)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
     )
     process.server = process.stdout.readline().strip()
     yield process
@@ -69,6 +78,7 @@ def start(folder, *words, **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
 
 
