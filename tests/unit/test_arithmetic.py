@@ -10,7 +10,9 @@ import pytest
 
 from selectimprove.artifacts.arithmetic import processor_info
 from selectimprove.config.loading import load_params
+from selectimprove.dag.artifact import collect_ancestors
 from selectimprove.dag.plan import Plan
+from selectimprove.dag.table import STAGES
 
 SHOW = "import os; import selectimprove.artifacts.provenance as provenance, torch; print(torch.backends.cpu.get_cpu_capability(), provenance.vector_instructions(), os.environ['MKL_CBWR'])"
 
@@ -33,15 +35,18 @@ def test_what_the_environment_says_goes_first():
 
 
 def planned(arithmetic: str) -> dict[str, set[str]]:
+    """Name what the experiment `main` needs, by stage."""
     params = load_params(Path(__file__).parents[2] / "params.yaml", {"arithmetic": arithmetic, "scale": "smoke"})
-    return {stage: set(artifacts) for stage, artifacts in Plan(params).artifacts.items()}
+    plan = Plan(params)
+    needed = collect_ancestors([plan.all_exhibits["figure2"]])
+    return {stage: {artifact.name for artifact in needed if artifact.stage == stage} for stage in STAGES}
 
 
 def test_what_is_computed_otherwise_has_keys_of_its_own():
     portable, fast = planned("portable"), planned("fast")
     assert portable["problems"] == fast["problems"]
     assert portable["demonstrations"] == fast["demonstrations"]
-    for stage in ("base", "sft", "rl", "rft", "evaluation", "labels", "measures"):
+    for stage in ("base", "sft", "rl", "evaluation", "labels", "measures"):
         assert len(portable[stage]) == len(fast[stage]) > 0
         assert not portable[stage] & fast[stage]
 
