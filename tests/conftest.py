@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,6 +45,11 @@ def pytest_terminal_summary(terminalreporter) -> None:
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what was imported: statsmodels has everything searched whenever it corrects p-values."""
     gc.freeze()
+
+
+def heed_interrupts() -> None:
+    """Undo, in a process that is started, that a shell's background is deaf to Ctrl-C, and the tests with it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Checkout:

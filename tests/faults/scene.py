@@ -5,7 +5,6 @@ import json
 import random
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from conftest import ENVIRONMENT, Checkout
+from conftest import ENVIRONMENT, Checkout, heed_interrupts
 
 TABLE = "rates"
 PUBLISHED = ("tables/rates.csv", "tables/rates.md", "published/rates.json")
@@ -37,8 +36,7 @@ def start(folder: Path, *words: str, log: str = "said") -> subprocess.Popen:
             cwd=folder,
             env=ENVIRONMENT,
             start_new_session=True,
-            # Tests that run in the background of a shell are deaf to Ctrl-C, and so would be what they start.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=heed_interrupts,
             stdout=subprocess.DEVNULL,
             stderr=said,
         )

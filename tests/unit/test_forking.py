@@ -12,6 +12,7 @@ import time
 import psutil
 import pytest
 
+from conftest import heed_interrupts
 from selectimprove.artifacts.forking import SERVER, open_server
 
 JOB = """
@@ -41,11 +42,6 @@ OPENER = """
     print(os.environ[SERVER], flush=True)
     sys.stdin.read()
 """
-
-
-def heed_interrupts():
-    """Undo that a shell's background is deaf to Ctrl-C, and the tests with it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture
@@ -171,6 +167,11 @@ def test_a_server_runs_no_module_that_it_was_not_opened_for(folder, opener):
     address = opener.server.split(":")[0]
     job = start(folder, "succeed", SELECTIMPROVE_SERVER=f"{address}:another")
     assert int(job.communicate()[0].split()[0]) == os.getpid()
+
+
+def test_a_job_by_hand_may_be_started_with_other_options_of_python(folder):
+    done = subprocess.run([sys.executable, "-um", "job", "exit"], cwd=folder, capture_output=True)
+    assert done.returncode == 3
 
 
 def test_where_no_socket_can_be_jobs_run_by_themselves(tmp_path, monkeypatch):

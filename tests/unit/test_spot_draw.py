@@ -131,12 +131,9 @@ def test_fast_arithmetic_is_compared_on_the_same_processor_alone(monkeypatch, tm
     monkeypatch.setattr(spot.platform, "system", lambda: "Linux")
     monkeypatch.setattr(spot.platform, "machine", lambda: "x86_64")
     base = next(artifact for artifact in CHECKED if artifact.stage == "base")
-    base.folder.mkdir(parents=True)
-    base.done.write_text(json.dumps({"inputs": {}, "files": {}, "source": {}, "machine": MACHINE | machine}))
     fast = replace(base, config=base.config.model_copy(update={"arithmetic": "fast"}))
-    # The name, and with it the folder, is that of another key.
-    fast.folder.mkdir(parents=True, exist_ok=True)
-    fast.done.write_text(base.done.read_text())
+    fast.folder.mkdir(parents=True)
+    fast.done.write_text(json.dumps({"inputs": {}, "files": {}, "source": {}, "machine": MACHINE | machine}))
     found = spot.why_not(fast, PLAN.params.resources)
     assert found is None if said is None else said in found
 

@@ -58,7 +58,8 @@ def open_server(modules: Iterable[str]) -> None:
 def hand_over() -> None:
     """Have a server run the command of this process, where there is one, and end as that does; else return."""
     address, *modules = os.environ.pop(SERVER, "").split(":")
-    if _module(sys.orig_argv) not in modules:
+    # Without a server, how this process was started is no matter.
+    if not modules or _module(sys.orig_argv) not in modules:
         return
     request = {"command": sys.orig_argv, "folder": os.getcwd(), "environment": dict(os.environ)}
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
