@@ -3,15 +3,16 @@
 from itertools import chain
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from selectimprove.reports.checks import _passes
 from selectimprove.tasks.chains.labels import FIRST_ERRORS, Label, label_generation
 from selectimprove.tasks.chains.labels import STRATEGIES as LABELS
 from selectimprove.tasks.chains.problems import PROBLEM_TYPES, Problem, run_chain
 from selectimprove.tasks.chains.strategies import STRATEGIES, SUITED, respond, trace_text
 from selectimprove.tasks.field import FiniteField
-from selectimprove.tasks.reward import reward
+from selectimprove.tasks.reward import answer_text, reward
 
 FIELDS = {order: FiniteField(order) for order in (2, 3, 11, 13)}
 OPERANDS = [f"{operation}e{e}" for operation in "+-*/" for e in range(14)]
@@ -243,6 +244,30 @@ def test_label_and_reward_agree_on_the_answer(given, words, answer):
     answers = [e for e in range(10_000) if words[-2:] == ["answer", f"e{e}"]]
     assert found.answer == (answers[0] if answers else None)
     assert found.correct == (words[-2:] == ["answer", f"e{problem.answer}"])
+
+
+ANSWERS = ["answer", "e7", "e07", "e10", "e٧", "e７", "e007", "e7.", "E7", "e+7", "ｅ7", "answer e7", "\u200be7"]
+SPACES = [" ", "\n", "\t", "\x1c", "\x85", "\xa0", "\u2003", "\u2028", "\u200b", "\ufeff", ""]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.sampled_from([*ANSWERS, *SPACES, "s7"]) | st.text(max_size=3), max_size=8), st.sampled_from([7, 10]))
+@example(["answer", " ", "e07"], 7)
+@example(["answer", " ", "e٧"], 7)
+def test_the_reward_is_what_an_audit_finds_by_other_code_in_any_script(parts, answer):
+    text = "".join(parts)
+    assert reward(text, answer) == float(_passes(text, answer_text(answer)))
+
+
+def test_a_response_of_a_million_words_is_read_to_its_end():
+    # Copying what is left at every step would take half an hour.
+    field = FIELDS[11]
+    end = field.apply("+", 3, 1)
+    problem = Problem("evaluation", ("+",), (1,), 3, end, 0, 64)
+    response = f"forward e3 s0 +e1 e{end}{' s1 +e1 e5' * 333_000} answer e5"
+    found = label_generation(field, problem, response)
+    assert (found.first_error, found.first_error_step, len(found.step_right)) == ("extra", 1, 333_001)
+    assert found.answer == 5
 
 
 def without_head(words):

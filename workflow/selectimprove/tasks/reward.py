@@ -2,7 +2,14 @@
 
 import re
 
-_ANSWER = re.compile(r"answer e(\d{1,4})")
+_SYMBOL = re.compile(r"e(0|[1-9][0-9]{0,3})")
+"""A symbol as prompts write it: ``e07`` is none, nor is one in the digits of another script."""
+
+
+def symbol_of(word: str) -> int | None:
+    """Read a word as a symbol; None if it is none."""
+    match = _SYMBOL.fullmatch(word)
+    return int(match[1]) if match else None
 
 
 def answer_of(completion: str) -> int | None:
@@ -18,8 +25,8 @@ def answer_of(completion: str) -> int | None:
     int or None
         None where the completion does not end with an answer.
     """
-    match = _ANSWER.fullmatch(" ".join(completion.split()[-2:]))
-    return int(match[1]) if match else None
+    *_, before, last = ("", "", *completion.rsplit(maxsplit=2)[-2:])
+    return symbol_of(last) if before == "answer" else None
 
 
 def reward(completion: str, answer: int) -> float:

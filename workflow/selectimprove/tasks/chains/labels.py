@@ -7,15 +7,14 @@ is checked against the steps that it should take: which are in order, which are 
 wrong.
 """
 
-import re
 from dataclasses import dataclass
 
 from selectimprove.tasks.chains.problems import Problem
 from selectimprove.tasks.chains.settings import Settings
 from selectimprove.tasks.chains.strategies import STRATEGIES as DEMONSTRATED
 from selectimprove.tasks.chains.strategies import SUITED, steps_of
-from selectimprove.tasks.field import FiniteField
-from selectimprove.tasks.reward import answer_of
+from selectimprove.tasks.field import INVERSE, FiniteField
+from selectimprove.tasks.reward import answer_of, symbol_of
 
 STRATEGIES = (*DEMONSTRATED, "other")
 
@@ -27,9 +26,6 @@ FIRST_ERRORS = ("none", "format", "start", "order", "operation", "arithmetic", "
 wrong result; ``missing``, ``extra``: the trace ends early or goes on; ``guess``: an unsuited trace without an error whose
 guess was wrong; ``answer``: a trace without an error, but another answer than it found.
 """
-
-_ELEMENT = re.compile(r"e(\d{1,4})")
-_STEP = re.compile(r"([-+*/])e(\d{1,4})")
 
 
 @dataclass(frozen=True)
@@ -88,8 +84,15 @@ class Label:
 
 
 def _element(word: str, order: int) -> int | None:
-    match = _ELEMENT.fullmatch(word)
-    return int(match[1]) if match and int(match[1]) < order else None
+    symbol = symbol_of(word)
+    return symbol if symbol is not None and symbol < order else None
+
+
+def read_head(words: list[str]) -> tuple[bool, int]:
+    """Read the words before a response's first value: whether a guess is announced, and how many they are."""
+    named = int(bool(words) and words[0] in DEMONSTRATED)
+    guessed = words[named : named + 1] == ["guess"]
+    return guessed, named + guessed
 
 
 def parse_response(text: str, order: int) -> Trace:
@@ -106,22 +109,19 @@ def parse_response(text: str, order: int) -> Trace:
     answer = answer_of(text)
     if answer is not None:
         words = words[:-2]
-    if words and words[0] in DEMONSTRATED:
-        words = words[1:]
-    guessed = bool(words) and words[0] == "guess"
-    if guessed:
-        words = words[1:]
-    first_value = _element(words[0], order) if words else None
+    guessed, at = read_head(words)
+    first_value = _element(words[at], order) if at < len(words) else None
+    at += 1
     steps = []
-    rest = words[1:]
-    while len(rest) >= 3 and first_value is not None:
-        label, (step, result) = rest[0], rest[1:3]
-        match, value = _STEP.fullmatch(step), _element(result, order)
-        if not match or value is None or int(match[2]) >= order:
+    while first_value is not None and at + 3 <= len(words):
+        label, step, result = words[at : at + 3]
+        operand, value = _element(step[1:], order), _element(result, order)
+        if step[0] not in INVERSE or operand is None or value is None:
             break
-        steps.append((label, match[1], int(match[2]), value))
-        rest = rest[3:]
-    return Trace(guessed, first_value, steps, answer, first_value is not None and not rest and answer is not None)
+        steps.append((label, step[0], operand, value))
+        at += 3
+    well_formed = first_value is not None and at == len(words) and answer is not None
+    return Trace(guessed, first_value, steps, answer, well_formed)
 
 
 def _common_subsequence(left: list, right: list) -> int:
@@ -186,14 +186,7 @@ def mark_steps(row) -> tuple[int, str]:
     """Return the number of words before the first step of a labeled response, and the marks of its steps."""
     pairs = list(zip(row.step_in_order, row.step_right, strict=True))
     marks = "".join("s" if not in_order else "r" if right else "v" for in_order, right in pairs)
-    return count_head(row.completion) if marks else 0, marks
-
-
-def count_head(response: str) -> int:
-    """Count the words before the first step of a response that holds one: strategy, announced guess, first value."""
-    words = response.split()
-    head = int(words[0] in DEMONSTRATED)
-    return head + int(words[head] == "guess") + 1
+    return read_head(row.completion.split())[1] + 1 if marks else 0, marks
 
 
 def _first_error(problem, trace, expected, in_order, right, suited) -> tuple[str, int]:

@@ -23,10 +23,7 @@ def label(settings: Settings, problem: Problem, completion: str) -> dict:
     then checked step by step.
     """
     answer = answer_of(completion)
-    words = completion.split()
-    words = words[int(bool(words) and words[0] in OPENINGS) : None if answer is None else -2]
-    if words[1:2] == ["guess"]:
-        del words[1]
+    _, words = _read(completion)
     names = {answer_text(node): node for node in range(settings.n_nodes)}
     walk = [names.get(word) for word in words]
     steps = list(pairwise(walk))
@@ -49,6 +46,17 @@ def label(settings: Settings, problem: Problem, completion: str) -> dict:
     }
 
 
+def _read(completion: str) -> tuple[int, list[str]]:
+    """Return the number of words before a response's first step, and those of its walk."""
+    words = completion.split()
+    named = int(bool(words) and words[0] in OPENINGS)
+    walk = words[named : None if answer_of(completion) is None else -2]
+    guessed = walk[1:2] == ["guess"]
+    if guessed:
+        del walk[1]
+    return named + 1 + guessed, walk
+
+
 def _first_error(problem: Problem, strategy: str, walk: list, follows: list[bool], answer: int) -> tuple[str, int]:
     path = problem.path if strategy == "forward" else problem.path[::-1]
     if walk[0] != path[0]:
@@ -65,5 +73,4 @@ def _first_error(problem: Problem, strategy: str, walk: list, follows: list[bool
 def mark_steps(row) -> tuple[int, str]:
     """Return the number of words before the first step of a labeled response, and the marks of its steps, of one word each."""
     marks = "".join("w" if follows else "x" for follows in row.step_right)
-    words = row.completion.split()
-    return (words[0] in OPENINGS) + 1 + ("guess" in words[:3]) if marks else 0, marks
+    return _read(row.completion)[0] if marks else 0, marks
