@@ -10,6 +10,7 @@ sys.path.insert(0, str(PACKAGE))
 os.environ.update(PYTHONPATH=str(PACKAGE))
 from selectimprove.artifacts.forking import open_server
 from selectimprove.config.loading import load_params
+from selectimprove.config.training import REPORT_TO
 from selectimprove.dag.command import ALLOCATION, stage_command
 from selectimprove.dag.costs import record_costs
 from selectimprove.dag.plan import Plan
@@ -19,13 +20,13 @@ from selectimprove.reports.interruption import describe_end, end_jobs_when_inter
 from selectimprove.reports.publishing.publications import audit_publication, publications
 from selectimprove.types import ParamsError
 
-allocation = " ".join(f"{name}={value}" for name, value in ALLOCATION.items())
-shell.prefix(f"export PYTHONPATH={shlex.quote(str(PACKAGE))} {allocation}; ")
-
 try:
     PLAN = Plan(load_params(Path(workflow.basedir) / "params.yaml", dict(config)))
 except ParamsError as error:
     sys.exit(str(error))
+
+environment = {"PYTHONPATH": shlex.quote(str(PACKAGE)), REPORT_TO: PLAN.params.report_to} | ALLOCATION
+shell.prefix(f"export {' '.join(f'{name}={value}' for name, value in environment.items())}; ")
 
 PUBLICATIONS, AUDIT = publications(PLAN), audit_publication(PLAN)
 # The interpreter that Snakemake runs on; in an environment of conda's, that environment's.

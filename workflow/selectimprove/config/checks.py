@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 
 from pydantic import ValidationError
 
@@ -30,7 +31,7 @@ def find_contradictions(params: Params) -> list[str]:
     mistakes = _names(params)
     if mistakes:
         return mistakes
-    mistakes = _values(params)
+    mistakes = [*_values(params), *_unreported(params)]
     for task in type(params.tasks).model_fields:
         case = Case(params, task)
         mistakes += _of_task(case, list(case.section.rl_problems))
@@ -39,6 +40,15 @@ def find_contradictions(params: Params) -> list[str]:
     for name in params.experiments:
         mistakes += _overridden(params, name, everywhere)
     return mistakes + find_unmet(params)
+
+
+def _unreported(params: Params) -> list[str]:
+    """Find a library that trainings should log to and that is not installed."""
+    # TensorBoard's files are also written by a smaller package.
+    packages = {"none": (), "tensorboard": ("tensorboard", "tensorboardX")}.get(params.report_to, (params.report_to,))
+    if not packages or any(map(find_spec, packages)):
+        return []
+    return [f"report_to: {params.report_to} is not installed; `pip install {packages[0]}` beside the other packages"]
 
 
 def _overridden(params: Params, name: str, everywhere: set[str]) -> list[str]:
@@ -236,7 +246,7 @@ def _of_task(case: Case, rl_problems: list[str]) -> list[str]:
             for name, size in large.items()
         ]
     documents = case.section.documents
-    found = [*load_aspect(case.task, "documents").find_mistakes(settings, documents), *documents.find_misfits(settings)]
+    found = load_aspect(case.task, "documents").find_mistakes(settings, documents)
     mistakes = [f"{place}.documents.{field}: {what}" for field, what in found]
     too_many: dict[str, Mistake] = {}
     for key, problems, number, n_problems, split in _asked(case, rl_problems):

@@ -10,7 +10,18 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, create_model
 from pydantic_core import PydanticKnownError
 
 from selectimprove.config.measuring import Alarms, Statistics, Verify
-from selectimprove.config.training import Arithmetic, BaseTraining, Lora, Model, Optimizer, Pretrained, Rft, Rl, Sft
+from selectimprove.config.training import (
+    Arithmetic,
+    BaseTraining,
+    Lora,
+    Model,
+    Optimizer,
+    Pretrained,
+    ReportTo,
+    Rft,
+    Rl,
+    Sft,
+)
 from selectimprove.tasks.interface import task_types
 from selectimprove.types import NUMBER, Names, Natural, PlotValue, Positive, Rate, Seeds, SomeNames, Strict
 
@@ -210,6 +221,8 @@ class Params(Strict):
     statistics: Statistics
     alarms: Alarms
     resources: Resources
+    report_to: ReportTo = "none"
+    """Where base models, SFT and RL log to besides, live: a library that is installed beside these. No result depends on it."""
     verify: Verify = Verify()
     experiments: dict[str, Experiment]
     figures: dict[str, Exhibit]

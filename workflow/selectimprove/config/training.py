@@ -26,6 +26,10 @@ TargetModules = Annotated[list[str] | Literal[ALL_LINEAR], BeforeValidator(_modu
 
 Arithmetic = Literal["portable", "fast"]
 
+ReportTo = Literal["none", "tensorboard", "trackio", "wandb"]
+REPORT_TO = "SELECTIMPROVE_REPORT_TO"
+"""The variable of a job's environment that holds the param `report_to`, of which no result is a function."""
+
 REWARD = r"outcome|random|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 
