@@ -29,7 +29,8 @@ SYSTEM_PROMPT = "Solve the chain."
 STEPS = 2
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 CHAINS = PARAMS["tasks"]["chains"]
-TASK = {"task_name": "chains", "task": {name: CHAINS[name] for name in Settings.model_fields}, "seed": 1}
+SETTINGS = Settings(**{name: CHAINS[name] for name in Settings.model_fields})
+TASK = {"task_name": "chains", "task": SETTINGS.model_dump(mode="json"), "seed": 1}
 SHARED = {
     "seed": 1,
     "system_prompt": SYSTEM_PROMPT,
@@ -175,7 +176,7 @@ def test_a_bound_on_the_length_holds_every_demonstration(base, demonstrations):
     tokenizer = load_tokenizer(base / "model")
     texts = pd.read_parquet(demonstrations["train"] / "demonstrations.parquet")["completion"]
     lengths = [len(tokenizer(f"{text.strip()}<|im_end|>")["input_ids"]) for text in texts]
-    assert max(lengths) <= max_new_tokens(tokenizer, longest_response(STEPS))
+    assert max(lengths) <= max_new_tokens(tokenizer, longest_response(SETTINGS, STEPS))
 
 
 def test_sft_lowers_the_cross_entropy_on_validation_problems(base, sft, demonstrations):
@@ -202,7 +203,7 @@ def test_the_format_is_learned_and_every_turn_ends(base, evaluation, problems):
     generations = read_generations(evaluation, problems["test"])
     tokenizer = load_tokenizer(base / "model")
     lengths = [len(tokenizer(text)["input_ids"]) for text in generations["completion"]]
-    ended = pd.Series(lengths) < max_new_tokens(tokenizer, longest_response(STEPS)) - 1
+    ended = pd.Series(lengths) < max_new_tokens(tokenizer, longest_response(SETTINGS, STEPS)) - 1
     parsed = generations["strategy"] != "other"
     print(f"parsed {parsed.mean():.2f}, answered {generations['answer'].notna().mean():.2f}, ended {ended.mean():.2f}")
     # Measured: 0.78, 1.00 and 1.00. A standard error of 32 generations is 0.07.
@@ -225,7 +226,7 @@ def test_a_reloaded_adapter_answers_as_in_evaluation(base, sft, evaluation, prob
     asked = pd.read_parquet(problems["test"] / "problems.parquet").set_index("problem_id").loc[answered["problem_id"]]
     sampler = Sampler(sft / "model", base / "model", None, 1)
     prompts = render_prompts(sampler.tokenizer, asked["prompt"].tolist(), SYSTEM_PROMPT)
-    longest = max_new_tokens(sampler.tokenizer, longest_response(STEPS))
+    longest = max_new_tokens(sampler.tokenizer, longest_response(SETTINGS, STEPS))
     again = [samples[0] for samples in sampler.sample(prompts, 0.0, 1, longest, 1)]
     same = [one == other for one, other in zip(again, answered["completion"], strict=True)]
     # Measured: all of 8. Batches of another size are rounded otherwise, which may decide a near tie.

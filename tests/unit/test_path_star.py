@@ -106,7 +106,7 @@ def test_a_demonstration_follows_edges_of_the_prompt_and_is_labelled_as_what_it_
     walk = [word for word in walk if word != "guess"]
     assert (walk if strategy == "forward" else walk[::-1]) in search(edges, beginning, end)
     assert reward(response, problem.answer) == 1.0
-    assert len(response.split()) <= len(longest_response(n_steps))
+    assert len(response.split()) <= len(longest_response(SETTINGS, n_steps))
     found = label(SETTINGS, problem, response)
     assert (found["strategy"], found["first_error"], found["correct"]) == (strategy, "none", True)
     said = {"forward": "backward", "backward": "forward"}[strategy]

@@ -99,7 +99,7 @@ def reward(completion, answer):
 OPENINGS = {}
 
 
-def longest_response(n_steps):
+def longest_response(settings, n_steps):
     return ["a"] * n_steps + ["answer", "a"]
 
 

@@ -218,11 +218,11 @@ def test_a_model_is_asked_behind_the_system_prompt_as_its_template_says(models):
 
 
 def test_no_demonstration_is_longer_than_a_response_may_be(models):
-    _, inputs = models
+    params, inputs = models
     tokenizer = load_tokenizer(inputs["sft"] / "model")
     demonstrations = pd.read_parquet(inputs["sft"].parent / "train" / "demonstrations.parquet")
     longest = max(len(tokenizer(text)["input_ids"]) + 1 for text in demonstrations["completion"])
-    assert longest <= max_new_tokens(tokenizer, chains.longest_response(3))
+    assert longest <= max_new_tokens(tokenizer, chains.longest_response(Case(params, "chains").settings, 3))
 
 
 @pytest.mark.parametrize(

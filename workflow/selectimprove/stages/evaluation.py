@@ -16,7 +16,7 @@ from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.params import Checkpoints
 from selectimprove.config.stages import EvaluationStage
 from selectimprove.tasks.interface import load_aspect
-from selectimprove.training.policies import load_tokenizer, max_new_tokens, render_prompts
+from selectimprove.training.policies import keeps_first_space, load_tokenizer, max_new_tokens, render_prompts
 from selectimprove.training.sampling import open_sampler
 from selectimprove.training.trainer import prepare_torch
 
@@ -73,12 +73,13 @@ class Asking:
             [f"{prompt}{separator}{opening}" for prompt in prompts],
             0.0 if greedy else config.temperature,
             1 if greedy else config.n_samples,
-            max_new_tokens(self.tokenizer, self.task.longest_response(int(problems["n_steps"].max()))),
+            max_new_tokens(self.tokenizer, self.task.longest_response(config.task, int(problems["n_steps"].max()))),
             zlib.crc32("/".join([f"{config.seed}/{self.rl_step}/{problem_set}", *([told] * bool(told))]).encode()),
         )
+        follows = " " if opening and not keeps_first_space(self.tokenizer) else ""
         where = {"rl_step": self.rl_step, "problem_set": problem_set}
         return pd.DataFrame(
-            {**where, "problem_id": p, "sample": s, "completion": f"{opening}{completion}"}
+            {**where, "problem_id": p, "sample": s, "completion": f"{opening}{follows}{completion}"}
             for p, samples in zip(problems["problem_id"], completions, strict=True)
             for s, completion in enumerate(samples)
         )

@@ -83,7 +83,7 @@ def train_grpo(config: RlStage, inputs: dict[str, Path], folder: Path) -> None:
     problems = pd.read_parquet(inputs["problems"] / "problems.parquet")
     prompts = render_prompts(tokenizer, problems["prompt"], config.system_prompt)
     task = load_aspect(config.task_name, "problems")
-    longest = task.longest_response(int(problems["n_steps"].max()))
+    longest = task.longest_response(config.task, int(problems["n_steps"].max()))
     arguments = grpo_config(config, folder, max_new_tokens(tokenizer, longest))
     resumed_from = latest_checkpoint(folder / "trainer")
     coin = config.seed if rl.reward == "random" else None
@@ -104,8 +104,6 @@ def train_grpo(config: RlStage, inputs: dict[str, Path], folder: Path) -> None:
         trainer.epochs_done = steps_done // (len(problems) // rl.prompts_per_step * rl.num_iterations)
     trainer.train(resume_from_checkpoint=resumed_from)
     table = rollouts.table()
-    # The last entry has totals of the run, and repeats the number of the last step.
-    trainer.state.log_history = [logged for logged in trainer.state.log_history if "train_runtime" not in logged]
     write_training_log(trainer, folder)
     if is_main_process():
         table.to_parquet(folder / "rollouts.parquet", index=False)

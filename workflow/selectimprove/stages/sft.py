@@ -16,6 +16,7 @@ from selectimprove.config.params import Lora
 from selectimprove.config.stages import SftStage
 from selectimprove.training.policies import load_frozen, load_model, load_tokenizer, render_completions, render_prompts
 from selectimprove.training.trainer import (
+    ON_COMPLETIONS,
     MarkFinished,
     batch_arguments,
     latest_checkpoint,
@@ -63,8 +64,7 @@ def train_sft(config: SftStage, inputs: dict[str, Path], folder: Path) -> None:
     arguments = SFTConfig(
         **trainer_arguments(folder, config.seed, config.learning_rate, config.warmup_steps, config.optimizer),
         **batch_arguments(config.batch_size, config.device_batch_size),
-        completion_only_loss=True,
-        packing=False,
+        **ON_COMPLETIONS,
         num_train_epochs=config.n_epochs,
         per_device_eval_batch_size=min(config.device_batch_size or 256, 256),
         eval_strategy="epoch",

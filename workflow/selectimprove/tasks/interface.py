@@ -14,7 +14,7 @@ single module, all aspects are that module.
     ``content_of(problem)`` is what two problems share that count as the same one, whatever their type and labels.
     ``answer_text(answer)`` is how a response writes an answer, and ``reward(completion, answer)`` the outcome reward.
     ``OPENINGS`` gives for each strategy that a model can be told to take the words with which such a response begins.
-    ``longest_response(n_steps)`` lists the words of the longest response to a problem of so many steps.
+    ``longest_response(settings, n_steps)`` lists the words of the longest response to a problem of so many steps.
     ``most_steps(settings, problems)`` is the most steps of any problem of a distribution.
     ``find_mistakes(settings, problems, n_problems, split)`` yields pairs: a field of `Problems` or ``n_problems``, and what is wrong.
 ``demonstrations``
@@ -33,7 +33,6 @@ single module, all aspects are that module.
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -78,10 +77,6 @@ class Demonstrations(Strict):
 
 class Documents(Strict):
     """What the base model reads, where it is trained from scratch."""
-
-    def find_misfits(self, settings: Settings) -> Iterator[tuple[str, str]]:
-        """Yield fields that ask for more than the task's settings have, each with what is wrong."""
-        return iter(())
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,9 @@ from torch.utils.data import Sampler
 from transformers import TrainerCallback
 from trl import GRPOTrainer
 
-from selectimprove.training.policies import is_adapter
+from selectimprove.training.policies import FILES, is_adapter
 from selectimprove.training.trainer import drop_checkpoints
 from selectimprove.types import ParamsError
-
-WEIGHTS_AND_TOKENIZER = (
-    "*.safetensors",
-    "config.json",
-    "adapter_config.json",
-    "generation_config.json",
-    "tokenizer*.json",
-    "chat_template.jinja",
-)
 
 
 class ResumableGRPOTrainer(GRPOTrainer):
@@ -98,7 +89,7 @@ class Rollouts(TrainerCallback):
         Number of this process among those that share a batch.
     """
 
-    __name__ = "outcome_reward"
+    __name__ = "reward"
 
     def __init__(self, reward: Callable[[str, int], float], coin: int | None, resumed_from: str | None, process: int):
         self.reward, self.coin, self.process = reward, coin, process
@@ -135,7 +126,7 @@ def keep_checkpoints(trainer_folder: Path, folder: Path) -> None:
     for checkpoint in trainer_folder.glob("checkpoint-*"):
         kept = folder / "checkpoints" / f"step-{int(checkpoint.name.split('-')[1]):04d}"
         kept.mkdir(parents=True, exist_ok=True)
-        for pattern in WEIGHTS_AND_TOKENIZER:
+        for pattern in FILES:
             for file in checkpoint.glob(pattern):
                 shutil.copy2(file, kept)
     drop_checkpoints(trainer_folder)

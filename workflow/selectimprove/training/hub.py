@@ -7,22 +7,9 @@ from pathlib import Path
 
 from selectimprove.artifacts.provenance import file_hash
 from selectimprove.config.params import Model, Pretrained
+from selectimprove.training.policies import FILES
 from selectimprove.types import ParamsError
 
-FILES = (
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "config.json",
-    "generation_config.json",
-    "tokenizer*.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.*",
-    "merges.txt",
-    "*.jinja",
-)
-"""What transformers loads a model and its tokenizer from."""
 OTHER_FILES = ("*/*", "consolidated*.safetensors")
 """The same weights once more, for other programs."""
 ATTEMPTS = 5

@@ -11,6 +11,22 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+FILES = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "adapter_config.json",
+    "generation_config.json",
+    "tokenizer*.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.jinja",
+)
+"""What transformers loads a model and its tokenizer from, pickles left out."""
+
 
 def is_adapter(checkpoint: Path) -> bool:
     """Tell whether a checkpoint holds an adapter alone."""
@@ -40,14 +56,24 @@ def load_model(checkpoint: Path, base: Path | None = None, trainable: bool = Fal
 
 
 def load_frozen(base: Path) -> PreTrainedModel:
-    """Load a model whose own weights will not be trained: at half precision where there is a GPU."""
-    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    """Load a model whose own weights will not be trained: at half precision where a GPU computes with it."""
+    dtype = torch.bfloat16 if has_bfloat16() else torch.float32
     return AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+
+
+def has_bfloat16() -> bool:
+    """Tell whether there is a GPU that computes with numbers of 16 bits as wide as those of 32; older ones only imitate it."""
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
     """Load the tokenizer that lies in a checkpoint."""
     return AutoTokenizer.from_pretrained(checkpoint)
+
+
+def keeps_first_space(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Tell whether the space before a first word comes back from its tokens; those of SentencePiece lose it."""
+    return tokenizer.decode(tokenizer(" answer", add_special_tokens=False)["input_ids"]).startswith(" ")
 
 
 def render_prompts(

@@ -10,7 +10,12 @@ import transformers
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 
 from selectimprove.config.params import Optimizer
+from selectimprove.config.training import REPORT_TO
+from selectimprove.training.policies import has_bfloat16
 from selectimprove.types import ParamsError
+
+ON_COMPLETIONS = {"completion_only_loss": True, "packing": False, "max_length": None}
+"""What `SFTConfig` is told wherever a model learns completions: whole, and the prompts before them not."""
 
 
 def prepare_torch(seed: int) -> None:
@@ -31,7 +36,6 @@ def trainer_arguments(
     folder: Path, seed: int, learning_rate: float, warmup_steps: int, optimizer: Optimizer, schedule: str = "linear"
 ) -> dict:
     """Return the `TrainingArguments` that all stages share."""
-    on_gpu = torch.cuda.is_available()
     return {
         "output_dir": str(folder / "trainer"),
         "learning_rate": learning_rate,
@@ -42,11 +46,24 @@ def trainer_arguments(
         "max_grad_norm": optimizer.max_grad_norm,
         "seed": seed,
         "data_seed": seed,
-        "use_cpu": not on_gpu,
-        "bf16": on_gpu,
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": has_bfloat16(),
         "gradient_checkpointing": False,
-        "report_to": "none",
         "disable_tqdm": True,
+        **reporting_arguments(folder),
+    }
+
+
+def reporting_arguments(folder: Path) -> dict:
+    """Return where a training logs to besides, under the name of its artifact."""
+    artifact = next((path for path in (folder, *folder.parents) if path.suffix == ".partial"), folder).with_suffix("")
+    # Beside its checkpoints, where a trainer would put it, a log would go with them.
+    logs = artifact.parents[1] / "tensorboard" / artifact.parent.name / artifact.name
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(logs))
+    return {
+        "report_to": os.environ.get(REPORT_TO, "none"),
+        "run_name": f"{artifact.parent.name}/{artifact.name}",
+        "project": "select-and-improve",
     }
 
 
@@ -124,11 +141,11 @@ def save_model(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Pat
 def write_training_log(trainer: Trainer, folder: Path) -> None:
     """Write what the trainer logged to ``training.parquet``, a row a logging step.
 
-    Left out are times, and the mean loss, which is over the steps since the run was last resumed.
+    Left out are times, and the last entry, which has totals of the run since it was last resumed and repeats the last step's number.
     """
     if is_main_process():
-        table = pd.DataFrame(trainer.state.log_history)
+        table = pd.DataFrame(logged for logged in trainer.state.log_history if "train_runtime" not in logged)
         timing = [column for column in table if "runtime" in column or "per_second" in column]
-        table = table.drop(columns=[*timing, "step_time", "train_loss"], errors="ignore")
+        table = table.drop(columns=[*timing, "step_time"], errors="ignore")
         # What is logged before and after resuming comes in another order.
         table[sorted(table)].to_parquet(folder / "training.parquet", index=False)

@@ -214,7 +214,7 @@ def measure_sampling(params: Params, sampling: Sampling, inputs: dict[str, Path]
     problems = pd.read_parquet(inputs["problems"] / "problems.parquet")
     prompts = render_prompts(tokenizer, problems["prompt"].tolist(), params.system_prompt)
     longest_response = load_aspect("chains", "problems").longest_response
-    bound = max_new_tokens(tokenizer, longest_response(int(problems["n_steps"].max())))
+    bound = max_new_tokens(tokenizer, longest_response(Case(params, "chains").settings, int(problems["n_steps"].max())))
     sampler = open_sampler(sampling, inputs["sft"] / "model", base if params.lora else None, seed=0)
     asked = (prompts, params.evaluation.temperature, params.evaluation.n_samples, bound)
     sampler.sample(prompts[:1], *asked[1:], seed=0)

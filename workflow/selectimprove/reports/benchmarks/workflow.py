@@ -161,7 +161,7 @@ def measure_grpo(policy: Artifact) -> dict:
         tokenizer = load_tokenizer(inputs["sft"] / "model")
         problems = pd.read_parquet(inputs["problems"] / "problems.parquet")
         task = load_aspect(config.task_name, "problems")
-        longest = max_new_tokens(tokenizer, task.longest_response(int(problems["n_steps"].max())))
+        longest = max_new_tokens(tokenizer, task.longest_response(config.task, int(problems["n_steps"].max())))
         prompts = render_prompts(tokenizer, problems["prompt"], config.system_prompt)
         batch = rl.prompts_per_step * rl.group_size
         with tempfile.TemporaryDirectory() as folder:

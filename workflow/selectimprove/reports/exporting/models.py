@@ -162,7 +162,7 @@ def write_model_card(plan: Plan, checkpoint: Checkpoint, loaded_as: str) -> str:
         answer=aspect.answer_text(problem.answer),
         system_prompt=getattr(artifact.config, "system_prompt", None),
         temperature=asked.temperature,
-        n_tokens=len(aspect.longest_response(problem.n_steps)),
+        n_tokens=len(aspect.longest_response(task.task, problem.n_steps)),
         numbers=[row | {"n_correct": round(row["pass_at_1"] * row["n_samples"])} for row in numbers.to_dict("records")],
         confidence=(measures.config if measures else plan.params).statistics.confidence,
         measures=measures and f"{measures.stage}/{measures.name}",

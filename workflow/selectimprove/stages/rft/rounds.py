@@ -18,7 +18,7 @@ from selectimprove.training.policies import (
     render_prompts,
 )
 from selectimprove.training.sampling import open_sampler
-from selectimprove.training.trainer import batch_arguments, trainer_arguments
+from selectimprove.training.trainer import ON_COMPLETIONS, batch_arguments, trainer_arguments
 
 
 def choose_prompts(n_problems: int, n_prompts: int, number: int, seed: int) -> np.ndarray:
@@ -55,7 +55,7 @@ def sample_round(
         render_prompts(tokenizer, problems["prompt"].tolist(), config.system_prompt),
         0.0 if greedy else config.temperature,
         1 if greedy else config.n_samples,
-        max_new_tokens(tokenizer, task.longest_response(int(problems["n_steps"].max()))),
+        max_new_tokens(tokenizer, task.longest_response(config.task, int(problems["n_steps"].max()))),
         seed=config.seed * 1000 + number,
     )
     sampler.close()
@@ -93,8 +93,7 @@ def fine_tune(
                 target, config.seed, config.rft.learning_rate, 0, config.optimizer, "constant_with_warmup"
             ),
             **batch_arguments(config.rft.batch_size, config.rft.device_batch_size),
-            completion_only_loss=True,
-            packing=False,
+            **ON_COMPLETIONS,
             num_train_epochs=1,
             save_strategy="no",
             logging_steps=16,

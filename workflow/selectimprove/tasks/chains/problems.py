@@ -10,7 +10,6 @@ The step labels run along a ring from a random first one. They let a small model
 positions alone nothing carries over to chains longer than those it was trained on (our reconstruction).
 """
 
-import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -19,9 +18,12 @@ from itertools import product
 from selectimprove.tasks.chains.settings import Problems, Settings
 from selectimprove.tasks.field import FiniteField
 from selectimprove.tasks.reward import answer_text, reward
+from selectimprove.tasks.splits import split_of_content
 
 PROBLEM_TYPES = Settings.problem_types
 __all__ = ["answer_text", "reward"]
+QUESTIONS = {"evaluation": "find-end", "inversion": "find-start"}
+OPENINGS = {"forward": "forward", "backward": "backward"}
 ENUMERABLE = 200_000
 """Chains of one length are drawn from a full list where there are at most this many, else by rejection."""
 
@@ -79,7 +81,7 @@ class Problem:
             for label, operation, operand in zip(self.labels, self.operations, self.operands, strict=True)
         )
         start, end = (f"e{self.start}", "?") if evaluation else ("?", f"e{self.end}")
-        return f"start {start} {' '.join(steps)} end {end} {'find-end' if evaluation else 'find-start'}"
+        return f"start {start} {' '.join(steps)} end {end} {QUESTIONS[self.problem_type]}"
 
 
 def run_chain(field: FiniteField, start: int, operations: tuple[str, ...], operands: tuple[int, ...]) -> int:
@@ -96,33 +98,12 @@ def count_chains(order: int, n_steps: int) -> int:
 
 
 def split_of(field: FiniteField, chain: tuple, split_shares: dict[str, float]) -> str:
-    """Tell to which split a chain belongs.
+    """Tell to which split a chain, ``(start, operations, operands)``, belongs.
 
-    The split is a function of the chain's content alone, neither of a seed nor of a problem type: no chain can be in
-    two splits, whatever was drawn for either, and an inversion problem of the test set never shows up as an evaluation
-    problem in training.
-
-    Parameters
-    ----------
-    field : FiniteField
-    chain : tuple
-        ``(start, operations, operands)``.
-    split_shares : dict of str to float
-        Share of all chains a split owns, in order; the shares add up to 1.
-
-    Returns
-    -------
-    str
-        A key of `split_shares`.
+    Its type does not matter: an inversion problem of the test set never shows up as an evaluation problem in training.
     """
     start, operations, operands = chain
-    text = f"GF({field.order}) {start} {''.join(operations)} {operands}"
-    position = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) / 2**64
-    for split, share in split_shares.items():
-        position -= share
-        if position < 0:
-            return split
-    return split
+    return split_of_content(f"GF({field.order}) {start} {''.join(operations)} {operands}", split_shares)
 
 
 def _draw_chains(field: FiniteField, n_steps: int, rng: random.Random) -> Iterator[tuple]:
@@ -221,12 +202,10 @@ def content_of(problem: Problem) -> tuple:
     return problem.start, problem.operations, problem.operands
 
 
-OPENINGS = {"forward": "forward", "backward": "backward"}
-
-
-def longest_response(n_steps: int) -> list[str]:
-    """List the words of a response, where they take most tokens."""
-    return ["s10", "/e10", "e10"] * n_steps + ["backward", "guess", "e10", "answer", "e10"]
+def longest_response(settings: Settings, n_steps: int) -> list[str]:
+    """List the words of a response, with the symbol and the label that have most digits."""
+    symbol, label = f"e{settings.field_order - 1}", f"s{settings.ring_size - 1}"
+    return [label, f"/{symbol}", symbol] * n_steps + ["backward", "guess", symbol, "answer", symbol]
 
 
 def most_steps(settings: Settings, problems: Problems) -> int:

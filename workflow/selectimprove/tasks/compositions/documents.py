@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from selectimprove.tasks.chains.documents import SPLITS, fill_batch, nothing_to_read, vocabulary
 from selectimprove.tasks.chains.problems import split_of
 from selectimprove.tasks.chains.strategies import STRATEGIES, SUITED
-from selectimprove.tasks.compositions.problems import content_of, draw_composition, work_part
+from selectimprove.tasks.compositions.problems import content_of, draw_composition, too_few_labels, work_part
 from selectimprove.tasks.compositions.settings import Documents, Settings
 from selectimprove.tasks.field import FiniteField
 from selectimprove.tasks.interface import Document
@@ -48,5 +48,8 @@ def work_first_parts(settings: Settings, documents: Documents, field: FiniteFiel
 
 
 def find_mistakes(settings: Settings, documents: Documents) -> Iterator[tuple[str, str]]:
-    """Find splits that leave nothing to read; what a composition needs of labels is checked on problems."""
-    return nothing_to_read(settings)
+    """Find compositions with more labels than the ring, in which two steps would share one, and splits that leave nothing to read."""
+    most, longest = documents.parts[1], settings.part_steps[1]
+    if (labels := most * (longest + 1)) > settings.ring_size:
+        yield "parts", too_few_labels(settings, most, labels)
+    yield from nothing_to_read(settings)

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from selectimprove.tasks.chains.problems import QUESTIONS
 from selectimprove.tasks.chains.strategies import STRATEGIES as OF_PARTS
 from selectimprove.tasks.chains.strategies import SUITED
 from selectimprove.tasks.compositions.demonstrations import BY_PART
-from selectimprove.tasks.compositions.problems import OPENING_WORDS, QUESTIONS, Composition, part_label, work_part
+from selectimprove.tasks.compositions.problems import OPENING_WORDS, Composition, part_label, work_part
 from selectimprove.tasks.compositions.settings import Settings
 from selectimprove.tasks.field import FiniteField
 from selectimprove.tasks.reward import answer_of

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from selectimprove.tasks.chains.problems import (
     PROBLEM_TYPES,
+    QUESTIONS,
     Problem,
     count_chains,
     run_chain,
@@ -31,8 +32,6 @@ from selectimprove.tasks.field import FiniteField
 from selectimprove.tasks.reward import answer_text, reward
 
 __all__ = ["answer_text", "reward"]
-
-QUESTIONS = {"evaluation": "find-end", "inversion": "find-start"}
 
 OPENINGS: dict[str, str] = {}
 """No strategy can be told: a response takes one for each part."""
@@ -217,9 +216,10 @@ def from_row(row: dict) -> Composition:
     return Composition(tuple(parts))
 
 
-def longest_response(n_steps: int) -> list[str]:
-    """List the words of a response, where they take most tokens; a part has at least one step besides its opening."""
-    return ["s10", "/e10", "e10"] * n_steps + ["find-start"] * (n_steps // 2) + ["answer", "e10"]
+def longest_response(settings: Settings, n_steps: int) -> list[str]:
+    """List the words of a response as chains do; a part has at least one step besides its opening."""
+    symbol, label = f"e{settings.field_order - 1}", f"s{settings.ring_size - 1}"
+    return [label, f"/{symbol}", symbol] * n_steps + ["find-start"] * (n_steps // 2) + ["answer", symbol]
 
 
 def most_steps(settings: Settings, problems: Problems) -> int:
@@ -231,13 +231,8 @@ def find_mistakes(settings: Settings, problems: Problems, n_problems: int, split
     """Find compositions with more labels than the ring, and more of them than can be drawn in reasonable time."""
     fewest, most = problems.parts
     longest, order = settings.part_steps[1], settings.field_order
-    labels = most_steps(settings, problems)
-    if labels > settings.ring_size:
-        yield (
-            "parts",
-            f"{most} parts of {longest} steps need {labels} labels, one per part and one per step, but ring_size is "
-            f"{settings.ring_size}",
-        )
+    if (labels := most_steps(settings, problems)) > settings.ring_size:
+        yield "parts", too_few_labels(settings, most, labels)
     wanted = -(-n_problems // len(problems.difficulties))
     # Either type of part, for each chain of its steps.
     exist = (2 * count_chains(order, longest) / order) ** fewest * order
@@ -248,3 +243,11 @@ def find_mistakes(settings: Settings, problems: Problems, n_problems: int, split
             f"asks for {wanted} problems of {fewest} parts, more than three quarters of what split '{split}' of GF({order}) "
             "holds; ask for fewer, or for more parts or steps",
         )
+
+
+def too_few_labels(settings: Settings, n_parts: int, n_labels: int) -> str:
+    """Say that compositions need more labels than the ring has."""
+    return (
+        f"{n_parts} parts of {settings.part_steps[1]} steps need {n_labels} labels, one per part and one per step, but "
+        f"ring_size is {settings.ring_size}"
+    )

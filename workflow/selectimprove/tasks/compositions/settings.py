@@ -1,6 +1,5 @@
 """Types of the task of compositions: the chains' field and labels, and numbers of parts."""
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 from selectimprove.tasks import interface
@@ -52,14 +51,3 @@ class Documents(interface.Documents):
     """Fewest and most parts of a composition."""
     part_continue: Share
     """Probability that a next part is worked."""
-
-    def find_misfits(self, settings: Settings) -> Iterator[tuple[str, str]]:
-        """Find compositions with more labels than the ring, in which two steps would share one."""
-        most, longest = self.parts[1], settings.part_steps[1]
-        labels = most * (longest + 1)
-        if labels > settings.ring_size:
-            yield (
-                "parts",
-                f"{most} parts of {longest} steps need {labels} labels, one per part and one per step, but ring_size is "
-                f"{settings.ring_size}",
-            )

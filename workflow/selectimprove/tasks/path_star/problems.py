@@ -1,6 +1,5 @@
 """Problems: stars, of which the node next to the hub is asked for that lies towards a named leaf."""
 
-import hashlib
 import math
 import random
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from functools import cached_property
 
 from selectimprove.tasks.path_star.settings import Problems, Settings
 from selectimprove.tasks.reward import answer_text, reward
+from selectimprove.tasks.splits import split_of_content
 
 __all__ = ["answer_text", "reward"]
 
@@ -92,14 +92,8 @@ def write_walk(strategy: str, walk: list[int], guesses: bool, answer: int) -> li
 
 
 def split_of(problem: Problem, split_shares: dict[str, float]) -> str:
-    """Tell to which split a star belongs: a function of its content alone, so that no star can be in two."""
-    digest = hashlib.blake2b(repr(content_of(problem)).encode(), digest_size=8).digest()
-    position = int.from_bytes(digest) / 2**64
-    for split, share in split_shares.items():
-        position -= share
-        if position < 0:
-            return split
-    return split
+    """Tell to which split a star belongs, whichever leaf is named."""
+    return split_of_content(repr(content_of(problem)), split_shares)
 
 
 def draw_star(
@@ -140,9 +134,10 @@ def from_row(row: dict) -> Problem:
     return Problem(**values | {name: tuple(map(int, row[name])) for name in ("nodes", "order")})
 
 
-def longest_response(n_steps: int) -> list[str]:
-    """List the words of a walk that slips outwards at its last step."""
-    return ["backward", "guess", *["e10"] * (2 * n_steps + 1), "answer", "e10"]
+def longest_response(settings: Settings, n_steps: int) -> list[str]:
+    """List the words of a walk that slips outwards at its last step, of nodes whose names have most digits."""
+    node = answer_text(settings.n_nodes - 1)
+    return ["backward", "guess", *[node] * (2 * n_steps + 1), "answer", node]
 
 
 def most_steps(settings: Settings, problems: Problems) -> int:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from selectimprove.tasks.chains import documents as chains
 from selectimprove.tasks.chains.documents import find_mistakes
+from selectimprove.tasks.chains.problems import QUESTIONS
 from selectimprove.tasks.interface import Document
 from selectimprove.tasks.rewritten_chains.demonstrations import without_direction
 from selectimprove.tasks.rewritten_chains.problems import place_question
@@ -12,16 +13,14 @@ from selectimprove.tasks.rewritten_chains.settings import Documents, Settings
 
 __all__ = ["find_mistakes"]
 
-QUESTIONS = ("find-end", "find-start")
-
 
 def vocabulary(settings: Settings) -> list[str]:
     """List the tokens of chains; what begins a prompt has no space before it."""
     tokens = chains.vocabulary(settings)
     if settings.question == "last":
         return tokens
-    moved = [" start", *QUESTIONS]
-    return [*moved, *(token for token in tokens if token.strip() not in ("start", *QUESTIONS))]
+    questions = QUESTIONS.values()
+    return [" start", *questions, *(token for token in tokens if token.strip() not in ("start", *questions))]
 
 
 def rewrite(settings: Settings, document: Document) -> Document:
