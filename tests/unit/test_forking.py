@@ -38,7 +38,7 @@ JOB = """
 OPENER = """
     import os, sys
     from selectimprove.artifacts.forking import SERVER, open_server
-    open_server(["job"])
+    open_server(["job"], {"ALLOCATION": "64"})
     print(os.environ[SERVER], flush=True)
     sys.stdin.read()
 """
@@ -96,7 +96,10 @@ def test_a_forked_job_does_what_it_does_by_itself(folder, opener, what):
     (parent_alone, out_alone), (parent_forked, out_forked) = (out.split(" ", 1) for out, _ in said)
     assert out_alone == out_forked
     assert int(parent_alone) == os.getpid()
-    assert psutil.Process(int(parent_forked)).ppid() == opener.pid
+    server = psutil.Process(int(parent_forked))
+    assert server.ppid() == opener.pid
+    # What decides how a process allocates memory, it reads at its start.
+    assert server.environ()["ALLOCATION"] == "64"
     # A traceback goes through the frames that ran the job.
     assert said[0][1].splitlines()[-1:] == said[1][1].splitlines()[-1:]
 
@@ -178,7 +181,7 @@ def test_where_no_socket_can_be_jobs_run_by_themselves(tmp_path, monkeypatch):
     long = tmp_path / ("x" * 120)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
-    open_server(["job"])
+    open_server(["job"], {})
     assert SERVER not in os.environ
     assert list(long.iterdir()) == []
 

@@ -1,5 +1,6 @@
 """Training stages on next to nothing: resuming, adapters, and the one way in which models are asked."""
 
+import re
 import shutil
 import sys
 import zlib
@@ -15,6 +16,7 @@ from selectimprove.config.loading import load_params
 from selectimprove.config.params import Lora
 from selectimprove.config.resolving import Case
 from selectimprove.config.stages import BaseStage, PretrainedStage, RlStage, SftStage
+from selectimprove.config.training import REPORT_TO
 from selectimprove.stages import rl as rl_stage
 from selectimprove.stages.base import pretrain_base
 from selectimprove.stages.pretrained import fetch_model
@@ -252,3 +254,39 @@ def test_an_adapter_of_sft_has_the_rank_asked_for(models):
             dropout=config.lora_dropout,
             target_modules=sorted(config.target_modules),
         ) == params.lora.model_copy(update={"target_modules": sorted(params.lora.target_modules)})
+
+
+SUMMARY_WRITER = """
+from pathlib import Path
+
+
+class SummaryWriter:
+    def __init__(self, log_dir):
+        self.folder = Path(log_dir)
+        self.folder.mkdir(parents=True)
+
+    def add_scalar(self, name, value, step):
+        with (self.folder / "scalars").open("a") as file:
+            print(name, value, step, file=file)
+
+    def add_text(self, *_):
+        pass
+
+    flush = close = add_text
+"""
+
+
+def test_a_training_that_reports_is_the_same_and_its_log_outlives_its_checkpoints(models, tmp_path, monkeypatch):
+    params, inputs = models
+    # What writes TensorBoard's files is no dependency.
+    (tmp_path / "tensorboardX.py").write_text(SUMMARY_WRITER)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv(REPORT_TO, "tensorboard")
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    made = tmp_path / "results/sft/FB-0123.partial"
+    made.mkdir(parents=True)
+    sft = inputs["sft"].parent
+    train_sft(sft_config(params), {role: sft / role for role in ("base", "train", "validation")}, made)
+    assert folder_hashes(made) == folder_hashes(inputs["sft"])
+    scalars = (tmp_path / "results/tensorboard/sft/FB-0123/scalars").read_text()
+    assert re.search(r"^eval/loss \d\.\d+ 2$", scalars, re.M)

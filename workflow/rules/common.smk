@@ -115,7 +115,7 @@ def fork_stages():
     """Spare the jobs that run here, in the environment of Snakemake and without a GPU, most of their imports."""
     if workflow.local_exec and PYTHON == sys.executable:
         stages = (stage for stage in STAGES.values() if not stage.resources(PLAN.params.resources).gpus)
-        open_server(f"selectimprove.{stage.module}" for stage in stages)
+        open_server((f"selectimprove.{stage.module}" for stage in stages), ALLOCATION)
 
 
 def require_gpus_counted():

@@ -32,8 +32,15 @@ LONGEST = 2**20
 """Bytes of a request at most; a socket takes less."""
 
 
-def open_server(modules: Iterable[str]) -> None:
-    """Have jobs of this process run some modules in forks of a server, which ends with this process; not where forks are unsafe."""
+def open_server(modules: Iterable[str], allocation: dict[str, str]) -> None:
+    """Have jobs of this process run some modules in forks of a server, which ends with this process; not where forks are unsafe.
+
+    Parameters
+    ----------
+    modules : iterable of str
+    allocation : dict of str to str
+        Variables of the environment that a process reads at its start alone, and that forks would take from the server.
+    """
     if sys.platform != "linux":
         return
     folder = tempfile.mkdtemp(prefix="selectimprove-")
@@ -51,6 +58,7 @@ def open_server(modules: Iterable[str]) -> None:
             [sys.executable, "-m", __name__, str(listener.fileno()), folder],
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
+            env=os.environ | allocation,
         )
     os.environ[SERVER] = ":".join([address, *modules])
 
