@@ -1,5 +1,6 @@
 """Stages that are forked from one process end, fail and are killed as those that start by themselves."""
 
+import json
 import os
 import signal
 import socket
@@ -53,17 +54,20 @@ def folder(tmp_path):
 @pytest.fixture
 def opener(folder):
     """A process that has opened a server, and what it put into its environment."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(OPENER)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=heed_interrupts,
-    )
-    process.server = process.stdout.readline().strip()
-    yield process
-    process.kill()
-    process.wait()
+    # The path of a socket has a hundred characters at most, and may have any.
+    with tempfile.TemporaryDirectory(prefix="a:b ") as temporary:
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(OPENER)],
+            env=os.environ | {"TMPDIR": temporary},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=heed_interrupts,
+        )
+        process.server = process.stdout.readline().strip()
+        yield process
+        process.kill()
+        process.wait()
 
 
 def start(folder, *words, **environment):
@@ -135,7 +139,7 @@ def test_jobs_that_run_at_once_end_in_any_order(folder, opener):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_server_that_is_interrupted_leaves_no_file(opener, number):
-    address = opener.server.split(":")[0]
+    address = json.loads(opener.server)[0]
     (server,) = psutil.Process(opener.pid).children()
     eventually(lambda: server.status() == psutil.STATUS_SLEEPING)
     server.send_signal(number)
@@ -144,7 +148,7 @@ def test_a_server_that_is_interrupted_leaves_no_file(opener, number):
 
 def test_a_job_that_dies_before_it_asks_does_not_end_the_server(folder, opener):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.connect(opener.server.split(":")[0])
+        connection.connect(json.loads(opener.server)[0])
     job = start(folder, "exit", SELECTIMPROVE_SERVER=opener.server)
     assert int(job.communicate()[0].split()[0]) != os.getpid()
     assert job.returncode == 3
@@ -152,7 +156,7 @@ def test_a_job_that_dies_before_it_asks_does_not_end_the_server(folder, opener):
 
 @pytest.mark.parametrize("number", [None, signal.SIGKILL])
 def test_the_server_ends_with_who_opened_it_and_leaves_no_file(folder, opener, number):
-    address = opener.server.split(":")[0]
+    address = json.loads(opener.server)[0]
     (server,) = psutil.Process(opener.pid).children()
     if number:
         opener.send_signal(number)
@@ -167,8 +171,8 @@ def test_the_server_ends_with_who_opened_it_and_leaves_no_file(folder, opener, n
 
 
 def test_a_server_runs_no_module_that_it_was_not_opened_for(folder, opener):
-    address = opener.server.split(":")[0]
-    job = start(folder, "succeed", SELECTIMPROVE_SERVER=f"{address}:another")
+    address = json.loads(opener.server)[0]
+    job = start(folder, "succeed", SELECTIMPROVE_SERVER=json.dumps([address, "another"]))
     assert int(job.communicate()[0].split()[0]) == os.getpid()
 
 

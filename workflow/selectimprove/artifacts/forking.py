@@ -60,12 +60,12 @@ def open_server(modules: Iterable[str], allocation: dict[str, str]) -> None:
             pass_fds=[listener.fileno()],
             env=os.environ | allocation,
         )
-    os.environ[SERVER] = ":".join([address, *modules])
+    os.environ[SERVER] = json.dumps([address, *modules])
 
 
 def hand_over() -> None:
     """Have a server run the command of this process, where there is one, and end as that does; else return."""
-    address, *modules = os.environ.pop(SERVER, "").split(":")
+    address, *modules = json.loads(os.environ.pop(SERVER, '[""]'))
     # Without a server, how this process was started is no matter.
     if not modules or _module(sys.orig_argv) not in modules:
         return

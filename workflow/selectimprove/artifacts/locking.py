@@ -15,10 +15,9 @@ LOG = logging.getLogger(__name__)
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[bool]:
-    """Hold the lock on a folder, which need not exist; yields whether another process had it before."""
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock on a folder, which need not exist; says in the log that it waits for another process."""
     path = folder.with_name(f"{folder.name}.lock")
-    had_to_wait = False
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
         try:
@@ -28,13 +27,12 @@ def lock_folder(folder: Path) -> Iterator[bool]:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                had_to_wait = True
                 LOG.info("%s: another process makes this; waiting for it", folder)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             # Who had the lock removed the file: a lock on what is removed excludes no one.
             if _is_open_at(descriptor, path):
                 try:
-                    yield had_to_wait
+                    yield
                 finally:
                     path.unlink(missing_ok=True)
                 return
