@@ -60,8 +60,8 @@ def _overridden(params: Params, name: str, everywhere: set[str]) -> list[str]:
         try:
             case = resolve_case(params, name, variant)
         except ValidationError as error:
-            own = f"tasks.{experiment.task}."
-            lines = [line.replace(own, "task.", 1) for line in describe_all(error.errors())]
+            own = rf"^tasks\.{experiment.task}\b"
+            lines = [re.sub(own, "task", line) for line in describe_all(error.errors())]
             mistakes += [f"{key}.{line}" for line in lines]
             if variant is None:
                 break
