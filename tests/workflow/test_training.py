@@ -15,11 +15,12 @@ from selectimprove.config.files import own_code
 from selectimprove.config.loading import load_params
 from selectimprove.config.params import Lora
 from selectimprove.config.resolving import Case
-from selectimprove.config.stages import BaseStage, PretrainedStage, RlStage, SftStage
+from selectimprove.config.stages import BaseStage, PretrainedStage, RftStage, RlStage, SftStage
 from selectimprove.config.training import REPORT_TO
 from selectimprove.stages import rl as rl_stage
 from selectimprove.stages.base import pretrain_base
 from selectimprove.stages.pretrained import fetch_model
+from selectimprove.stages.rft import train_rft
 from selectimprove.stages.sft import train_sft
 from selectimprove.tasks.chains import problems as chains
 from selectimprove.tasks.chains.settings import Problems
@@ -290,3 +291,31 @@ def test_a_training_that_reports_is_the_same_and_its_log_outlives_its_checkpoint
     assert folder_hashes(made) == folder_hashes(inputs["sft"])
     scalars = (tmp_path / "results/tensorboard/sft/FB-0123/scalars").read_text()
     assert re.search(r"^eval/loss \d\.\d+ 2$", scalars, re.M)
+
+
+@pytest.mark.parametrize("method", ["self_distillation", "rejection_sampling"])
+def test_rounds_of_fine_tuning_go_on_from_one_another_whole_or_adapters(models, tmp_path, method):
+    params, inputs = models
+    config = RftStage(
+        task_name="chains",
+        task=Case(params, "chains").settings,
+        seed=5,
+        method=method,
+        n_prompts=4,
+        n_samples=2,
+        temperature=0.7,
+        rft=params.rft.model_copy(update={"n_rounds": 2, "batch_size": 4, "device_batch_size": None}),
+        optimizer=params.optimizer,
+        system_prompt=params.system_prompt,
+        sampling=params.sampling,
+    )
+    train_rft(config, inputs, tmp_path)
+    first, second = (tmp_path / f"checkpoints/step-000{number}" for number in (1, 2))
+    assert is_adapter(first) == is_adapter(inputs["sft"] / "model")
+    hashes = [folder_hashes(folder) for folder in (inputs["sft"] / "model", first, second)]
+    weights = {tuple(value for name, value in found.items() if name.endswith(".safetensors")) for found in hashes}
+    # A model that was trained on next to nothing has no right completions: its rounds leave it as it was.
+    assert len(weights) == (3 if method == "self_distillation" else 1)
+    rollouts = pd.read_parquet(tmp_path / "rollouts.parquet")
+    assert rollouts.groupby("step").size().to_dict() == dict.fromkeys((1, 2), 4 if method == "self_distillation" else 8)
+    load_model(second, inputs["base"] / "model")
