@@ -105,15 +105,13 @@ def test_a_loss_of_sft_that_explodes_is_found_among_rows_of_validation():
 
 
 def write_log(folder, log: pd.DataFrame) -> dict:
-    """Write a log as TRL and transformers do: their names, validation and totals in rows of their own. Return the stage's inputs."""
+    """Write a log with the names of TRL and transformers. Return the stage's inputs."""
     names = {ours: theirs for theirs, ours in LOGGED.items()}
-    totals = {"step": log["step"].iloc[-1], "total_flos": 0.0}
-    rows = [log.rename(columns=names).assign(num_tokens=1.0), pd.DataFrame([totals])]
-    pd.concat(rows).to_parquet(folder / "training.parquet")
+    log.rename(columns=names).assign(num_tokens=1.0).to_parquet(folder / "training.parquet")
     return {f"policy/{RUN.name}": folder}
 
 
-def test_the_log_is_read_a_row_per_step_without_that_of_totals(tmp_path):
+def test_the_log_is_read_a_row_per_step(tmp_path):
     write_log(tmp_path, healthy())
     read = read_log(tmp_path / "training.parquet")
     pd.testing.assert_frame_equal(read[list(healthy())], healthy(), check_dtype=False)
@@ -124,11 +122,17 @@ def test_validation_is_joined_with_the_step_that_it_follows(tmp_path):
     rows = [
         {"step": 16, "loss": 0.3, "learning_rate": 1e-3},
         {"step": 16, "eval_loss": 0.2},
-        {"step": 16, "total_flos": 1.0},
     ]
     pd.DataFrame(rows).to_parquet(tmp_path / "training.parquet")
     (row,) = read_log(tmp_path / "training.parquet").to_dict("records")
     assert row == {"step": 16, "loss": 0.3, "learning_rate": 1e-3, "eval_loss": 0.2}
+
+
+def test_a_training_that_ended_before_it_logged_has_an_empty_log(tmp_path):
+    pd.DataFrame().to_parquet(tmp_path / "training.parquet")
+    ((run, log),) = read_logs([RUN], {f"policy/{RUN.name}": tmp_path})
+    assert find_alarms(log, BOUNDS) == []
+    assert measure_training([(run, log)], pd.DataFrame(), ("forward",)).empty
 
 
 def test_a_training_that_broke_down_is_refused_in_one_line(tmp_path):

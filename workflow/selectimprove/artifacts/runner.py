@@ -122,7 +122,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
     partial.mkdir(parents=True, exist_ok=True)
     # Of several processes that `accelerate launch` started, the first locks and writes.
     if int(os.environ.get("RANK", 0)):
-        run(config, inputs, partial)
+        run(config, inputs, partial.absolute())
         return
     stage, by_name = stage_of(run), loaded_by_name(config)
     # All code is read before its digests are, so that what is edited while this waits or runs is neither run nor recorded. What a notebook
@@ -150,7 +150,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
         LOG.info("making %s", options.output)
         try:
             require_intact(inputs.values())
-            run(config, inputs, partial)
+            run(config, inputs, partial.absolute())
             (partial / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
             (partial / RECORD).write_text(json.dumps(recorder.finish(partial), indent=2) + "\n")
         except ParamsError as error:

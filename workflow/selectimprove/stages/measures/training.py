@@ -26,10 +26,12 @@ LOGGED = {
 def read_log(path: Path) -> pd.DataFrame:
     """Read what a trainer logged, a row per step; what it never logged has no column.
 
-    Validation after an epoch is a row of its own in the file, and the last row repeats the last step with totals of the run: rows of one
-    step are joined.
+    Validation after an epoch is a row of its own in the file: rows of one step are joined. A training that ended before its trainer first
+    logged has no row.
     """
     log = pd.read_parquet(path)
+    if log.empty:
+        return pd.DataFrame({"step": pd.Series(dtype="int64")})
     kept = log[["step", *(name for name in LOGGED if name in log)]].rename(columns=LOGGED)
     return kept.groupby("step", as_index=False).first()
 
