@@ -48,8 +48,6 @@ def work_first_parts(settings: Settings, documents: Documents, field: FiniteFiel
 
 
 def find_mistakes(settings: Settings, documents: Documents) -> Iterator[tuple[str, str]]:
-    """Find compositions with more labels than the ring, in which two steps would share one, and splits that leave nothing to read."""
-    most, longest = documents.parts[1], settings.part_steps[1]
-    if (labels := most * (longest + 1)) > settings.ring_size:
-        yield "parts", too_few_labels(settings, most, labels)
+    """Find compositions with too few labels, and splits that leave nothing to read."""
+    yield from too_few_labels(settings, documents)
     yield from nothing_to_read(settings)

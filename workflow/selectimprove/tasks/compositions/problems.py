@@ -27,7 +27,7 @@ from selectimprove.tasks.chains.problems import (
     split_of,
 )
 from selectimprove.tasks.chains.strategies import SUITED, steps_of
-from selectimprove.tasks.compositions.settings import Problems, Settings
+from selectimprove.tasks.compositions.settings import Documents, Problems, Settings
 from selectimprove.tasks.field import FiniteField
 from selectimprove.tasks.reward import answer_text, reward
 
@@ -222,17 +222,16 @@ def longest_response(settings: Settings, n_steps: int) -> list[str]:
     return [label, f"/{symbol}", symbol] * n_steps + ["find-start"] * (n_steps // 2) + ["answer", symbol]
 
 
-def most_steps(settings: Settings, problems: Problems) -> int:
+def most_steps(settings: Settings, problems: Problems | Documents) -> int:
     """Return the most steps of a composition, the opening of each part being one."""
     return problems.parts[1] * (settings.part_steps[1] + 1)
 
 
 def find_mistakes(settings: Settings, problems: Problems, n_problems: int, split: str) -> Iterator[tuple[str, str]]:
     """Find compositions with more labels than the ring, and more of them than can be drawn in reasonable time."""
-    fewest, most = problems.parts
+    fewest = problems.parts[0]
     longest, order = settings.part_steps[1], settings.field_order
-    if (labels := most_steps(settings, problems)) > settings.ring_size:
-        yield "parts", too_few_labels(settings, most, labels)
+    yield from too_few_labels(settings, problems)
     wanted = -(-n_problems // len(problems.difficulties))
     # Either type of part, for each chain of its steps.
     exist = (2 * count_chains(order, longest) / order) ** fewest * order
@@ -245,9 +244,11 @@ def find_mistakes(settings: Settings, problems: Problems, n_problems: int, split
         )
 
 
-def too_few_labels(settings: Settings, n_parts: int, n_labels: int) -> str:
-    """Say that compositions need more labels than the ring has."""
-    return (
-        f"{n_parts} parts of {settings.part_steps[1]} steps need {n_labels} labels, one per part and one per step, but "
-        f"ring_size is {settings.ring_size}"
-    )
+def too_few_labels(settings: Settings, asked: Problems | Documents) -> Iterator[tuple[str, str]]:
+    """Find compositions with more labels than the ring, in which two steps would share one."""
+    if (labels := most_steps(settings, asked)) > settings.ring_size:
+        yield (
+            "parts",
+            f"{asked.parts[1]} parts of {settings.part_steps[1]} steps need {labels} labels, one per part and one per step, but "
+            f"ring_size is {settings.ring_size}",
+        )

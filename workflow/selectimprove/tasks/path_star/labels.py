@@ -22,8 +22,7 @@ def label(settings: Settings, problem: Problem, completion: str) -> dict:
     A walk is of a strategy if more than half as many of its first steps as the path has follow edges in the strategy's direction. It is
     then checked step by step.
     """
-    answer = answer_of(completion)
-    _, words = _read(completion)
+    _, words, answer = _read(completion)
     names = {answer_text(node): node for node in range(settings.n_nodes)}
     walk = [names.get(word) for word in words]
     steps = list(pairwise(walk))
@@ -46,15 +45,15 @@ def label(settings: Settings, problem: Problem, completion: str) -> dict:
     }
 
 
-def _read(completion: str) -> tuple[int, list[str]]:
-    """Return the number of words before a response's first step, and those of its walk."""
-    words = completion.split()
+def _read(completion: str) -> tuple[int, list[str], int | None]:
+    """Return the number of words before a response's first step, the words of its walk, and its answer."""
+    words, answer = completion.split(), answer_of(completion)
     named = int(bool(words) and words[0] in OPENINGS)
-    walk = words[named : None if answer_of(completion) is None else -2]
+    walk = words[named : None if answer is None else -2]
     guessed = walk[1:2] == ["guess"]
     if guessed:
         del walk[1]
-    return named + 1 + guessed, walk
+    return named + 1 + guessed, walk, answer
 
 
 def _first_error(problem: Problem, strategy: str, walk: list, follows: list[bool], answer: int) -> tuple[str, int]:
