@@ -61,3 +61,10 @@ def test_conda_environments_pin_what_the_locks_pin(role):
     locked = (ROOT / f"envs/{role}.txt").read_text().splitlines()
     environment = yaml.safe_load((ROOT / f"envs/{role}.yaml").read_text())
     assert set(environment["dependencies"][-1]["pip"]) <= set(locked)
+
+
+def test_roles_that_share_an_environment_agree():
+    pins = {path.stem: path.read_text().splitlines()[1:] for path in Path(ROOT / "envs").glob("*.txt")}
+    shared = {pin for role, pinned in pins.items() if role != "vllm-cpu" for pin in pinned}
+    names = [pin.partition("==")[0] for pin in shared]
+    assert len(set(names)) == len(names)
