@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from selectimprove.reports.checks import _passes
+from selectimprove.reports.checks import answers_rightly
 from selectimprove.tasks.chains.labels import FIRST_ERRORS, Label, label_generation
 from selectimprove.tasks.chains.labels import STRATEGIES as LABELS
 from selectimprove.tasks.chains.problems import PROBLEM_TYPES, Problem, run_chain
@@ -256,7 +256,7 @@ SPACES = [" ", "\n", "\t", "\x1c", "\x85", "\xa0", "\u2003", "\u2028", "\u200b",
 @example(["answer", " ", "e٧"], 7)
 def test_the_reward_is_what_an_audit_finds_by_other_code_in_any_script(parts, answer):
     text = "".join(parts)
-    assert reward(text, answer) == float(_passes(text, answer_text(answer)))
+    assert reward(text, answer) == float(answers_rightly(text, answer_text(answer)))
 
 
 def test_a_response_of_a_million_words_is_read_to_its_end():

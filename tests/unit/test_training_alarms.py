@@ -1,6 +1,7 @@
 """How training went: what is read of a trainer's log, and alarms, which fire on what went wrong and on nothing else."""
 
 from collections import defaultdict
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
@@ -19,6 +20,7 @@ from selectimprove.stages.exhibits import describe_alarms
 from selectimprove.stages.measures import read_logs
 from selectimprove.stages.measures.alarms import COLUMNS, find_alarms
 from selectimprove.stages.measures.training import LOGGED, measure_training, read_log
+from selectimprove.training.trainer import write_training_log
 
 PARAMS = load_params(ROOT / "params.yaml")
 BOUNDS = PARAMS.alarms
@@ -129,7 +131,9 @@ def test_validation_is_joined_with_the_step_that_it_follows(tmp_path):
 
 
 def test_a_training_that_ended_before_it_logged_has_an_empty_log(tmp_path):
-    pd.DataFrame().to_parquet(tmp_path / "training.parquet")
+    write_training_log(
+        SimpleNamespace(state=SimpleNamespace(log_history=[{"train_runtime": 0.1, "step": 1}])), tmp_path
+    )
     ((run, log),) = read_logs([RUN], {f"policy/{RUN.name}": tmp_path})
     assert find_alarms(log, BOUNDS) == []
     assert measure_training([(run, log)], pd.DataFrame(), ("forward",)).empty

@@ -11,12 +11,13 @@ import pytest
 
 from conftest import ROOT
 from selectimprove.artifacts.provenance import folder_hashes
+from selectimprove.artifacts.runner import name_run
 from selectimprove.config.files import own_code
 from selectimprove.config.loading import load_params
 from selectimprove.config.params import Lora
 from selectimprove.config.resolving import Case
 from selectimprove.config.stages import BaseStage, PretrainedStage, RftStage, RlStage, SftStage
-from selectimprove.config.training import REPORT_TO
+from selectimprove.config.training import REPORT_TO, RUN_NAME
 from selectimprove.stages import rl as rl_stage
 from selectimprove.stages.base import pretrain_base
 from selectimprove.stages.pretrained import fetch_model
@@ -283,7 +284,11 @@ def test_a_training_that_reports_is_the_same_and_its_log_outlives_its_checkpoint
     (tmp_path / "tensorboardX.py").write_text(SUMMARY_WRITER)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv(REPORT_TO, "tensorboard")
-    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    for variable in (RUN_NAME, "TENSORBOARD_LOGGING_DIR"):
+        # Set first, so that what is set below goes with the test.
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
+    name_run(tmp_path / "results/sft/FB-0123")
     made = tmp_path / "results/sft/FB-0123.partial"
     made.mkdir(parents=True)
     sft = inputs["sft"].parent

@@ -30,6 +30,7 @@ from selectimprove.artifacts.locking import lock_folder
 from selectimprove.artifacts.provenance import RECORD, Recorder, read_record
 from selectimprove.artifacts.writing import date_back
 from selectimprove.config.messages import describe_all
+from selectimprove.config.training import REPORT_TO, RUN_NAME
 from selectimprove.types import ParamsError, Strict
 
 LOG = logging.getLogger(__name__)
@@ -75,6 +76,16 @@ def explain(error: Exception, folder: Path) -> str | None:
     return None
 
 
+def name_run(output: Path) -> None:
+    """Tell the library that a training reports to, if any, what this run is called, and where its log belongs.
+
+    Beside the checkpoints, where trainers put logs, it would go with them.
+    """
+    if os.environ.get(REPORT_TO, "none") != "none":
+        os.environ[RUN_NAME] = f"{output.parent.name}/{output.name}"
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(output.parents[1] / "tensorboard" / os.environ[RUN_NAME]))
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -118,11 +129,12 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
     if arithmetic := getattr(config, "arithmetic", None):
         # A key stands for this, whatever the environment says.
         os.environ["MKL_CBWR"] = MKL_CBWR[arithmetic]
+    name_run(options.output.absolute())
     partial = options.output.with_name(options.output.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     # Of several processes that `accelerate launch` started, the first locks and writes.
     if int(os.environ.get("RANK", 0)):
-        run(config, inputs, partial.absolute())
+        run(config, inputs, partial)
         return
     stage, by_name = stage_of(run), loaded_by_name(config)
     # All code is read before its digests are, so that what is edited while this waits or runs is neither run nor recorded. What a notebook
@@ -150,7 +162,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
         LOG.info("making %s", options.output)
         try:
             require_intact(inputs.values())
-            run(config, inputs, partial.absolute())
+            run(config, inputs, partial)
             (partial / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
             (partial / RECORD).write_text(json.dumps(recorder.finish(partial), indent=2) + "\n")
         except ParamsError as error:

@@ -29,6 +29,8 @@ Arithmetic = Literal["portable", "fast"]
 ReportTo = Literal["none", "tensorboard", "trackio", "wandb"]
 REPORT_TO = "SELECTIMPROVE_REPORT_TO"
 """The variable of a job's environment that holds the param `report_to`, of which no result is a function."""
+RUN_NAME = "SELECTIMPROVE_RUN_NAME"
+"""The variable that holds, where a training reports, what it is called there."""
 
 REWARD = r"outcome|random|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 

@@ -108,7 +108,7 @@ def check_remade(artifact: Artifact) -> Iterator[str]:
                     yield f"{path}: differs from what its inputs give: {difference}"
 
 
-def _passes(completion: str, answer: str) -> bool:
+def answers_rightly(completion: str, answer: str) -> bool:
     """Reward a completion by other code than the task's."""
     return re.search(rf"(?:^|\s)answer\s+{re.escape(answer)}\s*$", completion) is not None
 
@@ -129,7 +129,7 @@ def check_rollouts(artifact: Artifact) -> Iterator[str]:
     answers = problems["answer"].reindex(rows["problem_id"])
     drawn = zip(rows["completion"], answers, rows["reward"], strict=True) if are_outcomes else ()
     for row, (completion, answer, reward) in enumerate(drawn):
-        if reward != float(_passes(completion, answer)):
+        if reward != float(answers_rightly(completion, answer)):
             yield f"{path}: row {row}: reward {reward:g} is not the outcome of its completion"
     sizes = rows.groupby("step").size()
     if len(sizes) != n_steps or set(sizes) != {per_step}:
@@ -169,7 +169,7 @@ def count_pass_at_1(artifact: Artifact) -> dict[tuple, Fraction]:
     passed = defaultdict(list)
     for row in pd.read_parquet(artifact.folder / "generations.parquet").itertuples():
         kind, answer = asked[row.problem_set, row.problem_id]
-        passed[row.rl_step, row.problem_set, *kind].append(_passes(row.completion, answer))
+        passed[row.rl_step, row.problem_set, *kind].append(answers_rightly(row.completion, answer))
     return {cell: Fraction(sum(values), len(values)) for cell, values in passed.items()}
 
 

@@ -51,6 +51,7 @@ class Asking:
         self.config, self.rl_step = config, rl_step
         self.task = load_aspect(config.task_name, "problems")
         self.tokenizer = load_tokenizer(checkpoint)
+        self.between = "" if keeps_first_space(self.tokenizer) else " "
         self.sampler = open_sampler(config.sampling, checkpoint, base, config.seed)
 
     def ask(self, problem_set: str, problems: pd.DataFrame, greedy: bool = False, told: str = "") -> pd.DataFrame:
@@ -76,10 +77,10 @@ class Asking:
             max_new_tokens(self.tokenizer, self.task.longest_response(config.task, int(problems["n_steps"].max()))),
             zlib.crc32("/".join([f"{config.seed}/{self.rl_step}/{problem_set}", *([told] * bool(told))]).encode()),
         )
-        follows = " " if opening and not keeps_first_space(self.tokenizer) else ""
+        begun = f"{opening}{self.between}" if opening else ""
         where = {"rl_step": self.rl_step, "problem_set": problem_set}
         return pd.DataFrame(
-            {**where, "problem_id": p, "sample": s, "completion": f"{opening}{follows}{completion}"}
+            {**where, "problem_id": p, "sample": s, "completion": f"{begun}{completion}"}
             for p, samples in zip(problems["problem_id"], completions, strict=True)
             for s, completion in enumerate(samples)
         )

@@ -10,7 +10,7 @@ import transformers
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 
 from selectimprove.config.params import Optimizer
-from selectimprove.config.training import REPORT_TO
+from selectimprove.config.training import REPORT_TO, RUN_NAME
 from selectimprove.training.policies import has_bfloat16
 from selectimprove.types import ParamsError
 
@@ -50,19 +50,8 @@ def trainer_arguments(
         "bf16": has_bfloat16(),
         "gradient_checkpointing": False,
         "disable_tqdm": True,
-        **reporting_arguments(folder),
-    }
-
-
-def reporting_arguments(folder: Path) -> dict:
-    """Return where a training logs to besides, under the name of its artifact."""
-    artifact = next((path for path in (folder, *folder.parents) if path.suffix == ".partial"), folder).with_suffix("")
-    # Beside its checkpoints, where a trainer would put it, a log would go with them.
-    logs = artifact.parents[1] / "tensorboard" / artifact.parent.name / artifact.name
-    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(logs))
-    return {
         "report_to": os.environ.get(REPORT_TO, "none"),
-        "run_name": f"{artifact.parent.name}/{artifact.name}",
+        "run_name": os.environ.get(RUN_NAME),
         "project": "select-and-improve",
     }
 
@@ -139,13 +128,14 @@ def save_model(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Pat
 
 
 def write_training_log(trainer: Trainer, folder: Path) -> None:
-    """Write what the trainer logged to ``training.parquet``, a row a logging step.
+    """Write what the trainer logged to ``training.parquet``, a row a logging step; none if it ended before the first.
 
     Left out are times, and the last entry, which has totals of the run since it was last resumed and repeats the last step's number.
     """
     if is_main_process():
-        table = pd.DataFrame(logged for logged in trainer.state.log_history if "train_runtime" not in logged)
+        rows = [logged for logged in trainer.state.log_history if "train_runtime" not in logged]
+        # What is logged before and after resuming comes in another order.
+        table = pd.DataFrame(rows, columns=sorted({"step"}.union(*rows)))
         timing = [column for column in table if "runtime" in column or "per_second" in column]
         table = table.drop(columns=[*timing, "step_time"], errors="ignore")
-        # What is logged before and after resuming comes in another order.
-        table[sorted(table)].to_parquet(folder / "training.parquet", index=False)
+        table.to_parquet(folder / "training.parquet", index=False)

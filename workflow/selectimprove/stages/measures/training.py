@@ -30,8 +30,6 @@ def read_log(path: Path) -> pd.DataFrame:
     logged has no row.
     """
     log = pd.read_parquet(path)
-    if log.empty:
-        return pd.DataFrame({"step": pd.Series(dtype="int64")})
     kept = log[["step", *(name for name in LOGGED if name in log)]].rename(columns=LOGGED)
     return kept.groupby("step", as_index=False).first()
 

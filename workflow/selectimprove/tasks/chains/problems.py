@@ -202,10 +202,15 @@ def content_of(problem: Problem) -> tuple:
     return problem.start, problem.operations, problem.operands
 
 
+def longest_steps(settings: Settings, n_steps: int) -> list[str]:
+    """List the words of so many steps, with the symbol and the label that have most digits."""
+    symbol = f"e{settings.field_order - 1}"
+    return [f"s{settings.ring_size - 1}", f"/{symbol}", symbol] * n_steps
+
+
 def longest_response(settings: Settings, n_steps: int) -> list[str]:
-    """List the words of a response, with the symbol and the label that have most digits."""
-    symbol, label = f"e{settings.field_order - 1}", f"s{settings.ring_size - 1}"
-    return [label, f"/{symbol}", symbol] * n_steps + ["backward", "guess", symbol, "answer", symbol]
+    symbol = f"e{settings.field_order - 1}"
+    return [*longest_steps(settings, n_steps), "backward", "guess", symbol, "answer", symbol]
 
 
 def most_steps(settings: Settings, problems: Problems) -> int:

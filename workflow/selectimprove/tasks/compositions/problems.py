@@ -23,6 +23,7 @@ from selectimprove.tasks.chains.problems import (
     QUESTIONS,
     Problem,
     count_chains,
+    longest_steps,
     run_chain,
     split_of,
 )
@@ -217,9 +218,9 @@ def from_row(row: dict) -> Composition:
 
 
 def longest_response(settings: Settings, n_steps: int) -> list[str]:
-    """List the words of a response as chains do; a part has at least one step besides its opening."""
-    symbol, label = f"e{settings.field_order - 1}", f"s{settings.ring_size - 1}"
-    return [label, f"/{symbol}", symbol] * n_steps + ["find-start"] * (n_steps // 2) + ["answer", symbol]
+    # A part has at least one step besides its opening.
+    openings = ["find-start"] * (n_steps // 2)
+    return [*longest_steps(settings, n_steps), *openings, "answer", f"e{settings.field_order - 1}"]
 
 
 def most_steps(settings: Settings, problems: Problems | Documents) -> int:
