@@ -40,6 +40,13 @@ def test_problems_that_greedy_decoding_solved_are_told_apart_one_by_one():
     assert (parts["sharpening"][0], parts["capability"][0]) == pytest.approx((0.125, 0.375))
 
 
+def test_a_strategy_that_was_taken_where_it_works_is_not_selected_by_being_taken_elsewhere():
+    told = np.array([[0.0, 1.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    chosen, everywhere = np.eye(3)[[1, 1, 0, 0]], np.eye(3)[[1, 1, 1, 1]]
+    before, after = (Behaviour(taken, np.zeros(4), told, np.zeros((4, 2))) for taken in (chosen, everywhere))
+    assert [split_change(np.ones((1, 4)), before, after)[name][0] for name in PARTS] == [0, 0, 0]
+
+
 def test_answers_without_a_strategy_count_as_they_were_seen():
     before = Behaviour(np.array([[0.5, 0, 0.5]]), np.array([0.5]), np.array([[0.0, 0.0]]), np.zeros((1, 2)))
     after = Behaviour(np.array([[1.0, 0, 0.0]]), np.array([0.0]), np.array([[0.0, 0.0]]), np.zeros((1, 2)))

@@ -17,12 +17,11 @@ def behaviours(draw, n: int = 5, n_strategies: int = 2) -> Behaviour:
 
 
 def pass_rate(weights: np.ndarray, model: Behaviour) -> float:
-    """pass@1 as the chain rule has it, one strategy after another."""
-    weights = weights / weights.sum()
-    total = float(weights @ model.passed_other)
-    for strategy in range(model.told.shape[1]):
-        total += float(weights @ model.taken[:, strategy]) * float(weights @ model.told[:, strategy])
-    return total
+    """pass@1 as the chain rule has it, one problem after another."""
+    total = 0.0
+    for weight, taken, passed_other, told in zip(weights, model.taken, model.passed_other, model.told, strict=True):
+        total += weight * (passed_other + sum(share * rate for share, rate in zip(taken, told, strict=False)))
+    return total / weights.sum()
 
 
 @settings(max_examples=100, deadline=None)

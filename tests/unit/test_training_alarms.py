@@ -21,6 +21,7 @@ from selectimprove.stages.measures import read_logs
 from selectimprove.stages.measures.alarms import COLUMNS, find_alarms
 from selectimprove.stages.measures.training import LOGGED, measure_training, read_log
 from selectimprove.training.trainer import write_training_log
+from selectimprove.types import ParamsError
 
 PARAMS = load_params(ROOT / "params.yaml")
 BOUNDS = PARAMS.alarms
@@ -128,6 +129,21 @@ def test_validation_is_joined_with_the_step_that_it_follows(tmp_path):
     pd.DataFrame(rows).to_parquet(tmp_path / "training.parquet")
     (row,) = read_log(tmp_path / "training.parquet").to_dict("records")
     assert row == {"step": 16, "loss": 0.3, "learning_rate": 1e-3, "eval_loss": 0.2}
+
+
+def test_all_rows_of_a_round_of_fine_tuning_are_read(tmp_path):
+    log = pd.DataFrame(
+        {"step": [1, 1, 1, 2, 2], "loss": 0.1, "learning_rate": 1e-3, "grad_norm": [0.2, 20, 30, 40, 50]}
+    )
+    log.to_parquet(tmp_path / "training.parquet")
+    read = read_log(tmp_path / "training.parquet")
+    pd.testing.assert_frame_equal(read[list(log)], log)
+    (found,) = find_alarms(read, BOUNDS.model_copy(update={"stretch": 4}))
+    assert (found["alarm"], found["first_step"], found["last_step"]) == ("grad_norm", 1, 2)
+    log.loc[4, "grad_norm"] = np.nan
+    log.to_parquet(tmp_path / "training.parquet")
+    with pytest.raises(ParamsError, match="no number at the last step, 2: gradient norm"):
+        read_logs([RUN], {f"policy/{RUN.name}": tmp_path})
 
 
 def test_a_training_that_ended_before_it_logged_has_an_empty_log(tmp_path):

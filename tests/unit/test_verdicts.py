@@ -98,6 +98,7 @@ GAIN = {"less": {"sft": "FB"}}
         ([0.19, 0.2, 0.21], {"below": 0.05}, "reversed"),
         ([0.19, 0.2, 0.21], {"within": 0.1}, "reversed"),
         ([0.0, 0.01, -0.01], {"within": 0.1}, "reproduced"),
+        ([-0.31, -0.3, -0.29], {"less": 0.9, "within": 0.05}, "smaller"),
     ],
 )
 def test_verdicts_say_what_was_found(effects, test, verdict):
@@ -194,6 +195,14 @@ def test_the_laptop_scale_runs_every_claim_that_it_can():
     not_run = {name for name, claim in read_claims().items() if not plan.can_run(claim)}
     assert {name for name in not_run if not name.startswith("table1_")} == set()
     assert len(not_run) == 9
+
+
+def test_a_claim_about_mechanisms_needs_models_that_were_told_strategies():
+    untold = {"seeds": {"overrides": {"evaluation": {"told_problems": 0}}}}
+    plan = Plan(load_params(ROOT / "params.yaml", {"experiments": untold}))
+    of_seeds = {name: claim.model_copy(update={"experiment": "seeds"}) for name, claim in read_claims().items()}
+    assert not plan.can_run(of_seeds["easy_rl_selects"])
+    assert plan.can_run(of_seeds["only_fb_nears_100"])
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,11 @@ class Quantity(Strict):
         "cross_entropy",
     ] = "pass_at_1"
 
+    @property
+    def is_mechanism(self) -> bool:
+        """Whether it is a part of the change since before RL, for which models have to be told strategies."""
+        return self.value in ("selection", "improvement", "sharpening", "capability")
+
     @model_validator(mode="after")
     def _has_value(self) -> Self:
         if self.value == "cross_entropy" and (self.training, self.problem_type, self.where) != ("sft", "all", {}):

@@ -1,17 +1,18 @@
 """The mechanisms, measured by intervention: how much of a change in pass@1 is selection, sharpening and capability.
 
-For one problem type let pi(s) be the share of generations that begin with strategy s, and q(s) the pass rate of a model that is told to
+For one problem let pi(s) be the share of generations that begin with strategy s, and q(s) the pass rate of a model that is told to
 begin with s. What a model goes on to write depends on what it has written and not on why, so pass@1 = sum of pi(s) q(s), and q(s) is
-known however rarely s is taken. The change between two checkpoints splits exactly (Kitagawa 1955)::
+known however rarely s is taken. The change between two checkpoints splits exactly (Kitagawa 1955), and is averaged over problems::
 
     change = sum of [pi'(s) - pi(s)] * [q(s) + q'(s)] / 2      selection
            + sum of [pi(s) + pi'(s)] / 2 * [q'(s) - q(s)]      improvement
 
-Improvement is a sum over problems, so it splits once more: *sharpening* is the gain on those problems that the first checkpoint, told s,
-already solved when it was decoded greedily, and *capability* the gain on those that it did not.
+Improvement splits once more: *sharpening* is the gain on those problems that the first checkpoint, told s, already solved when it was decoded
+greedily, and *capability* the gain on those that it did not. A problem has few generations; those that give pi are others than those that give q,
+so that the products are unbiased.
 
-Where nobody told the models a strategy, q(s) can be the pass rate of the generations that took s (`split_observed`). The split is as exact, but two
-things are lost: q(s) of a strategy that a side never took is not known, which leaves bounds, and if a model comes to take s on other problems than
+Where nobody told the models a strategy, pi and q are those of all problems together, and q(s) the pass rate of the generations that took s
+(`split_observed`). The split is as exact, but two things are lost: q(s) of a strategy that a side never took is not known, which leaves bounds, and if a model comes to take s on other problems than
 before, q(s) changes with the problems.
 
 The paper (abstract and discussion) argues for selection and improvement from curves; this puts a number on each. The last split is ours.
@@ -140,21 +141,16 @@ def split_change(weights: np.ndarray, before: Behaviour, after: Behaviour) -> di
         the last two. What begins with none of the strategies has the rate that was seen; if one side has none of it, that of the other.
     """
     weights = weights / weights.sum(axis=-1, keepdims=True)
-    share, share_after = weights @ before.taken, weights @ after.taken
-    rate, rate_after = weights @ before.told, weights @ after.told
-    other, other_after = lend_rates(
-        rate_given(weights @ before.passed_other, share[..., -1]),
-        rate_given(weights @ after.passed_other, share_after[..., -1]),
+    # Of each problem, and of what begins with none of the strategies, which has no rate on most problems, of all together.
+    told = kitagawa(before.taken[:, :-1], after.taken[:, :-1], before.told, after.told)
+    share, share_after = weights @ before.taken[:, -1:], weights @ after.taken[:, -1:]
+    passed, passed_after = weights @ before.passed_other[:, None], weights @ after.passed_other[:, None]
+    rates = lend_rates(rate_given(passed, share), rate_given(passed_after, share_after))
+    others = kitagawa(share, share_after, *rates)
+    selection, improvement = (
+        weights @ part.sum(axis=-1) + rest.sum(axis=-1) for part, rest in zip(told, others, strict=True)
     )
-    selection, improvement = kitagawa(
-        share,
-        share_after,
-        np.concatenate([rate, other[..., None]], axis=-1),
-        np.concatenate([rate_after, other_after[..., None]], axis=-1),
-    )
-    solved, solved_after = weights @ (before.greedy * before.told), weights @ (before.greedy * after.told)
-    _, sharpening = kitagawa(share[..., :-1], share_after[..., :-1], solved, solved_after)
-    selection, improvement, sharpening = (part.sum(axis=-1) for part in (selection, improvement, sharpening))
+    sharpening = weights @ (before.greedy * told[1]).sum(axis=-1)
     return {
         "selection": selection,
         "improvement": improvement,

@@ -179,7 +179,14 @@ class Plan(Runs):
     def can_run(self, claim: Claim) -> bool:
         """Tell whether the params have what a claim's tests name."""
         known = claim.experiment in self.params.experiments
-        return can_run(claim, self.params.scale, resolve_case(self.params, claim.experiment) if known else None)
+        if not can_run(claim, self.params.scale, resolve_case(self.params, claim.experiment) if known else None):
+            return False
+        return all(
+            resolve_case(self.params, claim.experiment, quantity.variant).params.evaluation.told_problems
+            for test in claim.tests
+            for quantity in test.quantities
+            if quantity.is_mechanism
+        )
 
     def _exhibit(self, name: str, exhibit: Exhibit) -> Artifact:
         notebook = notebook_of(name, exhibit)

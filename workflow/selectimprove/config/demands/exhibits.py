@@ -1,5 +1,7 @@
 """What figures and tables need of their experiments, as their notebooks say it, against what the params give.
 
+Of those that are not drawn by default, what they are given as ``plot`` is compared alone: no other scale need have their experiments.
+
 A notebook says in its metadata what an experiment must have for its figure or table to show what its title promises::
 
     "selectimprove": {"needs": {"test_problems": {"6-9": {"difficulty": [6, 9], "problem_types": ["evaluation", "inversion"]}}}}
@@ -61,7 +63,7 @@ def find_unmet(params: Params) -> list[str]:
             key, path = f"{kind}.{name}", notebook_of(name, exhibit)
             if not path.is_file():
                 mistakes.append(f"{key}: there is no workflow/notebooks/{path.name}; add it or remove the entry")
-            elif exhibit.draw:
+            else:
                 mistakes += _of_exhibit(params, key, exhibit, path)
     return list(dict.fromkeys(mistakes))
 
@@ -76,6 +78,8 @@ def _of_exhibit(params: Params, key: str, exhibit: Exhibit, path: Path) -> list[
     except ParamsError as error:
         return [f"{key} ({line.replace(': ', '): ', 1)}" for line in str(error).splitlines()]
     mistakes = _plotted(f"{key}.plot", exhibit.plot, notebook)
+    if not exhibit.draw:
+        return mistakes
     if not notebook.has_language:
         mistakes.append(
             f"{key} ({notebook.path}): metadata.language_info.name: missing; a notebook of Python has python there"

@@ -43,6 +43,9 @@ def measure_mechanisms(
     parts: dict[tuple, dict[tuple, dict[str, np.ndarray]]] = {}
     for start, rows in generations.groupby(same_start):
         variant, sft, seed, step_range, problem_type = start
+        if start not in told:
+            # Of a variant whose models were told nothing.
+            continue
         cell = told[start]
         problems = cell.drop_duplicates("problem_id").set_index("problem_id")[difficulty]
         # Problems of other types, ranges and seeds are resampled independently of these.

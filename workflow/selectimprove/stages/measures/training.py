@@ -24,14 +24,16 @@ LOGGED = {
 
 
 def read_log(path: Path) -> pd.DataFrame:
-    """Read what a trainer logged, a row per step; what it never logged has no column.
+    """Read what a trainer logged, a row each time; what it never logged has no column.
 
-    Validation after an epoch is a row of its own in the file: rows of one step are joined. A training that ended before its trainer first
-    logged has no row.
+    Validation after an epoch is a row of its own in the file: it is joined to the row of its step. A round of fine-tuning, which counts as a
+    step, may have several rows. A training that ended before its trainer first logged has none.
     """
     log = pd.read_parquet(path)
     kept = log[["step", *(name for name in LOGGED if name in log)]].rename(columns=LOGGED)
-    return kept.groupby("step", as_index=False).first()
+    trained = kept["learning_rate"].notna() if "learning_rate" in kept else pd.Series(0, kept.index)
+    row = trained.groupby(kept["step"]).cumsum().clip(lower=1).rename("row")
+    return kept.groupby(["step", row], as_index=False).first().drop(columns="row", errors="ignore")
 
 
 def measure_training(

@@ -102,7 +102,10 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
         p, p_reversed = below(test.below), above(test.below)
     else:
         p = max(above(-test.within), below(test.within))
-        p_reversed = min(1.0, 2 * min(above(test.within), below(-test.within)))
+        if test.is_level:
+            p_smaller = below(-test.within)
+        else:
+            p_reversed = min(1.0, 2 * min(above(test.within), below(-test.within)))
     return Outcome(
         effect=effect,
         low=effect - half,

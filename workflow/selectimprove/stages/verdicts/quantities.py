@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from selectimprove.analysis.claims import Claim, Quantity, describe_where
-from selectimprove.analysis.mechanisms import PARTS, Behaviour, find_openings, split_change
+from selectimprove.analysis.mechanisms import Behaviour, find_openings, split_change
 from selectimprove.analysis.stats import bootstrap_weights
 from selectimprove.config.stages import VerdictsStage
 from selectimprove.stages.verdicts.judging import Outcome, judge_difference
@@ -153,7 +153,7 @@ def measure(quantity: Quantity, experiment: str, seed: int, generations: Generat
     types = generations.problem_types(*place) if quantity.problem_type == "all" else (quantity.problem_type,)
     parts, n_problems = [], 0
     for problem_type in types:
-        if quantity.value in ("improvement", *PARTS):
+        if quantity.is_mechanism:
             split, n = generations.split(model, quantity.problem_set, problem_type)
             parts.append(split[quantity.value])
             n_problems += n
