@@ -190,6 +190,16 @@ def edit_undrawn(folder):
     (folder / "results/smoke/figures/gf13.csv").write_text("sft,pass_at_1\nFB,1.0\n")
 
 
+def edit_what_was_drawn_elsewhere(folder):
+    """Edit a figure that is not drawn by default, of which the artifacts were left on another machine."""
+    overlay = folder / "workflow/scales/smoke.yaml"
+    text = overlay.read_text()
+    assert "draw: true" in text
+    overlay.write_text(text.replace("draw: true", "draw: false"))
+    shutil.rmtree(find(folder, "exhibits/seeds-*"))
+    (folder / "results/smoke/figures/seeds.csv").write_text("sft,pass_at_1\nFB,1.0\n")
+
+
 PLANTED = [
     (flip_reward, "rollouts.parquet", "has changed since it was made"),
     (partial(flip_reward, cover=True), "rollouts.parquet: row 0: reward"),
@@ -222,7 +232,8 @@ PLANTED = [
     (lose_file, f"base/gf11-{SEED}", "training.parquet: is missing"),
     (rename_input, f"rl/FB-gf11-rl_6_9-{SEED}", "names other inputs than the key"),
     (edit_page, "results/smoke/audit/index.html", "is not the page of these artifacts"),
-    (edit_undrawn, "results/smoke/figures/gf13.csv: is not as it was published, by other params"),
+    (edit_undrawn, "results/smoke/figures/gf13.csv: is not as it was published"),
+    (edit_what_was_drawn_elsewhere, "results/smoke/figures/seeds.csv: is not as it was published"),
     (edit_table_text, "results/smoke/tables/table1.md", "is not the file of results/exhibits/table1"),
 ]
 
@@ -259,6 +270,18 @@ def test_a_planted_error_is_found_and_named(audited, tmp_path, monkeypatch, plan
     plant(copy.folder)
     lines = copy.mismatches(monkeypatch)
     assert any(all(part in line for part in expected) for line in lines), "\n".join(lines)
+
+
+@pytest.mark.usefixtures("remade_once")
+def test_a_table_that_is_cut_short_hides_nothing_else(audited, tmp_path, monkeypatch):
+    copy = audited.copy(tmp_path / "repository")
+    path = find(copy.folder, f"problems/test-gf11-6to9-{SEED}-*/problems.parquet")
+    path.write_bytes(path.read_bytes()[:100])
+    edit_plotted_data(copy.folder)
+    said = "\n".join(copy.mismatches(monkeypatch))
+    assert f"{path.relative_to(copy.folder)}: has changed since it was made" in said
+    assert "test problems among those of training: not looked at to the end" in said
+    assert "results/smoke/figures/seeds.csv: is not the file of results/exhibits/seeds" in said
 
 
 def test_a_source_changed_after_the_run_is_named_and_fails_the_command(audited, tmp_path):

@@ -66,22 +66,28 @@ def check_leaks(checked: list[Artifact]) -> Iterator[str]:
 
 def check_published(plan: Plan) -> Iterator[str]:
     """Compare what people look at with the artifacts and the records."""
-    offered, drawn, audit = publications(plan), plan.exhibits, audit_publication(plan)
-    for publication in (*offered.values(), audit):
-        # What is not drawn by default may be published all the same.
-        if publication.name in drawn or publication is audit or (publication.is_made() and publication.record.exists()):
-            yield from check_publication(publication)
+    offered, audit = publications(plan), audit_publication(plan)
+    compared = [
+        publication
+        for publication in (*offered.values(), audit)
+        # What is not drawn by default may be published all the same, and its artifacts may be elsewhere.
+        if publication.name in plan.exhibits
+        or publication is audit
+        or (publication.is_made() and publication.record.exists())
+    ]
+    for publication in compared:
+        yield from check_publication(publication)
     if audit.is_made() and all(path.exists() for path in audit.files):
-        page, published = audit.composed[0], audit.composed[0].read_text()
+        page, published = audit.composed[0], audit.composed[0].read_text(encoding="utf-8")
         if published != write_page(plan):
             yield f"{page}: is not the page of these artifacts; run `rm {page} && {audit.remedy}`"
     yield from check_metrics(plan, offered)
-    known = {publication.record for publication in (*offered.values(), audit)}
-    for record in sorted(set((audit.root / "published").glob("*.json")) - known):
+    others = set((audit.root / "published").glob("*.json")) - {publication.record for publication in compared}
+    for record in sorted(others):
         for name, expected in read_if_whole(record).get("files", {}).items():
             path = audit.root / name
             if not path.exists() or file_hash(path) != expected:
-                yield f"{path}: is not as it was published, by other params than today's ({record})"
+                yield f"{path}: is not as it was published ({record})"
 
 
 def check_publication(publication: Publication) -> Iterator[str]:
@@ -112,6 +118,14 @@ def check_metrics(plan: Plan, offered: dict[str, Publication]) -> Iterator[str]:
             yield f"{target}: {name} is not what {artifact.folder} holds; run `{remedy}`"
 
 
+def as_far_as_possible(check: Iterator[str], what: str) -> Iterator[str]:
+    """Pass on what a check finds; what it cannot read ends it with a line more, and not the verification."""
+    try:
+        yield from check
+    except (KeyError, ValueError, OSError, IndexError, ParamsError) as error:
+        yield f"{what}: not looked at to the end: {type(error).__name__}: {error}"
+
+
 def _silence() -> None:
     """Send what notebook kernels say on the way to nowhere; mismatches are returned, not printed."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -138,8 +152,8 @@ def verify(plan: Plan, cores: int, say: Callable[[str], None] = print) -> list[s
         mistakes = [line for found in pool.map(check_artifact, artifacts) for line in found]
     mistakes += check_others({artifact.folder for artifact in artifacts})
     if all(has_record(artifact) for artifact in artifacts):
-        mistakes += check_leaks(artifacts)
-        mistakes += check_published(plan)
+        mistakes += as_far_as_possible(check_leaks(artifacts), "test problems among those of training")
+        mistakes += as_far_as_possible(check_published(plan), "published files")
     for line in changes_since_commit(root_of(plan.params.scale)):
         say(line)
     if plan.params.verify.spot:
@@ -162,6 +176,6 @@ def require_verified(plan: Plan, cores: int, log: Path) -> None:
         lines.append(line)
 
     mistakes = verify(plan, cores, say)
-    log.write_text("".join(f"{line}\n" for line in [*lines, *mistakes]))
+    log.write_text("".join(f"{line}\n" for line in [*lines, *mistakes]), encoding="utf-8")
     if mistakes:
         raise WorkflowError("\n".join(mistakes))
