@@ -35,6 +35,8 @@ class Stage:
         The key of ``resources`` in the params.
     priority : int
         Jobs of a higher one go first.
+    spreads : bool
+        Whether it can run in several processes, one a GPU.
     local : bool
         Whether it runs where Snakemake does: nodes of a cluster often have no network.
     checks : tuple of str
@@ -49,6 +51,7 @@ class Stage:
     files: str
     needs: Literal["train", "sample", "light"] = "light"
     priority: int = 0
+    spreads: bool = False
     local: bool = False
     checks: tuple[str, ...] = ("remade",)
 
@@ -68,7 +71,10 @@ class Stage:
         return "train" if trains else "light"
 
     def resources(self, resources: Resources) -> JobResources:
-        return getattr(resources, self.needs)
+        """Return what a job asks for; of several GPUs those that train take one if they do not spread, as sums over two would be of other data."""
+        asked = getattr(resources, self.needs)
+        alone = self.needs == "train" and not self.spreads
+        return asked.model_copy(update={"gpus": min(asked.gpus, 1)}) if alone else asked
 
 
 # Data take seconds, and training waits for them. All else waits for base models and SFT; then the longest jobs go first, so that both
@@ -83,9 +89,10 @@ _ROWS = (
     Stage("pretrained", configs.PretrainedStage, "fetch_model", "Fetching the pretrained model {wildcards.name}",
           "Pretrained model", "model/*.safetensors", priority=40, local=True, checks=()),
     Stage("sft", configs.SftStage, "train_sft", "Fine-tuning {wildcards.name}",
-          "SFT models", "model/*.safetensors", needs="train", priority=20, checks=()),
+          "SFT models", "model/*.safetensors", needs="train", priority=20, spreads=True, checks=()),
     Stage("rl", configs.RlStage, "train_grpo", "Training {wildcards.name} with GRPO",
-          "RL checkpoints", "checkpoints/step-*/*.safetensors, rollouts.parquet", needs="train", priority=10, checks=("rollouts",)),
+          "RL checkpoints", "checkpoints/step-*/*.safetensors, rollouts.parquet", needs="train", priority=10, spreads=True,
+          checks=("rollouts",)),
     Stage("rft", configs.RftStage, "train_rft", "Training {wildcards.name} on its own completions",
           "Checkpoints of controls", "checkpoints/step-*/*.safetensors, rollouts.parquet", needs="train", priority=10, checks=("rollouts",)),
     Stage("evaluation", configs.EvaluationStage, "evaluate_model", "Evaluating {wildcards.name}",
