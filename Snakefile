@@ -28,7 +28,7 @@ onstart:
     if workflow.local_exec:
         end_jobs_when_interrupted()
     fork_stages()
-    Progress(PLAN.params.scale, get_artifacts_to_make(), get_parallel_jobs()).start()
+    Progress(PLAN.params, get_artifacts_to_make(), get_capacity()).start()
 
 
 onsuccess:

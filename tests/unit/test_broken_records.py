@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import subprocess
+from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
@@ -11,12 +12,14 @@ import pytest
 
 from conftest import ENVIRONMENT, ROOT
 from selectimprove.analysis.measures import read_measures, select
+from selectimprove.artifacts.locking import lock_folder
 from selectimprove.artifacts.provenance import git_commit, read_record
+from selectimprove.artifacts.runner import working_folder
 from selectimprove.config.loading import load_params
 from selectimprove.dag.changes import explain
 from selectimprove.dag.costs import COLUMNS, collect_costs, read_costs
 from selectimprove.dag.plan import Plan
-from selectimprove.dag.progress import Progress
+from selectimprove.dag.progress import Progress, log_of
 from selectimprove.errors import ParamsError
 from selectimprove.reports.checks import check_record
 from selectimprove.reports.publishing.records import read_if_whole
@@ -59,6 +62,38 @@ def test_good_costs_are_read_without_a_warning(tmp_path, caplog):
     assert not caplog.messages
 
 
+def test_recorded_times_stay_until_the_same_is_made_again_or_planned_no_more(tmp_path, monkeypatch, plan):
+    monkeypatch.chdir(tmp_path)
+    of_slug = defaultdict(list)
+    for artifact in plan.artifacts["rl"].values():
+        of_slug[artifact.slug].append(artifact)
+    made, other = next(artifacts for artifacts in of_slug.values() if len(artifacts) > 1)[:2]
+    made.folder.mkdir(parents=True)
+    made.done.write_text('{"seconds": 9}')
+    old = f"{made.slug}-0123456789"
+
+    def row(name: str, seconds: str, scale: str = "laptop") -> dict[str, str]:
+        return dict(zip(COLUMNS, (scale, "rl", name, seconds, "90", "EPYC"), strict=True))
+
+    earlier = [row(made.name, "5"), row(other.name, "6"), row(old, "7"), row(old, "8", "smoke")]
+    seconds = {(row["scale"], row["name"]): float(row["seconds"]) for row in collect_costs(plan, earlier)}
+    assert seconds == {("laptop", made.name): 9, ("laptop", other.name): 6, ("smoke", old): 8}
+
+
+def test_a_job_that_failed_is_no_longer_said_to_run(tmp_path, monkeypatch, plan):
+    monkeypatch.chdir(tmp_path)
+    artifact = next(iter(plan.artifacts["rl"].values()))
+    progress = Progress(plan.params, [artifact], {"cores": 1})
+    log_of(artifact).parent.mkdir(parents=True)
+    log_of(artifact).touch()
+    # The clock of files is a few milliseconds behind.
+    progress.started -= 1
+    artifact.folder.parent.mkdir(parents=True)
+    with lock_folder(working_folder(artifact.folder)):
+        assert f"\n    rl {artifact.slug}" in progress.line(0.0)
+    assert f"rl {artifact.slug}" not in progress.line(0.0)
+
+
 @pytest.mark.parametrize("content", ["", '{"seconds": 3, "fil', "[]", "<<<<<<< HEAD\n{}", "\x00"])
 def test_a_broken_record_is_named_and_costs_nothing(tmp_path, monkeypatch, plan, content):
     monkeypatch.chdir(tmp_path)
@@ -68,7 +103,7 @@ def test_a_broken_record_is_named_and_costs_nothing(tmp_path, monkeypatch, plan,
     (artifact.folder / "config.json").write_text("{}")
     assert collect_costs(plan, []) == []
     assert explain(artifact) == "never made"
-    assert Progress("laptop", [artifact, *plan.figures.values()], cores=1).line(0.0).startswith("1 of ")
+    assert Progress(plan.params, [artifact, *plan.figures.values()], {"cores": 1}).line(0.0).startswith("1 of ")
     (line,) = check_record(artifact)
     assert line.startswith(f"{artifact.done}: is not the JSON that was written")
     assert f"remove {artifact.folder} and run `snakemake --cores all figures audit`" in line

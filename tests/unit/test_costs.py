@@ -21,6 +21,10 @@ def artifact(slug: str, *inputs: Artifact, stage: str = "labels") -> Artifact:
     return Artifact(stage, slug, CONFIG, {source.slug: source for source in inputs})
 
 
+def one_core(_: Artifact) -> dict[str, float]:
+    return {"cores": 1}
+
+
 def shortest_schedule(pending: dict[Artifact, float], cores: int) -> float:
     """Try every order of list scheduling."""
     best = float("inf")
@@ -44,12 +48,25 @@ def test_the_bound_is_never_above_the_shortest_schedule_and_within_a_factor_of_t
     for number, (_, sources) in enumerate(jobs):
         made.append(artifact(f"job{number}", *(made[i] for i in sources if i < number)))
     pending = {job: float(seconds) for job, (seconds, _) in zip(made, jobs, strict=True)}
-    bound, shortest = time_left(pending, cores), shortest_schedule(pending, cores)
+    bound, shortest = time_left(pending, one_core, {"cores": cores}), shortest_schedule(pending, cores)
     end, idle = schedule(pending, cores)
     assert shortest <= end <= 2 * shortest
     assert end * cores * (1 - idle) == pytest.approx(sum(pending.values()))
     assert bound <= shortest + 1e-9
     assert shortest <= 2 * bound + 1e-9
+
+
+def test_what_is_scarcest_decides():
+    jobs = [artifact(f"job{number}") for number in range(4)]
+    pending = dict.fromkeys(jobs, 60.0)
+
+    def needs(job: Artifact) -> dict[str, float]:
+        return {"cores": 1, "gpu": 1 if job in jobs[:3] else 0, "mem_mb": 2048}
+
+    assert time_left(pending, needs, {"cores": 16}) == 60
+    assert time_left(pending, needs, {"cores": 2}) == 120
+    assert time_left(pending, needs, {"cores": 16, "gpu": 1}) == 180
+    assert time_left(pending, needs, {"cores": 16, "gpu": 3, "mem_mb": 2048}) == 240
 
 
 def test_the_most_alike_record_counts():

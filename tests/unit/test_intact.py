@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from selectimprove.artifacts.intact import require_intact
+from selectimprove.artifacts.provenance import require_intact
 from selectimprove.artifacts.runner import explain
 from selectimprove.artifacts.writing import date_back, drop_temporaries, replace
 from selectimprove.errors import ParamsError

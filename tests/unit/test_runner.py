@@ -4,15 +4,25 @@ import json
 import multiprocessing
 import os
 import time
+from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from conftest import ROOT
 from selectimprove.artifacts import runner
 from selectimprove.artifacts.keys import digest
+from selectimprove.config.loading import load_params
+from selectimprove.config.messages import describe_all
+from selectimprove.dag.plan import Plan
 from selectimprove.types import Strict
 
+PLAN = Plan(load_params(ROOT / "params.yaml"))
 PROCESSES = multiprocessing.get_context("fork")
 
 
@@ -119,6 +129,23 @@ def test_code_that_was_edited_after_planning_is_refused(tmp_path):
     assert (output / "done").exists()
 
 
+def test_what_another_program_left_of_its_ranks_makes_no_stage_a_helper(tmp_path, monkeypatch):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    make(tmp_path, seconds=0)
+    assert (tmp_path / "artifact/provenance.json").exists()
+    assert "WORLD_SIZE" not in os.environ
+
+
+def test_of_several_processes_of_one_stage_the_first_alone_leaves_the_artifact(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("RANK", "1")
+    make(tmp_path, seconds=0)
+    assert calls(tmp_path) == 1
+    assert not (tmp_path / "artifact").exists()
+
+
 def touch_for_its_owner(config: Seconds, inputs: dict[str, Path], folder: Path) -> None:
     (folder / "weights").touch(mode=0o600)
 
@@ -152,3 +179,41 @@ def test_a_mistake_of_a_run_by_hand_is_one_line(tmp_path, arguments, said):
     assert said in str(stopped.value)
     assert "\n" not in str(stopped.value)
     assert not (tmp_path / "artifact").exists()
+
+
+CONFIGS = {name: next(iter(artifacts.values())).config for name, artifacts in PLAN.artifacts.items() if artifacts}
+
+
+def places(value: object, above: tuple = ()) -> Iterator[tuple]:
+    """List where values stand in a config, each as the keys that lead to it."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*above, key)
+        yield from places(inner, (*above, key))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_is_changed_in_a_config_is_taken_or_named(data):
+    config = CONFIGS[data.draw(st.sampled_from(list(CONFIGS)))]
+    content = config.model_dump(mode="json")
+    *above, last = data.draw(st.sampled_from(list(places(content))))
+    holder = reduce(lambda held, key: held[key], above, content)
+    if data.draw(st.booleans()):
+        del holder[last]
+    else:
+        holder[last] = data.draw(st.sampled_from([None, 3, -1, True, "x", [], [[]], {}, {"x": 1}]))
+    try:
+        type(config).model_validate(content)
+        lines = ["taken"]
+    except ValidationError as error:
+        lines = describe_all(error.errors(), type(config))
+    assert lines
+
+
+@pytest.mark.parametrize("text", ["{}", '{"task_name": "chain"}', '{"task_name": []}'])
+@pytest.mark.parametrize("stage", CONFIGS)
+def test_what_is_no_config_of_a_stage_is_named(stage, text, tmp_path):
+    arguments = ["--config", text, "--output", str(tmp_path / "artifact")]
+    with pytest.raises(SystemExit, match=r"^--config: "):
+        runner.run_stage(type(CONFIGS[stage]), sleep, arguments)

@@ -1,11 +1,13 @@
 """`selectimprove show`: what it refuses before it reads anything, and how it divides a response."""
 
 import argparse
+import json
 from types import SimpleNamespace
 
 import pytest
 
 from conftest import ROOT, SEEDS
+from selectimprove.commands.naming import find_artifact
 from selectimprove.commands.show import add_arguments, find_models
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
@@ -55,6 +57,29 @@ def test_what_is_not_there_is_named_with_the_command_that_makes_it(plan, tmp_pat
     name = next(name for name in plan.artifacts["labels"] if name.startswith(f"FB-gf11-rl_6_9-s{SEEDS[0]}-"))
     assert str(missing.value).startswith(f"results/labels/{name}: neither made nor pulled; ")
     assert f"`snakemake --cores all results/labels/{name}/provenance.json`" in str(missing.value)
+
+
+def test_damaged_labels_are_named_with_the_command_that_makes_them(plan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = next(name for name in plan.artifacts["labels"] if name.startswith(f"FB-gf11-rl_6_9-s{SEEDS[0]}-"))
+    labels = plan.artifacts["labels"][name]
+    labels.folder.mkdir(parents=True)
+    (labels.folder / "generations.parquet").write_bytes(b"cut sho")
+    labels.done.write_text(json.dumps({"files": {"generations.parquet": "0" * 64}}))
+    with pytest.raises(ParamsError) as damaged:
+        find_models(plan, options("table1 FB rl_6_9"))
+    assert str(damaged.value) == (
+        f"{labels.folder}/generations.parquet: has changed since it was made; remove {labels.folder} and run "
+        f"`snakemake --cores all {labels.done}`"
+    )
+
+
+@pytest.mark.parametrize("form", ["{}", "./{}", "{}/", "sft/../{}", "/there/{}"])
+def test_an_artifact_is_found_by_any_path_to_it(plan, form, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    artifact = next(iter(plan.artifacts["sft"].values()))
+    text = form.format(artifact.folder).replace("/there", str(tmp_path))
+    assert find_artifact(plan, text, ["sft", "rl"]) == artifact
 
 
 def test_a_response_is_divided_into_steps_and_what_is_around_them():

@@ -1,18 +1,22 @@
 """The split of anyone's generations: known parts, bounds, agreement with the project's own measures, and every file refused that cannot be right."""
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from conftest import ROOT
 from selectimprove.__main__ import main
 from selectimprove.analysis.generations import read_patterns, read_table
+from selectimprove.analysis.split_figure import draw_split
 from selectimprove.analysis.splitting import split
 from selectimprove.config.params import Statistics
 from selectimprove.errors import ParamsError
@@ -337,6 +341,28 @@ def test_a_mistake_is_one_line(mistake, tmp_path, monkeypatch):
         main(["split", *arguments.split(), "--resamples", "2"])
     assert str(refused.value).startswith(expected)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("wrong", ["--k 0", "--k 1.5", "--resamples 0", "--seed -1"])
+def test_what_is_no_number_is_refused(wrong, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["split", "before.csv", "after.csv", *wrong.split()])
+    option, given = wrong.split()
+    assert f"argument {option}: {given!r} is not a whole number from " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["costs $5 or $6", r"$\frac$", "a_b^c"])
+def test_a_name_is_drawn_as_it_is_written(name, tmp_path, monkeypatch):
+    for file, content in TABLES.items():
+        table = pd.read_csv(io.StringIO(content))
+        table.replace({"strategy": {"a": name}}).to_csv(tmp_path / file, index=False)
+    monkeypatch.chdir(tmp_path)
+    main(["split", "before.csv", "after.csv", "--resamples", "2", "--output", "out"])
+    assert sorted(path.name for path in Path("out").iterdir()) == ["split.csv", "split.png", "strategies.csv"]
+    figure = draw_split(split(*(pd.read_csv(file) for file in TABLES), n_bootstrap=2))
+    assert name in {text.get_text() for text in figure.findobj(Text)}
+    assert not any(text.get_parse_math() for text in figure.findobj(Text) if text.get_text() == name)
 
 
 def test_dataframes_are_refused_by_their_names():

@@ -8,10 +8,12 @@ PACKAGE = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(PACKAGE))
 # A checkout runs its own source, whichever copy of the package is installed: in jobs, and in the kernels of notebooks.
 os.environ.update(PYTHONPATH=str(PACKAGE))
+from snakemake.utils import available_cpu_count
+
 from selectimprove.artifacts.forking import open_server
 from selectimprove.config.loading import load_params
 from selectimprove.config.training import REPORT_TO
-from selectimprove.dag.command import ALLOCATION, stage_command
+from selectimprove.dag.command import AT_START, stage_command
 from selectimprove.dag.costs import record_costs
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.progress import Progress
@@ -25,7 +27,7 @@ try:
 except ParamsError as error:
     sys.exit(str(error))
 
-environment = {"PYTHONPATH": shlex.quote(str(PACKAGE)), REPORT_TO: PLAN.params.report_to} | ALLOCATION
+environment = {"PYTHONPATH": shlex.quote(str(PACKAGE)), REPORT_TO: PLAN.params.report_to} | AT_START
 shell.prefix(f"export {' '.join(f'{name}={value}' for name, value in environment.items())}; ")
 
 PUBLICATIONS, AUDIT = publications(PLAN), audit_publication(PLAN)
@@ -115,7 +117,7 @@ def fork_stages():
     """Spare the jobs that run here, in the environment of Snakemake and without a GPU, most of their imports."""
     if workflow.local_exec and PYTHON == sys.executable:
         stages = (stage for stage in STAGES.values() if not stage.resources(PLAN.params.resources).gpus)
-        open_server((f"selectimprove.{stage.module}" for stage in stages), ALLOCATION)
+        open_server((f"selectimprove.{stage.module}" for stage in stages), AT_START)
 
 
 def require_gpus_counted():
@@ -145,7 +147,7 @@ def require_results_writable():
 
 def report_end(logs):
     """Say how to go on if a run was interrupted, of which Snakemake says that a job failed; else what the jobs that failed said last."""
-    said = "".join(Path(log).read_text() for log in logs)
+    said = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
     failed = [Path(log) for job in workflow.scheduler.failed for log in job.log]
     for line in describe_end(said, failed):
         print(line, file=sys.stderr)
@@ -155,6 +157,15 @@ def get_parallel_jobs():
     """Return how many jobs of one core run at once: cores here, or jobs on a cluster."""
     settings = workflow.resource_settings
     return settings.cores or settings.nodes or 1
+
+
+def get_capacity():
+    """Return how much of each resource jobs share: what Snakemake was told of, or on a cluster as much as so many jobs may take."""
+    cores = get_parallel_jobs()
+    told = {
+        name: workflow.global_resources[name].value for name in ("gpu", "mem_mb") if name in workflow.global_resources
+    }
+    return {"cores": cores} | (told if workflow.local_exec else {})
 
 
 def get_artifacts_to_make():

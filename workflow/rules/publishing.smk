@@ -88,7 +88,7 @@ rule plan:
     run:
         from selectimprove.dag.forecast import print_forecast
 
-        print_forecast(PLAN, os.cpu_count(), Path(log[0]))
+        print_forecast(PLAN, available_cpu_count(), Path(log[0]))
 
 
 rule export_crate:

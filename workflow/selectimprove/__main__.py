@@ -26,6 +26,8 @@ def main(arguments: list[str] | None = None) -> None:
         module.add_arguments(added)
         added.set_defaults(run=module.run)
     options = parser.parse_args(arguments)
+    # A sign that the terminal does not know is no reason to fail.
+    sys.stdout.reconfigure(errors="replace")
     try:
         options.run(options)
     except ParamsError as error:

@@ -93,7 +93,7 @@ def imported_modules(source: str) -> frozenset[str]:
 @cache
 def module_source(module: str) -> str:
     """Return the source of a module of this package, named without it."""
-    return module_path(module).read_text()
+    return module_path(module).read_text(encoding="utf-8")
 
 
 @cache

@@ -14,10 +14,15 @@ from pathlib import Path
 LOG = logging.getLogger(__name__)
 
 
+def lock_of(folder: Path) -> Path:
+    """Return the file that is there while a process holds the lock on a folder, and after one that was killed with it."""
+    return folder.with_name(f"{folder.name}.lock")
+
+
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Hold the lock on a folder, which need not exist; says in the log that it waits for another process."""
-    path = folder.with_name(f"{folder.name}.lock")
+    path = lock_of(folder)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
         try:

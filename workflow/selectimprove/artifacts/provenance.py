@@ -1,4 +1,4 @@
-"""How an artifact came about: versions, commit, machine, time, memory and the hashes of what was written."""
+"""How an artifact came about: versions, commit, machine, time, memory and the hashes of what was written; and whether it still is that."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ import resource
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -69,6 +70,59 @@ def read_record(path: Path) -> dict:
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: is not the JSON that was written: empty, cut short or edited")
     return content
+
+
+REPEAT = "repeat the command, which makes it again if it is needed"
+
+
+def read_own_record(folder: Path, remedy: str = REPEAT) -> dict:
+    """Read what was recorded of an artifact.
+
+    Parameters
+    ----------
+    folder : Path
+    remedy : str, optional
+        What to do when a broken artifact is removed.
+
+    Raises
+    ------
+    ParamsError
+        If that is broken; it says what to do.
+    """
+    try:
+        return read_record(folder / RECORD)
+    except ParamsError as error:
+        raise ParamsError(f"{error}; remove {folder} and {remedy}") from None
+
+
+def require_intact(folders: Iterable[Path], remedy: str = REPEAT) -> None:
+    """Compare the files of artifacts with the hashes that were recorded of them.
+
+    A folder without a record is one's own, given by hand, and is taken as it is. Weights are read, and so compared, only where torch
+    is loaded.
+
+    Parameters
+    ----------
+    folders : iterable of Path
+    remedy : str, optional
+        What to do when a broken artifact is removed.
+
+    Raises
+    ------
+    ParamsError
+        If a file is missing or another, as after a broken copy or a full disk; it says which, and what to do.
+    """
+    for folder in folders:
+        if not (folder / RECORD).exists():
+            continue
+        for name, expected in read_own_record(folder, remedy).get("files", {}).items():
+            path = folder / name
+            if path.suffix == ".safetensors" and "torch" not in sys.modules:
+                continue
+            if not path.is_file():
+                raise ParamsError(f"{path}: is missing; remove {folder} and {remedy}")
+            if file_hash(path) != expected:
+                raise ParamsError(f"{path}: has changed since it was made; remove {folder} and {remedy}")
 
 
 def versions() -> dict[str, str]:

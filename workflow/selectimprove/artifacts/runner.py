@@ -23,11 +23,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from selectimprove.artifacts.arithmetic import MKL_CBWR
-from selectimprove.artifacts.intact import require_intact
 from selectimprove.artifacts.keys import digest
 from selectimprove.artifacts.loading import import_by_name, loaded_by_name, stage_of
 from selectimprove.artifacts.locking import lock_folder
-from selectimprove.artifacts.provenance import RECORD, Recorder, read_record
+from selectimprove.artifacts.provenance import RECORD, Recorder, read_record, require_intact
 from selectimprove.artifacts.writing import date_back
 from selectimprove.config.messages import describe_all
 from selectimprove.config.training import REPORT_TO, RUN_NAME
@@ -38,7 +37,7 @@ LOG = logging.getLogger(__name__)
 
 def read_config(text: str) -> dict:
     """Read a resolved config, given as JSON or as the path of a JSON file."""
-    return json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
+    return json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8"))
 
 
 class Inputs(dict):
@@ -74,6 +73,21 @@ def explain(error: Exception, folder: Path) -> str | None:
             "a model's probabilities are no numbers, since a training broke down; lower a learning rate in params.yaml"
         )
     return None
+
+
+def working_folder(output: Path) -> Path:
+    """Return where a stage works until all is done."""
+    return output.with_name(f"{output.name}.partial")
+
+
+def drop_other_ranks() -> None:
+    """Drop from the environment which of several processes this one is, where it was not started as one of several.
+
+    What another program left there would make of a stage one that waits for others, and writes nothing.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+            os.environ.pop(name, None)
 
 
 def name_run(output: Path) -> None:
@@ -129,8 +143,9 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
     if arithmetic := getattr(config, "arithmetic", None):
         # A key stands for this, whatever the environment says.
         os.environ["MKL_CBWR"] = MKL_CBWR[arithmetic]
+    drop_other_ranks()
     name_run(options.output.absolute())
-    partial = options.output.with_name(options.output.name + ".partial")
+    partial = working_folder(options.output)
     partial.mkdir(parents=True, exist_ok=True)
     # Of several processes that `accelerate launch` started, the first locks and writes.
     if int(os.environ.get("RANK", 0)):
@@ -163,8 +178,8 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
         try:
             require_intact(inputs.values())
             run(config, inputs, partial)
-            (partial / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
-            (partial / RECORD).write_text(json.dumps(recorder.finish(partial), indent=2) + "\n")
+            (partial / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            (partial / RECORD).write_text(json.dumps(recorder.finish(partial), indent=2) + "\n", encoding="utf-8")
         except ParamsError as error:
             sys.exit(f"{stage}: {error}")
         except Exception as error:

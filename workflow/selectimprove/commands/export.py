@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from selectimprove.commands.checkout import open_plan
-from selectimprove.commands.naming import find_artifact, find_runs, require_known, require_made
+from selectimprove.commands.naming import find_artifact, find_runs, require_known, require_made, require_readable
 from selectimprove.config.stages import Run
 from selectimprove.dag.artifact import RESULTS, Artifact
 from selectimprove.dag.plan import Plan
@@ -85,7 +85,7 @@ def find_exported(plan: Plan, options: argparse.Namespace) -> Checkpoint | Artif
     if len(options.what) != 1:
         raise ParamsError(f"{' '.join(options.what)}: neither three words such as `table1 FB rl_6_9` nor an artifact")
     # `show` prints a checkpoint, table1.csv the artifact of the generations.
-    text, _, step = re.fullmatch(r"(.*?)(/checkpoints/step-0*(\d+)|/model)?/?", options.what[0]).groups()
+    text, _, step = re.fullmatch(r"(.*?)(/checkpoints/step-0*(\d+)|/model)?/?", options.what[0], re.DOTALL).groups()
     options.step = options.step or step
     artifact = find_artifact(plan, text, (*DATA, *STAGES_OF_MODELS, "evaluation", "labels"))
     if artifact.stage in DATA:
@@ -114,6 +114,8 @@ def open_checkpoint(
     """Choose a checkpoint of a model that is there."""
     require_known("stage", artifact.stage, STAGES_OF_MODELS)
     require_made(artifact, options.scale)
+    if measures and measures.done.exists():
+        require_readable(measures, options.scale)
     if artifact.stage in ("base", "sft"):
         if options.step:
             raise ParamsError(f"--step: {artifact.stage}/{artifact.name} has no steps of RL")

@@ -1,8 +1,10 @@
 """How a user names a model or an artifact on the command line, and what is said of one that is not there."""
 
 import difflib
+import os
 from collections.abc import Iterable
 
+from selectimprove.artifacts.provenance import require_intact
 from selectimprove.config.messages import unknown_name
 from selectimprove.config.stages import Run
 from selectimprove.dag.artifact import RESULTS, Artifact
@@ -55,7 +57,7 @@ def find_artifact(plan: Plan, text: str, stages: Iterable[str]) -> Artifact:
     ParamsError
         If there is none, or more than one.
     """
-    *stage, name = text.removeprefix(f"{RESULTS}/").strip("/").rsplit("/", 1)
+    *stage, name = os.path.relpath(text or ".").removeprefix(f"{RESULTS}/").rsplit("/", 1)
     planned = [artifact for key in stages if stage in ([], [key]) for artifact in plan.artifacts[key].values()]
     # Generations and labels are called as their model is, but for the key.
     found = [artifact for artifact in planned if artifact.name == name] or [
@@ -76,8 +78,17 @@ def find_artifact(plan: Plan, text: str, stages: Iterable[str]) -> Artifact:
 def require_made(artifact: Artifact, scale: str | None) -> None:
     """Refuse an artifact that is not there, with the command that makes it."""
     if not artifact.done.exists():
-        overlay = f" --config scale={scale}" if scale else ""
         raise ParamsError(
-            f"{artifact.folder}: neither made nor pulled; `snakemake --cores all {artifact.done}{overlay}` makes it, "
+            f"{artifact.folder}: neither made nor pulled; `{_command(artifact, scale)}` makes it, "
             "`dvc pull` fetches it where it was shared"
         )
+
+
+def require_readable(artifact: Artifact, scale: str | None) -> None:
+    """Refuse an artifact that is not there, or of which a file is not as it was made; with the command that makes it."""
+    require_made(artifact, scale)
+    require_intact([artifact.folder], f"run `{_command(artifact, scale)}`")
+
+
+def _command(artifact: Artifact, scale: str | None) -> str:
+    return f"snakemake --cores all {artifact.done}" + (f" --config scale={scale}" if scale else "")

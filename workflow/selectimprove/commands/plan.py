@@ -4,9 +4,11 @@ With names of figures, tables or experiments, it tells of these alone.
 """
 
 import argparse
-import os
+
+from snakemake.utils import available_cpu_count
 
 from selectimprove.commands.checkout import open_plan
+from selectimprove.commands.numbers import positive
 from selectimprove.dag.forecast import forecast
 
 
@@ -17,10 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scale", help="in place of that of params.yaml")
     parser.add_argument(
-        "--cores", type=int, default=os.cpu_count(), help="jobs at once; those of this machine by default"
+        "--cores", type=positive, default=available_cpu_count(), help="jobs at once; those of this machine by default"
     )
+    parser.add_argument("--gpus", type=positive, default=1, help="of them jobs that take a GPU each; 1 by default")
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the forecast for the checkout in the current folder."""
-    print(forecast(open_plan(options.scale), options.cores, options.names))
+    print(forecast(open_plan(options.scale), options.cores, options.names, options.gpus))

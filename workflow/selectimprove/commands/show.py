@@ -18,7 +18,8 @@ import pandas as pd
 
 from selectimprove.analysis.claims import Quantity
 from selectimprove.commands.checkout import open_plan
-from selectimprove.commands.naming import find_runs, require_known, require_made
+from selectimprove.commands.naming import find_runs, require_known, require_readable
+from selectimprove.commands.numbers import natural
 from selectimprove.config.stages import Run
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
@@ -45,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step", help="a checkpoint of RL; the last by default")
     parser.add_argument("--told", default="", metavar="STRATEGY", help="where the model was told this strategy")
     parser.add_argument("--greedy", action="store_true", help="where it was decoded greedily")
-    parser.add_argument("--wrong", type=int, default=2, metavar="N", help="wrong generations to show; 2 by default")
-    parser.add_argument("--right", type=int, default=1, metavar="N", help="right ones; 1 by default")
+    parser.add_argument("--wrong", type=natural, default=2, metavar="N", help="wrong generations to show; 2 by default")
+    parser.add_argument("--right", type=natural, default=1, metavar="N", help="right ones; 1 by default")
     parser.add_argument("--scale", help="in place of that of params.yaml")
 
 
@@ -72,7 +73,7 @@ def find_models(plan: Plan, options: argparse.Namespace) -> tuple[Artifact, list
     for run in runs:
         labels = measures.inputs[f"labels/{run.name}"]
         for artifact in (labels, *(labels.inputs[name] for name in problem_sets(labels))):
-            require_made(artifact, options.scale)
+            require_readable(artifact, options.scale)
     return measures, runs
 
 

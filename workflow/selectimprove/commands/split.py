@@ -13,6 +13,8 @@ import pandas as pd
 from selectimprove.analysis.generations import read_patterns, read_table
 from selectimprove.analysis.split_figure import draw_split
 from selectimprove.analysis.splitting import Split, split
+from selectimprove.artifacts.writing import replace
+from selectimprove.commands.numbers import natural, positive
 from selectimprove.errors import ParamsError
 
 
@@ -23,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by", nargs="+", default=[], metavar="COLUMN", help="split each stratum of problems by itself"
     )
-    parser.add_argument("--k", nargs="+", type=int, default=[1], metavar="K", help="also estimate pass@K")
+    parser.add_argument("--k", nargs="+", type=positive, default=[1], metavar="K", help="also estimate pass@K")
     parser.add_argument(
         "--strategies", type=Path, metavar="YAML", help="name strategies: a regular expression each, on `completion`"
     )
@@ -35,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--balanced", nargs="+", default=[], metavar="COLUMN", help="resamples keep the numbers of problems by this"
     )
     parser.add_argument("--confidence", type=float, default=0.95, help="of every interval (%(default)s)")
-    parser.add_argument("--resamples", type=int, default=2000, help="of problems, for intervals (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the resamples (%(default)s)")
+    parser.add_argument("--resamples", type=positive, default=2000, help="of problems, for intervals (%(default)s)")
+    parser.add_argument("--seed", type=natural, default=0, help="of the resamples (%(default)s)")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write split.png, split.csv and strategies.csv")
 
 
@@ -65,11 +67,15 @@ def run(options: argparse.Namespace) -> None:
     if n_problems < before["problem_id"].nunique():
         print(f"\nAll numbers are of the {n_problems} problems that have told generations.")
     if options.output:
+        # Drawn before anything is written.
+        figure = draw_split(result)
         try:
-            options.output.mkdir(parents=True, exist_ok=True)
-            result.parts.to_csv(options.output / "split.csv", index=False)
-            result.strategies.to_csv(options.output / "strategies.csv", index=False)
-            draw_split(result).savefig(options.output / "split.png", metadata={"Software": None})
+            replace(options.output / "split.csv", lambda path: result.parts.to_csv(path, index=False))
+            replace(options.output / "strategies.csv", lambda path: result.strategies.to_csv(path, index=False))
+            replace(
+                options.output / "split.png",
+                lambda path: figure.savefig(path, format="png", metadata={"Software": None}),
+            )
         except OSError as error:
             raise ParamsError(f"--output {options.output}: {error.strerror}") from None
 

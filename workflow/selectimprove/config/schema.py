@@ -73,5 +73,5 @@ def _table(section: dict) -> str:
 
 
 if __name__ == "__main__":
-    SCHEMA.write_text(schema_text())
-    REFERENCE.write_text(reference_text())
+    SCHEMA.write_text(schema_text(), encoding="utf-8")
+    REFERENCE.write_text(reference_text(), encoding="utf-8")

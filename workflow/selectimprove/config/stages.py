@@ -1,5 +1,6 @@
 """The typed config of each stage: all that its artifact is a function of, besides source and inputs."""
 
+from types import ModuleType
 from typing import ClassVar, NamedTuple
 
 from pydantic import SerializeAsAny, model_serializer, model_validator
@@ -18,7 +19,7 @@ from selectimprove.config.params import (
     Sft,
 )
 from selectimprove.config.training import Arithmetic, TargetModules
-from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, load_aspect
+from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, task_types
 from selectimprove.types import Natural, Positive, Rate, Strict
 
 
@@ -42,6 +43,14 @@ class Rollouts(NamedTuple):
     are_outcomes: bool
 
 
+def _types_of(task_name: object) -> ModuleType:
+    """Return the module of a task's types."""
+    known = task_types()
+    if task_name not in list(known):
+        raise ValueError(f"{task_name!r} is no task; use one of {', '.join(known)}")
+    return known[task_name]
+
+
 class OfTask(Strict):
     """A config that names a task and holds what has that task's types."""
 
@@ -56,8 +65,10 @@ class OfTask(Strict):
     @model_validator(mode="before")
     @classmethod
     def _of_its_task(cls, values: dict) -> dict:
-        types = load_aspect(values["task_name"], "settings")
-        of_task = {name: getattr(types, kind) for name, kind in {"task": "Settings", **cls.typed}.items()}
+        if not isinstance(values, dict) or "task_name" not in values:
+            return values
+        types, kinds = _types_of(values["task_name"]), {"task": "Settings", **cls.typed}
+        of_task = {name: getattr(types, kind) for name, kind in kinds.items() if name in values}
         return values | {name: kind.model_validate(values[name]) for name, kind in of_task.items()}
 
 
@@ -242,12 +253,16 @@ class MeasuresStage(Strict):
     @model_validator(mode="before")
     @classmethod
     def _of_its_task(cls, values: dict) -> dict:
-        kind = load_aspect(values["task_name"], "settings").Settings
-        variants = {}
-        for name, variant in values["variants"].items():
-            fields = dict(variant)
-            variants[name] = VariantSettings(**fields | {"task": kind.model_validate(fields["task"])})
-        return values | {"variants": variants}
+        if not isinstance(values.get("variants"), dict) or "task_name" not in values:
+            return values
+        kind = _types_of(values["task_name"]).Settings
+        return values | {"variants": {name: _with_task(kind, of) for name, of in values["variants"].items()}}
+
+
+def _with_task(kind: type[Settings], variant: object) -> object:
+    """Give a variant its task's type; what is no variant is left as it is, for pydantic to name."""
+    fields = dict(variant) if isinstance(variant, dict | VariantSettings) else {}
+    return VariantSettings(**fields | {"task": kind.model_validate(fields["task"])}) if "task" in fields else variant
 
 
 class TaskOfExperiment(OfTask):

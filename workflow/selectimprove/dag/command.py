@@ -7,12 +7,13 @@ from selectimprove.config.params import JobResources, Resources
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.table import STAGES
 
-ALLOCATION = {
+AT_START = {
+    "PYTHONUTF8": "1",
     "MALLOC_MMAP_THRESHOLD_": "33554432",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456",
 }
-"""For the environment. Training allocates the same memory at every step; having freed memory cleared anew took about a twentieth of its time."""
+"""For the environment of jobs, which read it at their start. Text is UTF-8, whatever the locale. Training allocates the same memory at every step; having freed memory cleared anew took about a twentieth of its time."""
 ACCELERATE = Path(__file__).parents[2] / "profiles" / "accelerate.yaml"
 
 
@@ -21,8 +22,14 @@ def resources_of(artifact: Artifact, resources: Resources) -> JobResources:
     return STAGES[artifact.stage].resources(resources)
 
 
+def needs_of(artifact: Artifact, resources: Resources) -> dict[str, float]:
+    """Return the same by the names that Snakemake has for it."""
+    asked = resources_of(artifact, resources)
+    return {"cores": asked.cores, "gpu": asked.gpus, "mem_mb": round(asked.memory_gib * 1024)}
+
+
 def stage_command(artifact: Artifact, output: Path, resources: Resources, python: str) -> list[str]:
-    """Return the words of the command that makes an artifact, in as many processes as it gets GPUs.
+    """Return the words of the command that makes an artifact: with GPUs of its own, if it takes any, and in a process for each where it spreads.
 
     Parameters
     ----------
@@ -33,9 +40,9 @@ def stage_command(artifact: Artifact, output: Path, resources: Resources, python
     python : str
         The interpreter.
     """
-    gpus = resources_of(artifact, resources).gpus if artifact.stage in ("sft", "rl") else 1
-    words = [python]
-    if gpus > 1:
+    gpus, spreads = resources_of(artifact, resources).gpus, STAGES[artifact.stage].spreads
+    words = [python, "-m", "selectimprove.artifacts.gpus", str(gpus), python] if gpus else [python]
+    if gpus > 1 and spreads:
         words += ["-m", "accelerate.commands.launch", "--num_processes", str(gpus), "--config_file", str(ACCELERATE)]
     words += ["-m", f"selectimprove.{STAGES[artifact.stage].module}", "--config", artifact.config.model_dump_json()]
     words += [f"--input={role}={source.folder}" for role, source in artifact.inputs.items()]

@@ -10,6 +10,7 @@ import logging
 import math
 import sys
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from statistics import mean
@@ -80,7 +81,7 @@ def recorded(artifact: Artifact) -> dict | None:
 
 
 def collect_costs(plan: Plan, earlier: list[dict[str, str]]) -> list[dict]:
-    """List what each artifact of a plan cost when it was made, in place of earlier records of the same slugs."""
+    """List what each artifact of a plan cost when it was made, in place of earlier records of its slug that are of no artifact of the plan."""
     rows = []
     for stage, artifacts in plan.artifacts.items():
         for artifact in artifacts.values():
@@ -96,13 +97,19 @@ def collect_costs(plan: Plan, earlier: list[dict[str, str]]) -> list[dict]:
                     machine.get("processor"),
                 )
                 rows.append(dict(zip(COLUMNS, values, strict=True)))
-    known = {(row["scale"], row["stage"], _slug(row["name"])) for row in rows}
-    rows += [row for row in earlier if (row["scale"], row["stage"], _slug(row["name"])) not in known]
+    made = {(row["stage"], row["name"]) for row in rows}
+    slugs = {(stage, _slug(name)) for stage, name in made}
+    for row in earlier:
+        stage, name = row["stage"], row["name"]
+        is_planned = name in plan.artifacts.get(stage, {})
+        superseded = (stage, name) in made if is_planned else (stage, _slug(name)) in slugs
+        if row["scale"] != plan.params.scale or not superseded:
+            rows.append(row)
     return sorted(rows, key=lambda row: (row["scale"], row["stage"], row["name"]))
 
 
 def _write_csv(path: Path, rows: list[dict]) -> None:
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -146,14 +153,19 @@ class Estimate:
         return None
 
 
-def time_left(pending: dict[Artifact, float], cores: int) -> float:
-    """Bound the time that pending artifacts take: their sum over the cores, and the longest chain among them.
+def time_left(
+    pending: dict[Artifact, float], needs: Callable[[Artifact], Mapping[str, float]], have: Mapping[str, float]
+) -> float:
+    """Bound the time that pending artifacts take: for each resource the sum of what they take of it, and the longest chain among them.
 
     Parameters
     ----------
     pending : dict of Artifact to float
         Seconds that each still needs.
-    cores : int
+    needs : callable
+        Gives what the job that makes an artifact takes of each resource.
+    have : dict of str to float
+        How much there is of each; of what is not named, enough.
 
     Returns
     -------
@@ -168,7 +180,11 @@ def time_left(pending: dict[Artifact, float], cores: int) -> float:
             chains[artifact] = before + pending.get(artifact, 0.0)
         return chains[artifact]
 
-    return max(sum(pending.values()) / cores, max(map(chain, pending), default=0.0))
+    queues = [
+        sum(seconds * needs(artifact).get(name, 0) for artifact, seconds in pending.items()) / amount
+        for name, amount in have.items()
+    ]
+    return max([*queues, *map(chain, pending)], default=0.0)
 
 
 def describe(seconds: float) -> str:

@@ -2,17 +2,19 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from selectimprove.config.messages import unknown_name
 from selectimprove.dag.artifact import collect_ancestors
 from selectimprove.dag.changes import explain
+from selectimprove.dag.command import needs_of
 from selectimprove.dag.costs import Estimate, describe, read_costs, time_left
 from selectimprove.dag.plan import Plan
 from selectimprove.types import ParamsError
 
 
-def forecast(plan: Plan, cores: int, names: Sequence[str] = ()) -> str:
+def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -> str:
     """Describe what `snakemake figures` would do, or `snakemake` for some figures, tables or experiments.
 
     Parameters
@@ -22,6 +24,8 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = ()) -> str:
         Jobs of one core that would run at once.
     names : sequence of str, optional
         Keys of the plan's targets.
+    gpus : int, optional
+        Jobs of one GPU that would run at once.
 
     Returns
     -------
@@ -62,8 +66,10 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = ()) -> str:
     known = {artifact: value for artifact, value in seconds.items() if value is not None}
     unknown = sorted({artifact.stage for artifact in pending if artifact not in known})
     if known:
-        total, left = sum(known.values()), time_left(known, cores)
-        lines.append(f"time: {describe(total)} of one core, about {describe(left)} on {cores}")
+        needs = partial(needs_of, resources=plan.params.resources)
+        left = describe(time_left(known, needs, {"cores": cores, "gpu": gpus}))
+        on_gpus = f" and {gpus} GPU{'s' * (gpus > 1)}" if any(needs(artifact)["gpu"] for artifact in known) else ""
+        lines.append(f"time: {describe(sum(known.values()))} of jobs, about {left} on {cores} cores{on_gpus}")
     if unknown:
         lines.append(f"time unknown, since none was recorded at this scale: {', '.join(unknown)}")
     return "\n".join(lines)
@@ -72,5 +78,5 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = ()) -> str:
 def print_forecast(plan: Plan, cores: int, log: Path) -> None:
     """Print the forecast, and leave it in a log."""
     text = forecast(plan, cores)
-    log.write_text(text + "\n")
+    log.write_text(text + "\n", encoding="utf-8")
     print(text)

@@ -5,9 +5,15 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
+from selectimprove.artifacts.locking import lock_of
+from selectimprove.artifacts.runner import working_folder
+from selectimprove.config.params import Params
 from selectimprove.dag.artifact import RESULTS, Artifact
+from selectimprove.dag.command import needs_of
 from selectimprove.dag.costs import Estimate, describe, read_costs, recorded, time_left
 from selectimprove.dag.table import STAGES
 
@@ -53,18 +59,20 @@ class Progress(threading.Thread):
 
     Parameters
     ----------
-    scale : str
+    params : Params
     asked : list of Artifact
         What this run has to make.
-    cores : int
+    have : dict of str to float
+        How much there is of each resource that jobs take.
     interval : float
         Seconds between two lines.
     """
 
-    def __init__(self, scale: str, asked: list[Artifact], cores: int, interval: float = 60):
+    def __init__(self, params: Params, asked: list[Artifact], have: Mapping[str, float], interval: float = 60):
         super().__init__(daemon=True)
-        self.asked, self.cores, self.interval = asked, cores, interval
-        self.estimate = Estimate(scale, read_costs())
+        self.asked, self.have, self.interval = asked, have, interval
+        self.needs = partial(needs_of, resources=params.resources)
+        self.estimate = Estimate(params.scale, read_costs())
         self.running_since: dict[Artifact, float] = {}
         self.started = time.time()
 
@@ -77,9 +85,9 @@ class Progress(threading.Thread):
             time.sleep(self.interval)
 
     def is_running(self, artifact: Artifact) -> bool:
-        """Tell whether a job of this run is making an artifact, by its log."""
-        log = log_of(artifact)
-        return log.exists() and log.stat().st_mtime >= self.started
+        """Tell whether a job of this run is making an artifact: by its log, and by the lock that it drops when it fails."""
+        log, lock = log_of(artifact), lock_of(working_folder(artifact.folder))
+        return log.exists() and log.stat().st_mtime >= self.started and lock.exists()
 
     def line(self, now: float) -> str | None:
         """Describe the state of the run; None when everything is made."""
@@ -108,4 +116,4 @@ class Progress(threading.Thread):
             elapsed = now - self.running_since.get(artifact, now)
             left[artifact] = max(pace * expected[artifact] - elapsed, 0.0)
         but = f", not counting {', '.join(unknown)}, of which none was recorded" if unknown else ""
-        return f"{count}; about {describe(time_left(left, self.cores))} left on {self.cores} cores{but}{now_at}"
+        return f"{count}; about {describe(time_left(left, self.needs, self.have))} left on {self.have['cores']:g} cores{but}{now_at}"

@@ -119,7 +119,7 @@ def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]
     for kind, exhibits in (("figures", plan.figures), ("tables", plan.tables)):
         for name, artifact in exhibits.items():
             sources = collect_ancestors([artifact])
-            caption, _, alarms = (artifact.folder / "caption.rst").read_text().strip().partition(ALARMS)
+            caption, _, alarms = (artifact.folder / "caption.rst").read_text(encoding="utf-8").strip().partition(ALARMS)
             picture, body = artifact.folder / f"{name}.svg", artifact.folder / "body.md"
             stages = [(stage, [s for s in sources if s.stage == stage]) for stage in LINEAGE]
             entries.append(
@@ -131,7 +131,7 @@ def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]
                     "caption": caption,
                     "alarms": [line.removeprefix("- ") for line in alarms.splitlines()],
                     "picture": base64.b64encode(picture.read_bytes()).decode() if picture.exists() else None,
-                    "rows": read_rows(body.read_text()) if body.exists() else None,
+                    "rows": read_rows(body.read_text(encoding="utf-8")) if body.exists() else None,
                     "chain": [
                         {
                             "title": STAGES[stage].title,

@@ -24,7 +24,7 @@ from selectimprove.artifacts.arithmetic import MKL_CBWR, processor_info, vector_
 from selectimprove.artifacts.provenance import RECORD, folder_hashes, read_record, versions
 from selectimprove.config.params import Resources
 from selectimprove.dag.artifact import Artifact, collect_ancestors
-from selectimprove.dag.command import ALLOCATION, resources_of, stage_command
+from selectimprove.dag.command import AT_START, resources_of, stage_command
 from selectimprove.dag.costs import Estimate, describe, read_costs
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
@@ -77,7 +77,7 @@ def make_again(artifact: Artifact, output: Path, resources: Resources) -> None:
     ParamsError
         If the stage fails.
     """
-    environment = os.environ | ALLOCATION | {"PYTHONPATH": str(Path(__file__).parents[2]), "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | AT_START | {"PYTHONPATH": str(Path(__file__).parents[2]), "CUDA_VISIBLE_DEVICES": ""}
     # As Snakemake says how many cores a job has.
     environment["OMP_NUM_THREADS"] = str(resources_of(artifact, resources).cores)
     command = stage_command(artifact, output, resources, sys.executable)

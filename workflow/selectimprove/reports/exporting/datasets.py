@@ -36,7 +36,7 @@ def write_dataset(artifact: Artifact, loaded_as: str, folder: Path) -> None:
     path = artifact.folder / STAGES[artifact.stage].files
     copy_checked(artifact, [path], folder)
     write_records(artifact, folder)
-    (folder / "README.md").write_text(write_dataset_card(artifact, path, loaded_as))
+    (folder / "README.md").write_text(write_dataset_card(artifact, path, loaded_as), encoding="utf-8")
 
 
 def write_dataset_card(artifact: Artifact, path: Path, loaded_as: str) -> str:

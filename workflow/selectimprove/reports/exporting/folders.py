@@ -66,7 +66,7 @@ def write_records(artifact: Artifact, folder: Path) -> None:
         }
         for source in collect_ancestors([artifact])
     }
-    (folder / "provenance.json").write_text(json.dumps(records, indent=2) + "\n")
+    (folder / "provenance.json").write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(ROOT / "LICENSE", folder / "LICENSE")
 
 

@@ -124,11 +124,11 @@ def write_model(plan: Plan, checkpoint: Checkpoint, loaded_as: str, folder: Path
     if checkpoint.is_adapter and checkpoint.pretrained and checkpoint.pretrained.config.pretrained.weights != "random":
         # The folder of the base model is one of this checkout.
         hub, path = checkpoint.pretrained.config.pretrained, folder / ADAPTER
-        adapter = json.loads(path.read_text())
+        adapter = json.loads(path.read_text(encoding="utf-8"))
         adapter |= {"base_model_name_or_path": hub.repository, "revision": hub.revision}
-        path.write_text(json.dumps(adapter, indent=2) + "\n")
+        path.write_text(json.dumps(adapter, indent=2) + "\n", encoding="utf-8")
     write_records(checkpoint.artifact, folder)
-    (folder / "README.md").write_text(write_model_card(plan, checkpoint, loaded_as))
+    (folder / "README.md").write_text(write_model_card(plan, checkpoint, loaded_as), encoding="utf-8")
 
 
 def write_model_card(plan: Plan, checkpoint: Checkpoint, loaded_as: str) -> str:

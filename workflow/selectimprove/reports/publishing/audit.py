@@ -8,8 +8,8 @@ import argparse
 import shutil
 import sys
 
-from selectimprove.artifacts.intact import require_intact
 from selectimprove.artifacts.locking import lock_folder
+from selectimprove.artifacts.provenance import require_intact
 from selectimprove.artifacts.writing import drop_temporaries, replace
 from selectimprove.config.params import Params
 from selectimprove.dag.artifact import RESULTS, collect_ancestors
@@ -39,7 +39,7 @@ def publish_audit(plan: Plan, key: str) -> None:
         for target, source in audit.copies.items():
             replace(target, lambda temporary, source=source: shutil.copyfile(source, temporary))
         for target in audit.composed:
-            replace(target, lambda temporary: temporary.write_text(page))
+            replace(target, lambda temporary: temporary.write_text(page, encoding="utf-8"))
         write_record(audit.record, key, audit.files, [artifact.folder for artifact in audit.artifacts], RESULTS)
 
 

@@ -10,8 +10,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from selectimprove.artifacts.intact import require_intact
 from selectimprove.artifacts.locking import lock_folder
+from selectimprove.artifacts.provenance import require_intact
 from selectimprove.artifacts.writing import drop_temporaries, replace
 from selectimprove.errors import ParamsError
 from selectimprove.reports.publishing.records import read_if_whole, require_records, write_record
@@ -45,10 +45,10 @@ def publish_exhibit(exhibit: Path, name: str, files: list[Path], root: Path) -> 
         for file in files:
             replace(file, lambda temporary, file=file: shutil.copyfile(exhibit / file.name, temporary))
         if (exhibit / "metrics.json").exists():
-            metrics = json.loads((exhibit / "metrics.json").read_text())
+            metrics = json.loads((exhibit / "metrics.json").read_text(encoding="utf-8"))
             kept = {table: found for table, found in read_if_whole(shared).items() if table != name}
             content = json.dumps(dict(sorted((kept | {name: metrics}).items())), indent=2) + "\n"
-            replace(shared, lambda temporary: temporary.write_text(content))
+            replace(shared, lambda temporary: temporary.write_text(content, encoding="utf-8"))
         write_record(record, exhibit.name, files, [exhibit], exhibit.parents[1])
 
 

@@ -8,8 +8,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from selectimprove.artifacts.intact import read_own_record
-from selectimprove.artifacts.provenance import RECORD, file_hash, read_record
+from selectimprove.artifacts.provenance import RECORD, file_hash, read_own_record, read_record
 from selectimprove.artifacts.writing import date_back, replace
 from selectimprove.errors import ParamsError
 
@@ -92,5 +91,5 @@ def write_record(path: Path, key: str, files: Iterable[Path], artifacts: Iterabl
         "made_from": made_from,
         "provenance": provenance_hashes(results, made_from),
     }
-    replace(path, lambda temporary: temporary.write_text(json.dumps(record, indent=2) + "\n"))
+    replace(path, lambda temporary: temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8"))
     date_back(folder / RECORD for folder in artifacts)
