@@ -28,6 +28,8 @@ def draw_split(result: Split) -> Figure:
     """
     with mpl.rc_context():
         style.setup()
+        # A dollar sign in a name is a dollar sign.
+        mpl.rcParams["text.parse_math"] = False
         strata = [_name(row, result.by) for _, row in result.parts.iterrows()]
         figure = Figure(figsize=(7.5, 1.7 + 0.75 * len(strata)))
         axes = figure.subplots(1, 3, sharey=True, width_ratios=(1.5, 1, 1))
