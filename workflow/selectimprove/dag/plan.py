@@ -45,6 +45,14 @@ class Plan(Runs):
         self.rank = len(self.measures)
         self.verdicts = self._verdicts("claims", self.claims)
 
+    @cached_property
+    def cases(self) -> dict[str, dict[str | None, Case]]:
+        """The params of each experiment by variant, and under None without one."""
+        return {
+            name: {variant: resolve_case(self.params, name, variant) for variant in (None, *experiment.variants)}
+            for name, experiment in self.params.experiments.items()
+        }
+
     def _plan_experiments(self) -> None:
         """Plan all experiments, those first that are drawn first: an artifact's rank is the place of the first that needs it."""
         exhibits = [*self.params.figures.values(), *self.params.tables.values()]
@@ -96,9 +104,8 @@ class Plan(Runs):
     def _runs(self, name: str) -> list[tuple[Run, Case]]:
         """List the runs of an experiment, each with the params of its variant."""
         experiment = self.params.experiments[name]
-        variants = {variant: resolve_case(self.params, name, variant) for variant in experiment.variants}
         return [
-            (Run(variant=variant, sft=mix, training=training, seed=seed), variants[variant])
+            (Run(variant=variant, sft=mix, training=training, seed=seed), self.cases[name][variant])
             for seed, variant, mix, training in product(
                 experiment.seeds or self.params.seeds,
                 experiment.variants,
@@ -109,7 +116,7 @@ class Plan(Runs):
 
     def _measures(self, name: str) -> Artifact:
         experiment, runs = self.params.experiments[name], self._runs(name)
-        section = resolve_case(self.params, name).section
+        section = self.cases[name][None].section
         mixes = {mix: section.sft_mixes[mix].model_dump(mode="json") for mix in experiment.sft_mixes if mix != NO_SFT}
         for mix in mixes.values():
             mix["problems"] = mix["problems"] or section.sft_problems.model_dump(mode="json")
@@ -178,15 +185,7 @@ class Plan(Runs):
 
     def can_run(self, claim: Claim) -> bool:
         """Tell whether the params have what a claim's tests name."""
-        known = claim.experiment in self.params.experiments
-        if not can_run(claim, self.params.scale, resolve_case(self.params, claim.experiment) if known else None):
-            return False
-        return all(
-            resolve_case(self.params, claim.experiment, quantity.variant).params.evaluation.told_problems
-            for test in claim.tests
-            for quantity in test.quantities
-            if quantity.is_mechanism
-        )
+        return can_run(claim, self.params.scale, self.cases.get(claim.experiment, {}))
 
     def _exhibit(self, name: str, exhibit: Exhibit) -> Artifact:
         notebook = notebook_of(name, exhibit)
