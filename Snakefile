@@ -27,6 +27,7 @@ onstart:
     require_results_writable()
     if workflow.local_exec:
         end_jobs_when_interrupted()
+    wake_when_jobs_end()
     fork_stages()
     Progress(PLAN.params, get_artifacts_to_make(), get_capacity()).start()
 

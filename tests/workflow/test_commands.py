@@ -1,5 +1,6 @@
 """The command line: a bare call, a call without an activated environment, and options that mean what Snakemake's manual says."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,17 @@ def test_memory_here_does_not_bound_the_jobs_of_a_cluster(fresh):
     done = fresh.run(f"snakemake table1 {elsewhere} {more}", check=False)
     assert "profiles/default is for jobs on this machine" in done.stderr
     assert not (fresh.folder / "results/problems").exists()
+
+
+def test_snakemake_looks_for_jobs_when_one_ends_and_not_besides(fresh, tmp_path):
+    checkout = fresh.copy(tmp_path / "repository")
+    said = checkout.run("snakemake --dry-run figures").stdout
+    problems = re.findall(r"results/problems/\S+/provenance\.json", said)[:8]
+    base = re.search(r"results/base/gf11-\S+/provenance\.json", said)[0]
+    log = checkout.run(f"snakemake --cores 2 --verbose {' '.join([*problems, base])}").stderr
+    assert (checkout.folder / base).exists()
+    # When the run begins, and when each job ends.
+    assert log.count("Ready jobs: ") <= 1 + len({*problems, base})
 
 
 def test_rerun_triggers_of_the_command_line_go_first(changed):

@@ -120,6 +120,16 @@ def fork_stages():
         open_server((f"selectimprove.{stage.module}" for stage in stages), AT_START)
 
 
+def wake_when_jobs_end():
+    """Have Snakemake look for jobs to start when one ends, and not besides.
+
+    To heed `--max-jobs-per-timespan` it also looks once a second for each job that has ended, to the end of the run: after some hundred jobs that
+    takes a quarter of a core. The limit spares clusters; jobs here are limited by cores.
+    """
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 def require_gpus_counted():
     """Refuse to run jobs that take GPUs on this machine when Snakemake does not know how many it has: each would take the first."""
     takes_gpus = any(job.resources.get("gpu") for job in workflow.dag.needrun_jobs())
