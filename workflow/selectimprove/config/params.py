@@ -112,7 +112,7 @@ class Evaluation(Strict):
 
 
 class JobResources(Strict):
-    """What one job asks for; a job of several GPUs spreads its batches over them."""
+    """What one job asks for; SFT and RL spread their batches over several GPUs."""
 
     cores: Positive
     """Cores. On a CPU, training and sampling use one thread whatever is asked for: the number of threads would decide their sums."""
