@@ -77,6 +77,18 @@ def test_a_folder_that_is_not_planned_is_named(fresh):
     assert "not in the current plan; `snakemake --dry-run figures` lists what is" in done.stdout + done.stderr
 
 
+def test_what_is_not_drawn_by_default_is_checked_when_it_is_asked_for(fresh, tmp_path):
+    checkout = fresh.copy(tmp_path / "repository")
+    checkout.edit("workflow/scales/smoke.yaml", "phase_diagram: {draw: true}", "phase_diagram: {draw: false}")
+    checkout.edit("workflow/scales/smoke.yaml", "[B, FB], rl_problems: [rl_2_5, rl_6_9]}", "[B, FB], rl_problems: []}")
+    assert "publish_phase_diagram" not in checkout.planned()
+    said = "params.yaml: figures.phase_diagram (workflow/notebooks/phase_diagram.ipynb): needs RL, but experiments."
+    for command in ("snakemake --dry-run phase_diagram", "selectimprove plan phase_diagram"):
+        refused = checkout.run(command, check=False)
+        assert refused.returncode
+        assert said in refused.stdout + refused.stderr
+
+
 def test_make_alone_says_what_there_is(fresh):
     lines = fresh.run("make").stdout.splitlines()
     assert lines[0].startswith("make figures — ")

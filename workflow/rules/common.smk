@@ -11,6 +11,7 @@ os.environ.update(PYTHONPATH=str(PACKAGE))
 from snakemake.utils import available_cpu_count
 
 from selectimprove.artifacts.forking import open_server
+from selectimprove.config.demands.exhibits import require_met
 from selectimprove.config.loading import load_params
 from selectimprove.config.training import REPORT_TO
 from selectimprove.dag.command import AT_START, stage_command
@@ -70,6 +71,11 @@ def get_published_inputs(publication):
     """
 
     def inputs(wildcards):
+        if publication is not AUDIT:
+            try:
+                require_met(PLAN.params, publication.name)
+            except ParamsError as error:
+                raise WorkflowError(str(error))
         shown = [ancient(str(artifact.done)) for artifact in publication.artifacts]
         if publication.is_current():
             return shown

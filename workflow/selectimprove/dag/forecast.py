@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from selectimprove.config.demands.exhibits import require_met
 from selectimprove.config.messages import unknown_name
 from selectimprove.dag.artifact import collect_ancestors
 from selectimprove.dag.changes import explain
@@ -36,12 +37,14 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
     Raises
     ------
     ParamsError
-        If there is no such target.
+        If there is no such target, or it needs what the params do not give.
     """
     for name in names:
         if name not in plan.targets:
             raise ParamsError(unknown_name("params.yaml: figures, tables and experiments", name, plan.targets)[0])
     chosen = dict.fromkeys(exhibit for name in names for exhibit in plan.targets[name]) if names else plan.exhibits
+    for name in chosen:
+        require_met(plan.params, name)
     exhibits = {name: plan.all_exhibits[name] for name in chosen}
     # An experiment that no figure shows ends with its measures.
     ends = [*exhibits.values(), *(plan.measures[name] for name in names if not plan.targets[name])]

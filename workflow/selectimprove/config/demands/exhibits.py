@@ -1,6 +1,7 @@
 """What figures and tables need of their experiments, as their notebooks say it, against what the params give.
 
-Of those that are not drawn by default, what they are given as ``plot`` is compared alone: no other scale need have their experiments.
+Of those that are not drawn by default, what they are given as ``plot`` is compared alone, and the rest when one is asked for by name: no other
+scale need have their experiments.
 
 A notebook says in its metadata what an experiment must have for its figure or table to show what its title promises::
 
@@ -66,6 +67,20 @@ def find_unmet(params: Params) -> list[str]:
             else:
                 mistakes += _of_exhibit(params, key, exhibit, path)
     return list(dict.fromkeys(mistakes))
+
+
+def require_met(params: Params, name: str) -> None:
+    """Refuse to draw a figure or table whose notebook needs what the params do not give.
+
+    Raises
+    ------
+    ParamsError
+        With a line for each mistake, as from `find_unmet`.
+    """
+    kind, exhibit = ("figures", params.figures[name]) if name in params.figures else ("tables", params.tables[name])
+    drawn = exhibit.model_copy(update={"draw": True})
+    if mistakes := _of_exhibit(params, f"{kind}.{name}", drawn, notebook_of(name, exhibit)):
+        raise ParamsError("\n".join(f"params.yaml: {mistake}" for mistake in mistakes))
 
 
 def _of_exhibit(params: Params, key: str, exhibit: Exhibit, path: Path) -> list[str]:
