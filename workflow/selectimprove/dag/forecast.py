@@ -71,8 +71,10 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
     if known:
         needs = partial(needs_of, resources=plan.params.resources)
         left = describe(time_left(known, needs, {"cores": cores, "gpu": gpus}))
-        on_gpus = f" and {gpus} GPU{'s' * (gpus > 1)}" if any(needs(artifact)["gpu"] for artifact in known) else ""
-        lines.append(f"time: {describe(sum(known.values()))} of jobs, about {left} on {cores} cores{on_gpus}")
+        have = f"{cores} core{'s' * (cores > 1)}"
+        if any(needs(artifact)["gpu"] for artifact in known):
+            have += f" and {gpus} GPU{'s' * (gpus > 1)}"
+        lines.append(f"time: {describe(sum(known.values()))} of jobs, about {left} on {have}")
     if unknown:
         lines.append(f"time unknown, since none was recorded at this scale: {', '.join(unknown)}")
     return "\n".join(lines)
