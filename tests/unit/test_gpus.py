@@ -73,6 +73,11 @@ def test_what_a_scheduler_hides_stays_hidden(machine):
     waiting.communicate("\n")
 
 
+def test_a_part_of_a_gpu_has_its_own_name(machine):
+    job = start(machine | {"CUDA_VISIBLE_DEVICES": "MIG-GPU-a/1/0"}, 1, SAY)
+    assert job.communicate("\n")[0].strip() == "MIG-GPU-a/1/0"
+
+
 def test_a_job_that_asks_for_more_than_there_are_is_refused(machine):
     _, said = start(machine, 3, SAY).communicate()
     assert said == "params.yaml: resources: a job takes 3 GPUs, and 2 are to be seen here; ask for fewer\n"

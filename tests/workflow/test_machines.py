@@ -90,3 +90,12 @@ def test_a_locale_that_is_not_utf_8_changes_no_name(fresh):
     for command in (["python", "-m", "selectimprove", "plan"], ["snakemake", "--dry-run", "figures"]):
         done = run(fresh, *command, **ascii_only)
         assert done.returncode == 0, done.stderr
+
+
+def test_another_kernel_of_the_same_name_draws_nothing(changed, tmp_path):
+    spec = tmp_path / "jupyter/kernels/python3/kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text('{"argv": ["false", "{connection_file}"], "display_name": "another", "language": "python"}')
+    changed.edit("params.yaml", "window: 10", "window: 3")
+    done = run(changed, "snakemake", "--cores", "1", "figure4", JUPYTER_PATH=str(tmp_path / "jupyter"))
+    assert done.returncode == 0, done.stderr

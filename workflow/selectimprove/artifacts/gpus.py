@@ -56,7 +56,7 @@ def take_gpus(n: int, gpus: dict[str, str]) -> list[str]:
         with (folder / "choosing").open("w") as choosing:
             fcntl.flock(choosing, fcntl.LOCK_EX)
             for name, identity in gpus.items():
-                if len(taken) < n and (descriptor := _lock(folder / identity)) is not None:
+                if len(taken) < n and (descriptor := _lock(folder / identity.replace("/", "-"))) is not None:
                     taken[name] = descriptor
             if len(taken) == n:
                 for descriptor in taken.values():
