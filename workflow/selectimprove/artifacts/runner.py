@@ -80,11 +80,13 @@ def working_folder(output: Path) -> Path:
     return output.with_name(f"{output.name}.partial")
 
 
-def drop_other_ranks() -> None:
-    """Drop from the environment which of several processes this one is, where it was not started as one of several.
+def forget_other_programs() -> None:
+    """Give no say to what other programs left in the environment.
 
-    What another program left there would make of a stage one that waits for others, and writes nothing.
+    Which of several processes this one is would make of a stage one that waits for others and writes nothing, where it was not started as
+    one of several. Kernels that are installed elsewhere under the name of this Python's would draw the figures.
     """
+    os.environ["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
             os.environ.pop(name, None)
@@ -143,7 +145,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
     if arithmetic := getattr(config, "arithmetic", None):
         # A key stands for this, whatever the environment says.
         os.environ["MKL_CBWR"] = MKL_CBWR[arithmetic]
-    drop_other_ranks()
+    forget_other_programs()
     name_run(options.output.absolute())
     partial = working_folder(options.output)
     partial.mkdir(parents=True, exist_ok=True)
