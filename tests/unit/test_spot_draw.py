@@ -182,3 +182,18 @@ def test_records_that_differ_from_those_of_the_last_commit_are_named(monkeypatch
         "results/published/lost.json: differs from the last commit: it is missing or cannot be read",
         "results/published/redrawn.json: differs from the last commit: tables/t.csv has other content",
     ]
+
+
+@pytest.mark.parametrize(("processor", "said"), [("this one", None), ("another", "made with processor another")])
+def test_grpo_is_compared_on_the_same_processor_alone(monkeypatch, tmp_path, processor, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(spot, "vector_instructions", lambda: "avx2")
+    monkeypatch.setattr(spot, "processor_info", lambda key: "this one")
+    monkeypatch.setattr(spot.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(spot.platform, "machine", lambda: "x86_64")
+    trained = next(artifact for artifact in CHECKED if artifact.stage == "rl")
+    trained.folder.mkdir(parents=True)
+    machine = MACHINE | {"processor": processor}
+    trained.done.write_text(json.dumps({"inputs": {}, "files": {}, "source": {}, "machine": machine}))
+    found = spot.why_not(trained, PLAN.params.resources)
+    assert found is None if said is None else said in found
