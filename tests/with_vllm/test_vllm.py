@@ -59,6 +59,19 @@ def run_stage(stage: str, config: dict, output: Path, **inputs: Path) -> Path:
     return output
 
 
+@pytest.fixture(scope="session", autouse=True)
+def weights_that_can_be_loaded_again():
+    """Keep the CPU build from packing weights, as it does where there is AVX-512 or AMX: those that RL sends it later would fit nowhere."""
+    from vllm.model_executor.layers import utils
+
+    def multiply_with_torch(layer: torch.nn.Module, remove_weight: bool) -> None:
+        layer.cpu_linear = torch.nn.functional.linear
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "dispatch_cpu_unquantized_gemm", multiply_with_torch)
+        yield
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory) -> dict[str, Path]:
     """Problems, and a model after a short pretraining and SFT: right on some problems, wrong on others."""
