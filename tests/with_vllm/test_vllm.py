@@ -24,8 +24,11 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
+from selectimprove.config.loading import load_params
 from selectimprove.config.params import Sampling, VllmSettings
 from selectimprove.config.stages import EvaluationStage, RlStage
+from selectimprove.dag.plan import Plan
+from selectimprove.reports.exporting.models import Checkpoint, write_model
 from selectimprove.stages.evaluation import evaluate_model
 from selectimprove.stages.rl import train_grpo
 from selectimprove.tasks.chains.settings import Settings
@@ -223,6 +226,21 @@ def test_greedy_completions_are_those_of_transformers(sampler, prompts, made):
     ours = [first for first, _ in completions]
     assert len(set(ours)) > len(ours) / 2
     assert_equal_but_for_ties(made["model"], prompts, ours, reference(made["model"], prompts, 0))
+
+
+def test_an_exported_model_says_what_its_artifact_says(prompts, made, tmp_path, monkeypatch):
+    plan = Plan(load_params(ROOT / "params.yaml"))
+    artifact, folder = next(iter(plan.artifacts["sft"].values())), tmp_path / "exported"
+    monkeypatch.chdir(tmp_path)
+    artifact.folder.parent.mkdir(parents=True)
+    artifact.folder.symlink_to(made["model"].parent)
+    folder.mkdir()
+    write_model(plan, Checkpoint(artifact, artifact.folder / "model", 0), str(folder), folder)
+    assert (folder / "README.md").read_text().startswith("---\n")
+    sampler = Sampler(folder, None, SETTINGS, 1)
+    completions = [text for (text,) in sampler.sample(prompts, 0, 1, LONGEST, 1)]
+    sampler.close()
+    assert_equal_but_for_ties(made["model"], prompts, completions, reference(made["model"], prompts, 0))
 
 
 def test_samples_are_distributed_as_those_of_transformers(sampler, prompts, test_problems, made):
