@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from conftest import ENVIRONMENT, ROOT
 from selectimprove.config.loading import load_params
 from selectimprove.config.params import Params
+from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
 from selectimprove.reports import spot
 from selectimprove.reports.publishing.committed import changes_since_commit
@@ -83,6 +85,28 @@ def test_one_seed_draws_the_same_and_many_seeds_draw_each_alike():
 MACHINE = {"system": "Linux x86_64", "vector_instructions": "avx2", "mkl_cbwr": "COMPATIBLE"}
 
 
+@pytest.fixture
+def linux(monkeypatch, tmp_path) -> None:
+    """A folder without results, on a machine like that of the records."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(spot, "vector_instructions", lambda: "avx2")
+    monkeypatch.setattr(spot.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(spot.platform, "machine", lambda: "x86_64")
+
+
+@pytest.fixture
+def why_not(linux, monkeypatch) -> Callable[[Artifact, dict], str | None]:
+    """Ask about an artifact by the machine of its record, on the processor ``this one``."""
+    monkeypatch.setattr(spot, "processor_info", lambda key: "this one")
+
+    def ask(artifact: Artifact, machine: dict) -> str | None:
+        artifact.folder.mkdir(parents=True)
+        artifact.done.write_text(json.dumps({"inputs": {}, "files": {}, "source": {}, "machine": machine}))
+        return spot.why_not(artifact, PLAN.params.resources)
+
+    return ask
+
+
 @pytest.mark.parametrize(
     ("machine", "gpus", "said"),
     [
@@ -95,12 +119,8 @@ MACHINE = {"system": "Linux x86_64", "vector_instructions": "avx2", "mkl_cbwr": 
     ],
 )
 def test_what_comes_out_otherwise_here_is_not_made_again_and_fails_with_the_reason(
-    monkeypatch, tmp_path, machine, gpus, said
+    linux, monkeypatch, machine, gpus, said
 ):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(spot, "vector_instructions", lambda: "avx2")
-    monkeypatch.setattr(spot.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(spot.platform, "machine", lambda: "x86_64")
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
     started = []
     monkeypatch.setattr(spot, "make_again", lambda artifact, output, resources: started.append(artifact))
@@ -124,17 +144,10 @@ def test_what_comes_out_otherwise_here_is_not_made_again_and_fails_with_the_reas
         ({"mkl_cbwr": "COMPATIBLE", "processor": "this one"}, "made with mkl cbwr COMPATIBLE, and here it is AUTO"),
     ],
 )
-def test_fast_arithmetic_is_compared_on_the_same_processor_alone(monkeypatch, tmp_path, machine, said):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(spot, "vector_instructions", lambda: "avx2")
-    monkeypatch.setattr(spot, "processor_info", lambda key: "this one")
-    monkeypatch.setattr(spot.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(spot.platform, "machine", lambda: "x86_64")
+def test_fast_arithmetic_is_compared_on_the_same_processor_alone(why_not, machine, said):
     base = next(artifact for artifact in CHECKED if artifact.stage == "base")
     fast = replace(base, config=base.config.model_copy(update={"arithmetic": "fast"}))
-    fast.folder.mkdir(parents=True)
-    fast.done.write_text(json.dumps({"inputs": {}, "files": {}, "source": {}, "machine": MACHINE | machine}))
-    found = spot.why_not(fast, PLAN.params.resources)
+    found = why_not(fast, MACHINE | machine)
     assert found is None if said is None else said in found
 
 
@@ -185,15 +198,7 @@ def test_records_that_differ_from_those_of_the_last_commit_are_named(monkeypatch
 
 
 @pytest.mark.parametrize(("processor", "said"), [("this one", None), ("another", "made with processor another")])
-def test_grpo_is_compared_on_the_same_processor_alone(monkeypatch, tmp_path, processor, said):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(spot, "vector_instructions", lambda: "avx2")
-    monkeypatch.setattr(spot, "processor_info", lambda key: "this one")
-    monkeypatch.setattr(spot.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(spot.platform, "machine", lambda: "x86_64")
+def test_grpo_is_compared_on_the_same_processor_alone(why_not, processor, said):
     trained = next(artifact for artifact in CHECKED if artifact.stage == "rl")
-    trained.folder.mkdir(parents=True)
-    machine = MACHINE | {"processor": processor}
-    trained.done.write_text(json.dumps({"inputs": {}, "files": {}, "source": {}, "machine": machine}))
-    found = spot.why_not(trained, PLAN.params.resources)
+    found = why_not(trained, MACHINE | {"processor": processor})
     assert found is None if said is None else said in found

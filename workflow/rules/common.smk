@@ -149,8 +149,8 @@ def require_memory_unbounded():
     """Refuse to have a cluster's jobs bounded by the memory of the machine that submits them, as profiles/default would."""
     if workflow.local_exec or "mem_mb" not in workflow.global_resources:
         return
-    most = max(stage.resources(PLAN.params.resources).memory_gib for stage in STAGES.values())
-    if workflow.global_resources["mem_mb"].value < most * 1024:
+    most = max(stage.resources(PLAN.params.resources).mem_mb for stage in STAGES.values())
+    if workflow.global_resources["mem_mb"].value < most:
         raise WorkflowError(
             "profiles/default is for jobs on this machine, which has less memory than jobs ask for; name a workflow profile, or --workflow-profile none"
         )

@@ -17,7 +17,7 @@ for stage in STAGES.values():
         threads: stage.resources(PLAN.params.resources).cores
         resources:
             gpu=stage.resources(PLAN.params.resources).gpus,
-            mem_mb=round(stage.resources(PLAN.params.resources).memory_gib * 1024),
+            mem_mb=stage.resources(PLAN.params.resources).mem_mb,
             runtime=stage.resources(PLAN.params.resources).minutes,
         params:
             command=get_command(stage),

@@ -5,8 +5,6 @@ With names of figures, tables or experiments, it tells of these alone.
 
 import argparse
 
-from snakemake.utils import available_cpu_count
-
 from selectimprove.commands.checkout import open_plan
 from selectimprove.commands.numbers import positive
 from selectimprove.dag.forecast import forecast
@@ -18,12 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "names", nargs="*", help="figures, tables or experiments of params.yaml; all that are drawn by default if none"
     )
     parser.add_argument("--scale", help="in place of that of params.yaml")
-    parser.add_argument(
-        "--cores", type=positive, default=available_cpu_count(), help="jobs at once; those of this machine by default"
-    )
+    parser.add_argument("--cores", type=positive, help="jobs at once; those of this machine by default")
     parser.add_argument("--gpus", type=positive, default=1, help="of them jobs that take a GPU each; 1 by default")
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the forecast for the checkout in the current folder."""
-    print(forecast(open_plan(options.scale), options.cores, options.names, options.gpus))
+    # The other commands, of which the arguments are declared with these, need not import Snakemake.
+    from snakemake.utils import available_cpu_count
+
+    cores = options.cores or available_cpu_count()
+    print(forecast(open_plan(options.scale), cores, options.names, options.gpus))

@@ -120,6 +120,10 @@ class JobResources(Strict):
     memory_gib: Rate
     minutes: Positive
 
+    @property
+    def mem_mb(self) -> int:
+        return round(self.memory_gib * 1024)
+
 
 class Resources(Strict):
     """What jobs ask Snakemake, and through it a cluster's scheduler, for."""

@@ -25,7 +25,7 @@ def resources_of(artifact: Artifact, resources: Resources) -> JobResources:
 def needs_of(artifact: Artifact, resources: Resources) -> dict[str, float]:
     """Return the same by the names that Snakemake has for it."""
     asked = resources_of(artifact, resources)
-    return {"cores": asked.cores, "gpu": asked.gpus, "mem_mb": round(asked.memory_gib * 1024)}
+    return {"cores": asked.cores, "gpu": asked.gpus, "mem_mb": asked.mem_mb}
 
 
 def stage_command(artifact: Artifact, output: Path, resources: Resources, python: str) -> list[str]:

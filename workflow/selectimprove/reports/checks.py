@@ -18,6 +18,8 @@ from selectimprove.tasks.interface import load_aspect
 
 SAFE = {".parquet", ".json", ".safetensors", ".csv", ".md", ".rst", ".ipynb", ".png", ".pdf", ".svg", ".jinja"}
 """Suffixes of files that no reader has to unpickle."""
+BROKEN = (KeyError, ValueError, OSError, IndexError)
+"""What is raised where an artifact is read that is not what it should be."""
 
 
 def has_record(artifact: Artifact) -> bool:
@@ -204,6 +206,6 @@ def check_artifact(artifact: Artifact) -> list[str]:
     for name in STAGES[artifact.stage].checks:
         try:
             mistakes += CHECKS[name](artifact)
-        except (KeyError, ValueError, OSError, IndexError) as error:
+        except BROKEN as error:
             mistakes.append(f"{artifact.folder}: cannot be read: {type(error).__name__}: {error}")
     return mistakes

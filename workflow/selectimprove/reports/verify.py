@@ -23,7 +23,7 @@ from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError
-from selectimprove.reports.checks import check_artifact, check_files, has_record
+from selectimprove.reports.checks import BROKEN, check_artifact, check_files, has_record
 from selectimprove.reports.page import write_page
 from selectimprove.reports.publishing.committed import changes_since_commit
 from selectimprove.reports.publishing.publications import Publication, audit_publication, publications, root_of
@@ -123,7 +123,7 @@ def as_far_as_possible(check: Iterator[str], what: str) -> Iterator[str]:
     """Pass on what a check finds; what it cannot read ends it with a line more, and not the verification."""
     try:
         yield from check
-    except (KeyError, ValueError, OSError, IndexError, ParamsError) as error:
+    except BROKEN as error:
         yield f"{what}: not looked at to the end: {type(error).__name__}: {error}"
 
 

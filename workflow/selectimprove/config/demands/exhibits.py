@@ -65,12 +65,12 @@ def find_unmet(params: Params) -> list[str]:
             if not path.is_file():
                 mistakes.append(f"{key}: there is no workflow/notebooks/{path.name}; add it or remove the entry")
             else:
-                mistakes += _of_exhibit(params, key, exhibit, path)
+                mistakes += _of_exhibit(params, key, exhibit, path, drawn=exhibit.draw)
     return list(dict.fromkeys(mistakes))
 
 
 def require_met(params: Params, name: str) -> None:
-    """Refuse to draw a figure or table whose notebook needs what the params do not give.
+    """Refuse to draw a figure or table whose notebook needs what the params do not give; what is drawn by default `find_unmet` has checked.
 
     Raises
     ------
@@ -78,12 +78,13 @@ def require_met(params: Params, name: str) -> None:
         With a line for each mistake, as from `find_unmet`.
     """
     kind, exhibit = ("figures", params.figures[name]) if name in params.figures else ("tables", params.tables[name])
-    drawn = exhibit.model_copy(update={"draw": True})
-    if mistakes := _of_exhibit(params, f"{kind}.{name}", drawn, notebook_of(name, exhibit)):
+    if exhibit.draw:
+        return
+    if mistakes := _of_exhibit(params, f"{kind}.{name}", exhibit, notebook_of(name, exhibit), drawn=True):
         raise ParamsError("\n".join(f"params.yaml: {mistake}" for mistake in mistakes))
 
 
-def _of_exhibit(params: Params, key: str, exhibit: Exhibit, path: Path) -> list[str]:
+def _of_exhibit(params: Params, key: str, exhibit: Exhibit, path: Path, drawn: bool) -> list[str]:
     try:
         notebook = read_notebook(path)
         needs = Needs.model_validate(notebook.needs)
@@ -93,7 +94,7 @@ def _of_exhibit(params: Params, key: str, exhibit: Exhibit, path: Path) -> list[
     except ParamsError as error:
         return [f"{key} ({line.replace(': ', '): ', 1)}" for line in str(error).splitlines()]
     mistakes = _plotted(f"{key}.plot", exhibit.plot, notebook)
-    if not exhibit.draw:
+    if not drawn:
         return mistakes
     if not notebook.has_language:
         mistakes.append(
