@@ -4,8 +4,11 @@ import re
 import shutil
 import sys
 import zlib
+from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -144,6 +147,37 @@ def test_a_killed_run_of_rl_ends_as_one_that_was_not(models, tmp_path, monkeypat
     assert len(seen) == 8 * 8
     assert seen["problem_id"].tolist() == pd.read_parquet(whole / "rollouts.parquet")["problem_id"].tolist()
     assert folder_hashes(killed) == folder_hashes(whole)
+
+
+@pytest.mark.parametrize("models", ["smoke"], indirect=True)
+def test_advantages_are_those_of_exact_roots_rounded_once(models, tmp_path, monkeypatch):
+    params, inputs = models
+    size, seen = 8, []
+    config = rl_config(params)
+    config = config.model_copy(update={"rl": config.rl.model_copy(update={"group_size": size, "n_steps": 2})})
+    # Groups of which one completion is right, two, three, … and all.
+    rewards = list(chain.from_iterable([1] * right + [0] * (size - right) for right in range(1, size + 1)))
+    coming = iter(rewards)
+
+    class Watched(rl_stage.ReproducibleGRPOTrainer):
+        def _compute_loss(self, model, batch):
+            seen.append(batch["advantages"].numpy())
+            return super()._compute_loss(model, batch)
+
+    monkeypatch.setattr(chains, "reward", lambda completion, answer: float(next(coming)))
+    monkeypatch.setattr(rl_stage, "ReproducibleGRPOTrainer", Watched)
+    rl_stage.train_grpo(config, inputs, tmp_path)
+
+    def advantage(reward: int, right: int) -> np.float32:
+        mean = Decimal(right) / size
+        # TRL has Bessel's correction in 32 bits.
+        deviation = (mean * (1 - mean) * Decimal(float(np.float32(size / (size - 1))))).sqrt()
+        return np.float32((reward - mean) / (deviation + Decimal("1e-4")))
+
+    expected = [advantage(reward, at // size + 1) for at, reward in enumerate(rewards)]
+    # TRL shuffles a batch, after its advantages are computed.
+    found = [sorted(step) for step in seen]
+    assert found == [sorted(expected[:32]), sorted(expected[32:])]
 
 
 @pytest.mark.parametrize("models", ["smoke"], indirect=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
@@ -16,6 +16,8 @@ from selectimprove.types import NUMBER, ParamsError, Strict
 
 CLAIMS = Path(__file__).parents[2] / "claims.yaml"
 
+Mechanism = Literal["selection", "improvement", "sharpening", "capability"]
+
 
 class Quantity(Strict):
     """A number about one model; see the head of ``workflow/claims.yaml``."""
@@ -28,10 +30,7 @@ class Quantity(Strict):
     where: dict[str, int] = {}
     value: Literal[
         "pass_at_1",
-        "selection",
-        "improvement",
-        "sharpening",
-        "capability",
+        Mechanism,
         "forward",
         "backward",
         "other",
@@ -42,7 +41,7 @@ class Quantity(Strict):
     @property
     def is_mechanism(self) -> bool:
         """Whether it is a part of the change since before RL, for which models have to be told strategies."""
-        return self.value in ("selection", "improvement", "sharpening", "capability")
+        return self.value in get_args(Mechanism)
 
     @model_validator(mode="after")
     def _has_value(self) -> Self:
@@ -182,25 +181,26 @@ def describe_where(quantity: Quantity) -> str:
     return " ".join(f"{value} {name.removeprefix('n_')}" for name, value in quantity.where.items())
 
 
-def can_run(claim: Claim, scale: str, case: Case | None) -> bool:
-    """Tell whether the params have every model and every set of problems that a claim's tests name.
+def can_run(claim: Claim, scale: str, cases: dict[str | None, Case]) -> bool:
+    """Tell whether the params have every model and every set of problems that a claim's tests name, and tell models strategies where these ask for it.
 
     Parameters
     ----------
     claim : Claim
     scale : str
-    case : Case or None
-        The claim's experiment; None if there is none of that name.
+    cases : dict of str or None to Case
+        The claim's experiment by variant, and under None without one; empty if there is none of that name.
     """
-    if not claim.tests or scale not in (claim.scales or [scale]) or case is None:
+    if not claim.tests or scale not in (claim.scales or [scale]) or not cases:
         return False
-    experiment, test_problems = case.params.experiments[claim.experiment], case.section.test_problems
+    experiment, test_problems = cases[None].params.experiments[claim.experiment], cases[None].section.test_problems
     return all(
         quantity.sft in experiment.sft_mixes
         and quantity.training in ("sft", *experiment.rl_problems)
-        and quantity.variant in experiment.variants
+        and quantity.variant in cases
         and quantity.problem_set in test_problems
         and all(value in test_problems[quantity.problem_set].difficulties for value in quantity.where.values())
+        and (not quantity.is_mechanism or cases[quantity.variant].params.evaluation.told_problems > 0)
         for test in claim.tests
         for quantity in test.quantities
     )

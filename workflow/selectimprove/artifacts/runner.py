@@ -80,13 +80,11 @@ def working_folder(output: Path) -> Path:
     return output.with_name(f"{output.name}.partial")
 
 
-def forget_other_programs() -> None:
-    """Give no say to what other programs left in the environment.
+def drop_other_ranks() -> None:
+    """Drop from the environment which of several processes this one is, where it was not started as one of several.
 
-    Which of several processes this one is would make of a stage one that waits for others and writes nothing, where it was not started as
-    one of several. Kernels that are installed elsewhere under the name of this Python's would draw the figures.
+    What another program left there would make of a stage one that waits for others, and writes nothing.
     """
-    os.environ["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
             os.environ.pop(name, None)
@@ -145,7 +143,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
     if arithmetic := getattr(config, "arithmetic", None):
         # A key stands for this, whatever the environment says.
         os.environ["MKL_CBWR"] = MKL_CBWR[arithmetic]
-    forget_other_programs()
+    drop_other_ranks()
     name_run(options.output.absolute())
     partial = working_folder(options.output)
     partial.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,6 @@ import pandas as pd
 from snakemake.exceptions import WorkflowError
 
 from selectimprove.artifacts.provenance import RECORD, file_hash, read_record
-from selectimprove.artifacts.runner import forget_other_programs
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
@@ -127,9 +126,8 @@ def as_far_as_possible(check: Iterator[str], what: str) -> Iterator[str]:
         yield f"{what}: not looked at to the end: {type(error).__name__}: {error}"
 
 
-def _begin() -> None:
-    """Make things again as jobs make them. What notebook kernels say on the way goes nowhere: mismatches are returned, not printed."""
-    forget_other_programs()
+def _silence() -> None:
+    """Send what notebook kernels say on the way to nowhere; mismatches are returned, not printed."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
@@ -150,7 +148,7 @@ def verify(plan: Plan, cores: int, say: Callable[[str], None] = print) -> list[s
         One line per mismatch, ``file: reason``; empty if all is well.
     """
     artifacts = asked_for(plan)
-    with ProcessPoolExecutor(cores, initializer=_begin) as pool:
+    with ProcessPoolExecutor(cores, initializer=_silence) as pool:
         mistakes = [line for found in pool.map(check_artifact, artifacts) for line in found]
     mistakes += check_others({artifact.folder for artifact in artifacts})
     if all(has_record(artifact) for artifact in artifacts):

@@ -7,6 +7,7 @@ caption stand the alarms of the trainings that it shows.
 
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -64,25 +65,29 @@ def draw_exhibit(config: ExhibitsStage, inputs: dict[str, Path], folder: Path) -
     # Fixed time stamps and identifiers make figures bit-equal from run to run.
     os.environ["SOURCE_DATE_EPOCH"] = "0"
     os.environ["PYTHONHASHSEED"] = "0"
-    # A user's start-up files of IPython have no say.
-    os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
-    try:
-        papermill.execute_notebook(
-            NOTEBOOKS / f"{config.notebook}.ipynb",
-            folder / "notebook.ipynb",
-            parameters={
-                "measures": str(inputs["measures"].resolve()),
-                "folder": str(folder.resolve()),
-                "name": config.name,
-                "scale": config.scale,
-                "plot": config.plot,
-                **other_inputs(inputs),
-            },
-            kernel_name="python3",
-            progress_bar=False,
-        )
-    except papermill.PapermillExecutionError as error:
-        raise ParamsError(f"{config.notebook}.ipynb, cell {error.exec_count}: {error.ename}: {error.evalue}") from error
+    parameters = {
+        "measures": str(inputs["measures"].resolve()),
+        "folder": str(folder.resolve()),
+        "name": config.name,
+        "scale": config.scale,
+        "plot": config.plot,
+        **other_inputs(inputs),
+    }
+    # A user's start-up files of IPython have no say, nor have kernels that are installed elsewhere under the name of this Python's.
+    os.environ["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))
+    with tempfile.TemporaryDirectory() as profile:
+        os.environ["IPYTHONDIR"] = profile
+        try:
+            papermill.execute_notebook(
+                NOTEBOOKS / f"{config.notebook}.ipynb",
+                folder / "notebook.ipynb",
+                parameters=parameters,
+                kernel_name="python3",
+                progress_bar=False,
+            )
+        except papermill.PapermillExecutionError as error:
+            where = f"{config.notebook}.ipynb, cell {error.exec_count}"
+            raise ParamsError(f"{where}: {error.ename}: {error.evalue}") from error
     # Snakemake's report reads captions in this format; a sentence and a list are the same in both.
     alarms = describe_alarms(inputs["measures"], pd.read_csv(folder / f"{config.name}.csv"))
     caption = f"{config.caption} {describe_sample(config, inputs, folder)}{alarms}"

@@ -22,7 +22,7 @@ from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.files.own_code import load_function
 from selectimprove.config.stages import RlStage
 from selectimprove.tasks.interface import load_aspect
-from selectimprove.training.grpo import ResumableGRPOTrainer, Rollouts, keep_checkpoints, own_reward
+from selectimprove.training.grpo import ReproducibleGRPOTrainer, Rollouts, keep_checkpoints, own_reward
 from selectimprove.training.policies import load_model, load_tokenizer, max_new_tokens, render_prompts
 from selectimprove.training.sampling import load_engine, rollout_arguments
 from selectimprove.training.trainer import (
@@ -89,7 +89,7 @@ def train_grpo(config: RlStage, inputs: dict[str, Path], folder: Path) -> None:
     coin = config.seed if rl.reward == "random" else None
     rollouts = Rollouts(choose_reward(config, problems), coin, resumed_from, arguments.process_index)
     with load_engine(config.sampling).seed_rollouts(config.seed):
-        trainer = ResumableGRPOTrainer(
+        trainer = ReproducibleGRPOTrainer(
             # TRL loads the reference policy by the model's name, so the model must come from `from_pretrained`; of an
             # adapter it keeps a frozen copy.
             model=load_model(policy, base, trainable=True),

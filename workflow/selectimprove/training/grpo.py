@@ -1,4 +1,4 @@
-"""TRL's GRPO trainer made to resume exactly, the rollouts that it keeps, and a reward of a user's own."""
+"""TRL's GRPO trainer made to resume exactly and to round alike everywhere, the rollouts that it keeps, and a reward of a user's own."""
 
 import math
 import random
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from torch.utils.data import Sampler
@@ -18,15 +19,25 @@ from selectimprove.training.trainer import drop_checkpoints
 from selectimprove.types import ParamsError
 
 
-class ResumableGRPOTrainer(GRPOTrainer):
-    """TRL's trainer, made to resume as if it had not been stopped.
+class ReproducibleGRPOTrainer(GRPOTrainer):
+    """TRL's trainer, made to resume as if it had not been stopped, and to have the same advantages on every processor.
 
     Its sampler draws the order of each epoch from one generator, and would begin with the first epoch's order again: the orders of the
     epochs that are done are drawn first. And where a checkpoint has a frozen adapter beside the trained one, in a folder of its
     own, transformers' trainer loads the former only.
+
+    Advantages are computed in 64 bits and rounded to 32. The standard deviation of a group's rewards is a root, and MKL's root of 32 bits is the right
+    one or its neighbour, by the maker of the processor: after 160 steps that is another model (workflow/docs/design.md).
     """
 
     epochs_done = 0
+
+    def _calculate_rewards(self, *batch) -> torch.Tensor:
+        return super()._calculate_rewards(*batch).double()
+
+    def _generate_and_score_completions(self, inputs: list[dict]) -> dict:
+        scored = super()._generate_and_score_completions(inputs)
+        return scored | {"advantages": scored["advantages"].float()}
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler:
         sampler = super()._get_train_sampler(dataset)

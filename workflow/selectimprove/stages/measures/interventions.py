@@ -39,14 +39,10 @@ def measure_mechanisms(
     of the split. ``all`` is the mean of the problem types, and ``pooled`` the mean of the seeds, of which each is split by itself.
     """
     same_start = ["variant", "sft", "seed", "problem_set", "problem_type"]
-    told = dict(list(interventions.groupby(same_start)))
+    own = dict(list(generations.groupby(same_start)))
     parts: dict[tuple, dict[tuple, dict[str, np.ndarray]]] = {}
-    for start, rows in generations.groupby(same_start):
+    for start, cell in interventions.groupby(same_start):
         variant, sft, seed, step_range, problem_type = start
-        if start not in told:
-            # Of a variant whose models were told nothing.
-            continue
-        cell = told[start]
         problems = cell.drop_duplicates("problem_id").set_index("problem_id")[difficulty]
         # Problems of other types, ranges and seeds are resampled independently of these.
         draws = zlib.crc32(f"{seed}/{step_range}/{problem_type}".encode())
@@ -55,10 +51,15 @@ def measure_mechanisms(
         )
         models = {}
         for training, answers in cell.groupby("training"):
-            own = rows[(rows["training"] == training) & (rows["rl_step"] == answers["rl_step"].iloc[0])]
-            rate = own.groupby("problem_id")["correct"].mean().reindex(problems.index).to_numpy(float)
-            own = own.assign(strategy=find_openings(own["completion"], openings))
-            models[training] = answers["rl_step"].iloc[0], Behaviour.of(own, answers, [*openings], problems.index), rate
+            rows = own[start]
+            rows = rows[(rows["training"] == training) & (rows["rl_step"] == answers["rl_step"].iloc[0])]
+            rate = rows.groupby("problem_id")["correct"].mean().reindex(problems.index).to_numpy(float)
+            rows = rows.assign(strategy=find_openings(rows["completion"], openings))
+            models[training] = (
+                answers["rl_step"].iloc[0],
+                Behaviour.of(rows, answers, [*openings], problems.index),
+                rate,
+            )
         _, before, rate_before = models.pop("sft")
         for training, (rl_step, after, rate_after) in models.items():
             split = split_change(weights, before, after)

@@ -31,9 +31,9 @@ def read_log(path: Path) -> pd.DataFrame:
     """
     log = pd.read_parquet(path)
     kept = log[["step", *(name for name in LOGGED if name in log)]].rename(columns=LOGGED)
-    trained = kept["learning_rate"].notna() if "learning_rate" in kept else pd.Series(0, kept.index)
-    row = trained.groupby(kept["step"]).cumsum().clip(lower=1).rename("row")
-    return kept.groupby(["step", row], as_index=False).first().drop(columns="row", errors="ignore")
+    trained = kept.reindex(columns=["learning_rate"])["learning_rate"].notna()
+    row = trained.groupby(kept["step"]).cumsum().clip(lower=1)
+    return kept.assign(row=row).groupby(["step", "row"], as_index=False).first().drop(columns="row")
 
 
 def measure_training(
