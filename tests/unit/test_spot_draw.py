@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ENVIRONMENT, ROOT
+from selectimprove.artifacts.provenance import versions
 from selectimprove.config.loading import load_params
 from selectimprove.config.params import Params
 from selectimprove.dag.artifact import Artifact
@@ -197,8 +198,22 @@ def test_records_that_differ_from_those_of_the_last_commit_are_named(monkeypatch
     ]
 
 
-@pytest.mark.parametrize(("processor", "said"), [("this one", None), ("another", "made with processor another")])
-def test_grpo_is_compared_on_the_same_processor_alone(why_not, processor, said):
-    trained = next(artifact for artifact in CHECKED if artifact.stage == "rl")
-    found = why_not(trained, MACHINE | {"processor": processor})
-    assert found is None if said is None else said in found
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "file: differs"),
+        ({"processor": "another"}, "file: differs (it was made with the processor another, here this one)"),
+        ({"trl": "0.1"}, f"file: differs (it was made with trl 0.1, here {versions()['trl']})"),
+    ],
+)
+def test_a_mismatch_says_what_may_excuse_it(linux, monkeypatch, changed, said):
+    monkeypatch.setattr(spot, "processor_info", lambda key: "this one")
+    monkeypatch.setattr(spot, "make_again", lambda artifact, output, resources: None)
+    monkeypatch.setattr(spot, "compare", lambda artifact, again, checkpoints: ["file: differs"])
+    problems = next(artifact for artifact in CHECKED if artifact.stage == "rl").inputs["problems"]
+    problems.folder.mkdir(parents=True)
+    made_here = MACHINE | {"processor": "this one"} | {name: changed[name] for name in changed if name == "processor"}
+    made_with = versions() | {name: changed[name] for name in changed if name == "trl"}
+    record = {"inputs": {}, "files": {}, "source": {}, "machine": made_here, "versions": made_with}
+    problems.done.write_text(json.dumps(record))
+    assert spot.check_again(problems, PLAN.params.resources) == [said]

@@ -61,8 +61,7 @@ def why_not(artifact: Artifact, resources: Resources) -> str | None:
         "vector_instructions": vector_instructions(),
         "mkl_cbwr": MKL_CBWR[getattr(artifact.config, "arithmetic", "portable")],
     }
-    # GRPO alone came out with other last digits on another maker's processor.
-    if artifact.stage == "rl" or here["mkl_cbwr"] != MKL_CBWR["portable"]:
+    if here["mkl_cbwr"] != MKL_CBWR["portable"]:
         here["processor"] = processor_info("model name")
     for name, value in here.items():
         if made.get(name) != value:
@@ -130,12 +129,12 @@ def _difference(path: Path, again: Path, only_last: bool) -> str | None:
         return f"it cannot be read: {type(error).__name__}: {error}"
 
 
-def _other_versions(artifact: Artifact) -> str:
-    """Say which packages have another version here than those that made an artifact; nothing if none has."""
-    made, here = read_record(artifact.done).get("versions") or {}, versions()
-    other = [
-        f"{name} {made.get(name)}, here {here[name]}" for name in TRAINING_EXTRA if made.get(name) != here.get(name)
-    ]
+def _made_otherwise(artifact: Artifact) -> str:
+    """Say in what the packages and the processor that made an artifact are not those here; nothing if they are."""
+    record = read_record(artifact.done)
+    made = (record.get("versions") or {}) | {"the processor": (record.get("machine") or {}).get("processor")}
+    here = {name: versions()[name] for name in TRAINING_EXTRA} | {"the processor": processor_info("model name")}
+    other = [f"{name} {made.get(name)}, here {here[name]}" for name in here if made.get(name) != here[name]]
     return f" (it was made with {'; '.join(other)})" if other else ""
 
 
@@ -154,7 +153,7 @@ def check_again(artifact: Artifact, resources: Resources, checkpoints: str = "al
         except ParamsError as error:
             return [str(error)]
         mistakes = list(compare(artifact, again, checkpoints))
-    return [f"{line}{_other_versions(artifact)}" for line in mistakes]
+    return [f"{line}{_made_otherwise(artifact)}" for line in mistakes]
 
 
 def check_all_again(
