@@ -220,7 +220,7 @@ class Params(Strict):
     rft: Rft
     sampling: Sampling
     arithmetic: Arithmetic = "portable"
-    """How CPUs multiply matrices: ``portable``, with the same bits on every x86 processor, but for GRPO; ``fast``, with what this one does best."""
+    """How CPUs multiply matrices: ``portable``, with the same bits on every x86 processor; ``fast``, with what this one does best."""
     evaluation: Evaluation
     statistics: Statistics
     alarms: Alarms
