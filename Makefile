@@ -39,8 +39,8 @@ test-fast: $(VENV)/dev.done  ## the tests that need no DAG
 faults: $(VENV)/dev.done  ## faults at the smallest scale, and what came of them, as a table: make faults N=200
 	python -m pytest tests/faults/test_faults.py --faults $(or $(N),200) --numprocesses 2 --dist worksteal
 
-# A real Slurm of one node on this machine; installing it takes root.
-test-slurm: $(VENV)/slurm.done  ## the DAG on a real Slurm of one node, installed as root
+# A real Slurm of two nodes on this machine; installing it takes root.
+test-slurm: $(VENV)/slurm.done  ## the DAG on a real Slurm of two nodes, installed as root
 	command -v slurmctld >/dev/null || test -x /usr/sbin/slurmctld || apt-get install --yes --quiet slurm-wlm munge
 	python -m pytest tests/slurm
 

@@ -1,12 +1,16 @@
-"""A real Slurm of one node on this machine, for tests: munged, slurmctld and slurmd with all their state in one folder."""
+"""A real Slurm of two nodes on this machine, for tests: munged, slurmctld and a slurmd for each node, with all their state in one folder."""
 
 import os
 import shutil
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
+NODES = ("left", "right")
 DAEMONS = ("munged", "slurmctld", "slurmd")
 SETTINGS = Path("/etc/slurm")
 """Where jobs look for the configuration: they do not inherit the variable that would name another place."""
@@ -15,16 +19,15 @@ CONFIG = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
-SlurmdPort={node}
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd-%n.log
 MailProg=/bin/true
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -36,11 +39,13 @@ GresTypes=gpu
 ReturnToService=2
 MinJobAge=300
 KillWait=5
+SlurmdTimeout=10
+SlurmdParameters=config_overrides
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory} Gres=gpu:fake:1 State=UNKNOWN
-PartitionName=debug Nodes={host} Default=YES MaxTime=120 State=UP
+PartitionName=debug Nodes=ALL Default=YES MaxTime=120 State=UP
 """
+NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cores} RealMemory={memory} Gres=gpu:fake:1\n"
 
 
 def is_installed() -> bool:
@@ -70,27 +75,21 @@ class Cluster:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.daemons: list[subprocess.Popen] = []
+        self.daemons: dict[str, subprocess.Popen] = {}
         self.environment = os.environ | {"PATH": f"{os.environ['PATH']}:/usr/sbin"}
 
     def start(self) -> None:
-        for name in ("state", "spool"):
-            (self.folder / name).mkdir()
+        (self.folder / "state").mkdir()
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+        share = {"cores": max(os.cpu_count() // len(NODES), 1), "memory": int(memory * 0.9) // len(NODES)}
+        host = socket.gethostname().partition(".")[0]
+        config = CONFIG.format(host=host, folder=self.folder, controller=free_port())
+        nodes = [NODE.format(name=name, host=host, port=free_port(), **share) for name in NODES]
         SETTINGS.mkdir(exist_ok=True)
-        (SETTINGS / "slurm.conf").write_text(
-            CONFIG.format(
-                host=socket.gethostname().partition(".")[0],
-                folder=self.folder,
-                controller=free_port(),
-                node=free_port(),
-                cores=os.cpu_count(),
-                memory=int(memory * 0.9),
-            )
-        )
+        (SETTINGS / "slurm.conf").write_text(config + "".join(nodes))
         (SETTINGS / "cgroup.conf").write_text("CgroupPlugin=autodetect\nIgnoreSystemd=yes\n")
         # A GPU only to be counted, and asked for; any device will do.
         (SETTINGS / "gres.conf").write_text("Name=gpu Type=fake File=/dev/null\n")
@@ -98,13 +97,33 @@ class Cluster:
         self._launch("munged", "--foreground", "--force", f"--socket={self.folder}/munge.socket", *files)
         self._wait("munge", lambda: (self.folder / "munge.socket").exists())
         self._launch("slurmctld", "-D")
-        self._launch("slurmd", "-D")
-        self._wait("an idle node", lambda: "idle" in self.run("sinfo --noheader --format %T"))
+        for node in NODES:
+            self.start_node(node)
 
-    def _launch(self, daemon: str, *arguments: str) -> None:
-        log = (self.folder / f"{daemon}.out").open("w")
-        process = subprocess.Popen([daemon, *arguments], env=self.environment, stdout=log, stderr=log)
-        self.daemons.append(process)
+    def start_node(self, node: str) -> None:
+        """Start a node, or start it again."""
+        self._launch("slurmd", "-D", "-N", node, name=node)
+        self._wait(f"idle node {node}", lambda: "idle\n" in self.run(f"sinfo --noheader --format %T --nodes {node}"))
+
+    def kill_node(self, node: str) -> None:
+        """Kill at once all that runs on a node, as when its power fails: its daemon, and its jobs with those that look after them."""
+        jobs = self.run(f"squeue --noheader --format %i --nodelist {node}").split()
+        self.daemons[node].kill()
+        stepd = [f"slurmstepd: [{job}." for job in jobs]
+        # Those first who would tell the controller how a job ended.
+        for is_lost in (
+            lambda process: " ".join(process.cmdline()).startswith(tuple(stepd)),
+            lambda process: process.environ().get("SLURMD_NODENAME") == node,
+        ):
+            for process in psutil.process_iter():
+                with suppress(psutil.Error):
+                    if is_lost(process):
+                        process.kill()
+
+    def _launch(self, daemon: str, *arguments: str, name: str | None = None) -> None:
+        name = name or daemon
+        log = (self.folder / f"{name}.out").open("w")
+        self.daemons[name] = subprocess.Popen([daemon, *arguments], env=self.environment, stdout=log, stderr=log)
 
     def _wait(self, what: str, is_there, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
@@ -119,9 +138,9 @@ class Cluster:
         return subprocess.run(command.split(), env=self.environment, capture_output=True, text=True).stdout
 
     def stop(self) -> None:
-        for process in reversed(self.daemons):
+        for process in reversed(self.daemons.values()):
             process.terminate()
-        for process in self.daemons:
+        for process in self.daemons.values():
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:

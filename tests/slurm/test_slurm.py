@@ -1,15 +1,19 @@
-"""The DAG on a real Slurm, through the workflow profile: `make test-slurm`."""
+"""The DAG on a real Slurm of two nodes, through the workflow profile: `make test-slurm`."""
 
 import re
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import yaml
 from cluster import Cluster, is_installed
 
-from conftest import ENVIRONMENT, Checkout
+from conftest import ENVIRONMENT, ROOT, Checkout
+from selectimprove.artifacts.provenance import RECORD, folder_hashes
+from selectimprove.config.loading import load_params
 
 pytestmark = pytest.mark.skipif(
     not is_installed(), reason="Slurm and munge are not installed, are in use, or this is not root"
@@ -21,6 +25,7 @@ OFTEN = "--slurm-init-seconds-before-status-checks 3 --latency-wait 10 --jobs 4"
 # Of the rules that the DAG must have sent to Slurm, those that get a GPU.
 ON_GPU = {"pretrain_base": True, "train_sft": True, "train_grpo": True, "evaluate_model": False}
 ON_GPU |= dict.fromkeys(("label_strategies", "draw_exhibit"), False)
+RESOURCES = load_params(ROOT / "params.yaml").resources
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +52,12 @@ def edit_as_a_site(checkout: Checkout) -> None:
 @pytest.fixture
 def checkout(fresh, cluster, tmp_path, monkeypatch) -> Checkout:
     """A repository that asks for Figure 2 of one SFT mix at the smoke scale."""
-    checkout = fresh.copy(tmp_path / "repository")
+    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{ENVIRONMENT['PATH']}:/usr/sbin")
+    return ask_for_little(fresh.copy(tmp_path / "repository"))
+
+
+def ask_for_little(checkout: Checkout, **changes) -> Checkout:
+    """Have a repository ask for Figure 2 of one SFT mix at the smoke scale, with changes of its sections."""
     params = yaml.safe_load((checkout.folder / "params.yaml").read_text())
     overlay = yaml.safe_load((checkout.folder / "workflow/scales/smoke.yaml").read_text())
     params["experiments"] = {"main": {"sft_mixes": ["FB"], "rl_problems": ["rl_6_9"]}}
@@ -55,9 +65,10 @@ def checkout(fresh, cluster, tmp_path, monkeypatch) -> Checkout:
     for section in ("experiments", "figures", "tables"):
         del overlay[section]
     (checkout.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    for section, values in changes.items():
+        overlay[section] = overlay[section] | values if isinstance(values, dict) else values
     (checkout.folder / "workflow/scales/smoke.yaml").write_text(yaml.safe_dump(overlay))
     edit_as_a_site(checkout)
-    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{ENVIRONMENT['PATH']}:/usr/sbin")
     return checkout
 
 
@@ -117,8 +128,10 @@ def test_the_dag_runs_through_the_profile_and_a_second_call_does_nothing(checkou
     for rule, on_gpu in ON_GPU.items():
         job = next(job for job in watch.jobs.values() if rule in job.get("Comment", ""))
         # What params.yaml asks for is what Slurm was asked for.
-        assert job["TimeLimit"] == ("02:00:00" if on_gpu else "01:00:00")
-        assert (job["MinMemoryNode"], job["NumCPUs"], job["NumNodes"]) == ("3G", "1", "1")
+        asked = RESOURCES.train if on_gpu else RESOURCES.sample if rule == "evaluate_model" else RESOURCES.light
+        assert job["TimeLimit"] == f"{asked.minutes // 60:02}:{asked.minutes % 60:02}:00"
+        assert (job["MinMemoryNode"], job["NumCPUs"]) == (f"{asked.memory_gib:g}G", str(asked.cores))
+        assert job["NumNodes"] == "1"
         gpu = "gres:gpu:fake:1" if rule == "train_grpo" else "gres:gpu:1"
         assert job.get("TresPerJob") == (gpu if on_gpu else None)
     # Without a word of resources: they are in no key.
@@ -136,3 +149,44 @@ def test_a_cancelled_job_is_reported_and_a_second_call_completes(checkout, clust
     done = run_on_slurm(checkout)
     assert done.returncode == 0, done.stderr[-4000:]
     assert len(drawn(checkout)) == 1
+
+
+def finished_checkpoints(training: Path) -> list[Path]:
+    return [mark.parent for mark in training.glob("trainer/checkpoint-*/finished-*")]
+
+
+def trained_models(checkout: Checkout) -> list[Path]:
+    return [record.parent for record in checkout.folder.glob(f"results/rl/*/{RECORD}")]
+
+
+def newest_partial(checkout: Checkout) -> Path | None:
+    """Return the folder of a run of RL that has two checkpoints, but is not at its end; None if there is none."""
+    folders = (checkout.folder / "results/rl").glob("*.partial")
+    return next((folder for folder in folders if len(finished_checkpoints(folder)) >= 2), None)
+
+
+def test_a_training_whose_node_is_lost_goes_on_on_the_other_one(fresh, cluster, tmp_path, monkeypatch):
+    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{ENVIRONMENT['PATH']}:/usr/sbin")
+    changes = {"seeds": [110, 111], "rl": {"n_steps": 80, "checkpoint_every": 4}}
+    lost, undisturbed = (ask_for_little(fresh.copy(tmp_path / name), **changes) for name in ("lost", "undisturbed"))
+    with ThreadPoolExecutor(1) as pool, Watch(cluster) as watch:
+        running = pool.submit(run_on_slurm, lost)
+        while not (partial := newest_partial(lost)) and not running.done():
+            time.sleep(0.2)
+        job = next(job for job in watch.jobs.values() if partial.stem in job["Comment"])
+        cluster.kill_node(job["NodeList"])
+        killed = time.time()
+        done = running.result()
+    cluster.start_node(job["NodeList"])
+    assert done.returncode == 0, done.stderr[-4000:]
+    trained = partial.with_suffix("")
+    # It went on from a checkpoint of the node that was lost.
+    first, *_, last = (path.stat().st_mtime for path in sorted(trained.glob("checkpoints/*/model.safetensors")))
+    assert first < killed < last
+    (beside,) = set(trained_models(lost)) - {trained}
+    assert killed < (beside / RECORD).stat().st_mtime < (trained / RECORD).stat().st_mtime
+    assert run_on_slurm(undisturbed).returncode == 0
+    after, expected = (
+        {path.name: folder_hashes(path) for path in trained_models(checkout)} for checkout in (lost, undisturbed)
+    )
+    assert after == expected
