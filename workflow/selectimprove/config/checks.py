@@ -176,6 +176,8 @@ def _values(params: Params) -> list[str]:
 def _model(params: Params) -> list[str]:
     """Find what is wrong in a model that is built here, or missing for one that is pretrained, which has its own layers."""
     model, pretrained, mistakes = params.model, params.pretrained, []
+    if params.system_prompt and not pretrained:
+        mistakes.append("system_prompt: a model that is trained from scratch has no chat template; use null")
     if pretrained and (model.n_kv_heads is None or model.vocab_size is None):
         mistakes.append("model: a pretrained model needs n_kv_heads and vocab_size too, as in its config.json")
     if pretrained and pretrained.weights == "hub" and not (pretrained.repository and pretrained.revision):
@@ -200,12 +202,13 @@ def _model(params: Params) -> list[str]:
 
 
 def _batches(params: Params) -> list[str]:
-    """Find batches that do not spread evenly over a job's GPUs and the passes of each."""
-    gpus = max(params.resources.train.gpus, 1)
+    """Find batches that do not spread evenly over the GPUs of their job and the passes of each."""
+    all_gpus = max(params.resources.train.gpus, 1)
     mistakes = []
-    for section, size, device_size in (
-        ("sft", params.sft.batch_size, params.sft.device_batch_size),
-        ("rl", params.rl.prompts_per_step * params.rl.group_size, params.rl.device_batch_size),
+    for section, size, device_size, gpus in (
+        ("sft", params.sft.batch_size, params.sft.device_batch_size, all_gpus),
+        ("rl", params.rl.prompts_per_step * params.rl.group_size, params.rl.device_batch_size, all_gpus),
+        ("rft", params.rft.batch_size, params.rft.device_batch_size, 1),
     ):
         share, rest = divmod(size, gpus)
         if rest:

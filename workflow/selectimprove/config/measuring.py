@@ -12,7 +12,7 @@ class Statistics(Strict):
 
     confidence: Annotated[float, Field(gt=0, lt=1), NUMBER]
     """Confidence of every interval."""
-    n_bootstrap: Positive
+    n_bootstrap: Annotated[int, Field(ge=2)]
     """Resamples of problems, for intervals."""
 
 

@@ -170,8 +170,7 @@ class RlStage(Computed, OfTask):
     @property
     def rollouts(self) -> Rollouts:
         rl = self.rl
-        n_batches = -(-rl.n_steps // rl.num_iterations)
-        return Rollouts(n_batches, rl.prompts_per_step * rl.group_size, rl.reward == "outcome")
+        return Rollouts(rl.n_batches, rl.prompts_per_step * rl.group_size, rl.reward == "outcome")
 
 
 class RftStage(Computed, OfTask):

@@ -197,6 +197,11 @@ class Rl(Strict):
     """Share of the probability that rollouts are sampled from, the likeliest tokens first."""
 
     @property
+    def n_batches(self) -> int:
+        """Batches of rollouts, each of which `num_iterations` optimiser steps are taken on."""
+        return -(-self.n_steps // self.num_iterations)
+
+    @property
     def own_reward(self) -> str | None:
         """The function that is the reward, if it is one of the user's own."""
         return self.reward if ":" in self.reward else None

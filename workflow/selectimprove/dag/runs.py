@@ -123,7 +123,7 @@ class Runs:
             return self.add("rl", self._slug(case, run), RlStage(rl=rl, **shared), inputs)
         config = RftStage(
             method=rl.method,
-            n_prompts=rl.n_steps * rl.prompts_per_step // params.rft.n_rounds,
+            n_prompts=rl.n_batches * rl.prompts_per_step // params.rft.n_rounds,
             n_samples=rl.group_size,
             temperature=rl.temperature,
             rft=params.rft,

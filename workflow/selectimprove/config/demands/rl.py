@@ -11,10 +11,8 @@ def unfit_rl(params: Params) -> list[str]:
     """
     rl = params.rl
     mistakes = []
-    if rl.own_reward and rl.method != "grpo":
-        mistakes.append(
-            f"rl.reward: {rl.reward} is for `method: grpo`; {rl.method} takes no reward but the outcome: set `reward: outcome` beside it"
-        )
+    if rl.method != "grpo":
+        mistakes += _without_grpo(params)
     elif rl.own_reward and (what := find_mistake(rl.own_reward)):
         mistakes.append(f"rl.reward: {what}")
     level, needed = rl.importance_sampling_level, {"luspo": "sequence", "vespo": "token"}.get(rl.loss_type)
@@ -34,4 +32,21 @@ def unfit_rl(params: Params) -> list[str]:
             f"rl.num_iterations: {rl.num_iterations} does not divide checkpoint_every {rl.checkpoint_every}; a run that goes on from a "
             "checkpoint samples anew there"
         )
+    return mistakes
+
+
+def _without_grpo(params: Params) -> list[str]:
+    """Find settings that other methods than GRPO would not heed, and rounds that do not take the prompts that GRPO takes."""
+    rl, rounds, mistakes = params.rl, params.rft.n_rounds, []
+    prompts = rl.n_batches * rl.prompts_per_step
+    if rl.reward != "outcome":
+        mistakes.append(
+            f"rl.reward: {rl.reward} is for `method: grpo`; {rl.method} takes no reward but the outcome: set `reward: outcome` beside it"
+        )
+    if rl.top_p != 1:
+        mistakes.append(
+            f"rl.top_p: {rl.top_p:g} is for `method: grpo`; {rl.method} samples with 1: set `top_p: 1.0` beside it"
+        )
+    if prompts % rounds:
+        mistakes.append(f"rft.n_rounds: {rounds} rounds do not divide the {prompts} prompts that RL draws")
     return mistakes
