@@ -1,5 +1,6 @@
 """The frame of a stage: one folder, made once, whole or not at all."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -101,6 +102,32 @@ def test_a_stage_that_fails_leaves_nothing_under_its_name(tmp_path):
     assert not (tmp_path / "artifact").exists()
     make(tmp_path, seconds=0)
     assert (tmp_path / "artifact/done").exists()
+
+
+def test_who_is_stopped_while_the_record_is_written_repeats_nothing(tmp_path, monkeypatch):
+    finish = runner.Recorder.finish
+
+    def no_space(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runner.Recorder, "finish", no_space)
+    with pytest.raises(SystemExit):
+        make(tmp_path, seconds=0)
+    assert not (tmp_path / "artifact").exists()
+    monkeypatch.setattr(runner.Recorder, "finish", finish)
+    make(tmp_path, seconds=0)
+    assert calls(tmp_path) == 1
+    assert sorted(path.name for path in (tmp_path / "artifact").iterdir()) == ["config.json", "done", "provenance.json"]
+
+
+def test_what_was_done_with_another_config_is_done_again(tmp_path, monkeypatch):
+    with monkeypatch.context() as context:
+        context.delattr(runner.Recorder, "finish")
+        with pytest.raises(AttributeError):
+            make(tmp_path, seconds=0)
+    make(tmp_path, seconds=0.01)
+    assert calls(tmp_path) == 2
+    assert json.loads((tmp_path / "artifact/config.json").read_text())["seconds"] == 0.01
 
 
 def test_who_comes_after_another_has_made_it_takes_it(tmp_path):

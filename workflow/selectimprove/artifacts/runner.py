@@ -176,9 +176,14 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
             return
         LOG.info("making %s", options.output)
         try:
-            require_intact(inputs.values())
-            run(config, inputs, partial)
-            (partial / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            # It gets its name when the stage is done, for which no disk is too full. So who is stopped after that repeats no training.
+            done, begun = partial / "config.json", partial / "config.json.begun"
+            used = config.model_dump_json(indent=2) + "\n"
+            if not (done.exists() and done.read_text(encoding="utf-8") == used):
+                require_intact(inputs.values())
+                begun.write_text(used, encoding="utf-8")
+                run(config, inputs, partial)
+                begun.replace(done)
             (partial / RECORD).write_text(json.dumps(recorder.finish(partial), indent=2) + "\n", encoding="utf-8")
         except ParamsError as error:
             sys.exit(f"{stage}: {error}")
