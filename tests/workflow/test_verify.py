@@ -108,6 +108,16 @@ def edit_config(folder):
     edit_json(find(folder, f"sft/FB-gf11-{SEED}-*/config.json"), lambda c: c.update(n_epochs=2))
 
 
+def drop_checkpoint(folder):
+    edit_table(find(folder, GENERATIONS), lambda t: t[t["rl_step"] != t["rl_step"].min()], cover=True)
+
+
+def paint_over(folder):
+    path = find(folder, "exhibits/seeds-*/seeds.svg")
+    path.write_text(path.read_text().replace("</svg>", "<rect width='99' height='99'/></svg>"))
+    record(path)
+
+
 def older_figure(folder):
     shutil.copyfile(ROOT / "results/figures/figure2.png", folder / "results/smoke/figures/seeds.png")
 
@@ -210,6 +220,8 @@ PLANTED = [
     ),
     (drop_row, f"evaluation/FB-gf11-rl_6_9-{SEED}", "generations, not"),
     (double_row, "generations.parquet", "is there twice"),
+    (drop_checkpoint, "generations.parquet: generations of the RL steps"),
+    (paint_over, "exhibits/seeds", "seeds.svg: differs from what its inputs give"),
     (change_completion, f"labels/FB-gf11-rl_6_9-{SEED}", "differs from what its inputs give"),
     (flip_byte, "step-0004/model.safetensors", "has changed since it was made"),
     (swap_checkpoints, f"rl/FB-gf11-rl_6_9-{OTHER_SEED}", "model.safetensors: has changed since it was made"),
