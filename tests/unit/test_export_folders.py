@@ -53,7 +53,7 @@ def make_up(artifact: Artifact, inner: str, **files: str) -> Path:
         ("tabel1 FB rl_6_9", "name: 'tabel1' is unknown; did you mean 'table1'?"),
         ("table1 FBB rl_6_9", "sft: 'FBB' is unknown; did you mean 'FB'?"),
         ("table1 FB", "table1 FB: neither three words such as `table1 FB rl_6_9` nor an artifact"),
-        ("seeds FB rl_6_9", "--seed: name one of 110, 111, 112, 113, 114"),
+        ("seeds FB rl_6_9", "--seed: name one of 110, 111, 112, 113, 114, 115, 116, 117"),
         ("FB-trian-gf11-s110", "FB-trian-gf11-s110: not in the current plan; did you mean 'FB-train-gf11-s110'?"),
         ("xyz", "xyz: not in the current plan"),
     ],

@@ -216,4 +216,5 @@ def test_a_mismatch_says_what_may_excuse_it(linux, monkeypatch, changed, said):
     made_with = versions() | {name: changed[name] for name in changed if name == "trl"}
     record = {"inputs": {}, "files": {}, "source": {}, "machine": made_here, "versions": made_with}
     problems.done.write_text(json.dumps(record))
+    (problems.folder / "config.json").write_text("{}")
     assert spot.check_again(problems, PLAN.params.resources) == [said]

@@ -36,7 +36,7 @@ def unfit_rl(params: Params) -> list[str]:
 
 
 def _without_grpo(params: Params) -> list[str]:
-    """Find settings that other methods than GRPO would not heed, and rounds that do not take the prompts that GRPO takes."""
+    """Find settings that other methods than GRPO would not heed, and rounds without a prompt."""
     rl, rounds, mistakes = params.rl, params.rft.n_rounds, []
     prompts = rl.n_batches * rl.prompts_per_step
     if rl.reward != "outcome":
@@ -47,6 +47,6 @@ def _without_grpo(params: Params) -> list[str]:
         mistakes.append(
             f"rl.top_p: {rl.top_p:g} is for `method: grpo`; {rl.method} samples with 1: set `top_p: 1.0` beside it"
         )
-    if prompts % rounds:
-        mistakes.append(f"rft.n_rounds: {rounds} rounds do not divide the {prompts} prompts that RL draws")
+    if prompts < rounds:
+        mistakes.append(f"rft.n_rounds: {rounds} rounds are more than the {prompts} prompts that RL draws")
     return mistakes
