@@ -105,16 +105,14 @@ def test_a_stage_that_fails_leaves_nothing_under_its_name(tmp_path):
 
 
 def test_who_is_stopped_while_the_record_is_written_repeats_nothing(tmp_path, monkeypatch):
-    finish = runner.Recorder.finish
-
     def no_space(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(runner.Recorder, "finish", no_space)
-    with pytest.raises(SystemExit):
-        make(tmp_path, seconds=0)
+    with monkeypatch.context() as context:
+        context.setattr(runner.Recorder, "finish", no_space)
+        with pytest.raises(SystemExit):
+            make(tmp_path, seconds=0)
     assert not (tmp_path / "artifact").exists()
-    monkeypatch.setattr(runner.Recorder, "finish", finish)
     make(tmp_path, seconds=0)
     assert calls(tmp_path) == 1
     assert sorted(path.name for path in (tmp_path / "artifact").iterdir()) == ["config.json", "done", "provenance.json"]

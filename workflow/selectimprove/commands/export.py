@@ -120,7 +120,7 @@ def open_checkpoint(
         if options.step:
             raise ParamsError(f"--step: {artifact.stage}/{artifact.name} has no steps of RL")
         return Checkpoint(artifact, artifact.folder / "model", 0, measures, run)
-    folders = {int(path.name.split("-")[1]): path for path in sorted((artifact.folder / "checkpoints").glob("step-*"))}
+    folders = artifact.checkpoints
     if options.step:
         require_known("--step", options.step, folders)
     step = int(options.step or max(folders))

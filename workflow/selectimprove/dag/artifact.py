@@ -58,6 +58,12 @@ class Artifact:
         return RESULTS / self.stage / self.name
 
     @property
+    def checkpoints(self) -> dict[int, Path]:
+        """The checkpoints of RL, or of what takes its place, by step, in order; none of other stages."""
+        folders = sorted(self.folder.glob("checkpoints/step-*"))
+        return {int(folder.name.split("-")[1]): folder for folder in folders}
+
+    @property
     def done(self) -> Path:
         """The file that is there only when the folder is complete."""
         return self.folder / RECORD

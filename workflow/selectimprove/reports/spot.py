@@ -131,9 +131,9 @@ def _difference(path: Path, again: Path, only_last: bool) -> str | None:
 
 def _made_otherwise(artifact: Artifact) -> str:
     """Say in what the packages and the processor that made an artifact are not those here; nothing if they are."""
-    record = read_record(artifact.done)
+    record, installed = read_record(artifact.done), versions()
     made = (record.get("versions") or {}) | {"the processor": (record.get("machine") or {}).get("processor")}
-    here = {name: versions()[name] for name in TRAINING_EXTRA} | {"the processor": processor_info("model name")}
+    here = {name: installed.get(name) for name in TRAINING_EXTRA} | {"the processor": processor_info("model name")}
     other = [f"{name} {made.get(name)}, here {here[name]}" for name in here if made.get(name) != here[name]]
     return f" (it was made with {'; '.join(other)})" if other else ""
 
