@@ -55,11 +55,11 @@ def check_leaks(checked: list[Artifact]) -> Iterator[str]:
     for artifact in (artifact for artifact in checked if artifact.stage == "problems"):
         config = artifact.config
         task = load_aspect(config.task_name, "problems")
-        # With other shares a problem may be of another split; no model sees problems of two.
-        shares = tuple(config.task.split_shares.items())
+        # With other settings, say other shares, a problem may be of another split; no model sees problems of two.
+        settings = config.task.model_dump_json()
         use = "test" if config.split == "test" else "training"
         for row in pd.read_parquet(artifact.folder / "problems.parquet").to_dict("records"):
-            content = (config.task_name, config.task.slug, shares, task.content_of(task.from_row(row)))
+            content = (config.task_name, settings, task.content_of(task.from_row(row)))
             found[use][content] = (artifact.folder, row["problem_id"])
     for content in found["test"].keys() & found["training"].keys():
         (test, at), (training, number) = found["test"][content], found["training"][content]
