@@ -63,6 +63,7 @@ def test_all_tests_of_a_claim_must_hold_and_holm_corrects_over_claims(p_values):
         "low": -1.0,
         "high": 1.0,
         "p_smaller": 1.0,
+        "p_larger": 1.0,
         "p_reversed": 1.0,
         "n_problems": 1,
         "n_seeds": 1,
@@ -99,6 +100,7 @@ GAIN = {"less": {"sft": "FB"}}
         ([0.19, 0.2, 0.21], {"within": 0.1}, "reversed"),
         ([0.0, 0.01, -0.01], {"within": 0.1}, "reproduced"),
         ([-0.31, -0.3, -0.29], {"less": 0.9, "within": 0.05}, "smaller"),
+        ([0.31, 0.3, 0.29], {"less": 0.245, "within": 0.05}, "larger"),
     ],
 )
 def test_verdicts_say_what_was_found(effects, test, verdict):

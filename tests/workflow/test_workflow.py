@@ -228,7 +228,7 @@ def test_verdicts_come_from_the_generations_and_agree_with_the_table(changed, mo
     assert changed.mismatches(monkeypatch) == []
     claims = pd.read_csv(changed.published / "audit/claims.csv").set_index("claim")
     assert claims.columns[:7].tolist() == ["statement", "verdict", "effect", "ci_low", "ci_high", "n", "paper"]
-    assert set(claims["verdict"]) <= {"reproduced", "smaller", "reversed", "inconclusive", "not run"}
+    assert set(claims["verdict"]) <= {"reproduced", "smaller", "larger", "reversed", "inconclusive", "not run"}
     assert claims.loc["gf13", "verdict"] == "not run"
     tests = pd.read_csv(changed.published / "audit/tests.csv").set_index("test")["effect"]
     table = pd.read_csv(changed.published / "tables/table1.csv")

@@ -12,6 +12,7 @@ from selectimprove.config.messages import describe_all, unknown_name
 from selectimprove.config.params import Params
 from selectimprove.config.resolving import Case
 from selectimprove.errors import one_line
+from selectimprove.tasks.interface import Settings, load_aspect
 from selectimprove.types import NUMBER, ParamsError, Strict
 
 CLAIMS = Path(__file__).parents[2] / "claims.yaml"
@@ -165,15 +166,28 @@ def _never_true(name: str, claim: Claim, params: Params) -> Iterator[str]:
         yield from unknown_name(f"{name}.scales", scale, known_scales())
     if claim.experiment not in params.experiments:
         return
-    settings = Case(params, params.experiments[claim.experiment].task).settings
+    task = params.experiments[claim.experiment].task
+    settings = Case(params, task).settings
     for number, test in enumerate(claim.tests):
         for side, quantity in (("of", test.of), ("less", test.less)):
             if isinstance(quantity, Quantity):
                 key = f"{name}.tests.{number}.{side}"
                 types = ("all", *settings.problem_types)
                 yield from unknown_name(f"{key}.problem_type", quantity.problem_type, types)
+                yield from unknown_name(f"{key}.value", quantity.value, _values_of(task, settings))
                 for column in quantity.where:
                     yield from unknown_name(f"{key}.where.{column}", column, [settings.difficulty])
+
+
+def _values_of(task: str, settings: Settings) -> Iterator[str]:
+    """List the values that models of a task have."""
+    strategies = load_aspect(task, "labels").STRATEGIES
+    yield from ("pass_at_1", "cross_entropy")
+    yield from (strategy for strategy in ("forward", "backward", "other") if strategy in strategies)
+    if "forward" in strategies and "evaluation" in settings.problem_types:
+        yield "rollouts_excess"
+    if load_aspect(task, "problems").OPENINGS:
+        yield from get_args(Mechanism)
 
 
 def describe_where(quantity: Quantity) -> str:

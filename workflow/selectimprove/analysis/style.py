@@ -14,13 +14,20 @@ import pandas as pd
 SFT_COLOURS = {"B": "#0072B2", "F": "#D55E00", "FB": "#009E73"}
 TYPE_COLOURS = {"evaluation": "#E69F00", "inversion": "#56B4E9", "all": "#333333"}
 MECHANISM_COLOURS = {"selection": "#CC79A7", "sharpening": "#F0E442", "capability": "#56B4E9"}
-VERDICT_COLOURS = {"reproduced": "#009E73", "smaller": "#E69F00", "reversed": "#D55E00", "inconclusive": "#999999"}
+VERDICT_COLOURS = {
+    "reproduced": "#009E73",
+    "smaller": "#E69F00",
+    "larger": "#56B4E9",
+    "reversed": "#D55E00",
+    "inconclusive": "#999999",
+}
 FALLBACK_COLOURS = ["#CC79A7", "#000000", "#999999", "#F0E442"]
 
 SCALE_NOTES = {
     "smoke": "SMOKE TEST: these numbers mean nothing",
     "rehearsal": "REHEARSAL WITH RANDOM WEIGHTS: these numbers mean nothing",
     "laptop": "laptop scale: 0.17 M parameters, trained from scratch",
+    "five_seeds": "laptop scale on five seeds",
     "workstation": "workstation scale: 19 M parameters, trained from scratch",
     "paper": "paper scale: Qwen2.5-1.5B-Instruct, LoRA",
 }

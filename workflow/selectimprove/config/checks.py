@@ -11,7 +11,7 @@ from selectimprove.config.demands.memory import MODULES, too_large
 from selectimprove.config.demands.problems import Mistake, find_mistakes
 from selectimprove.config.demands.rl import unfit_rl
 from selectimprove.config.messages import describe_all, unknown_name
-from selectimprove.config.params import NO_SFT, Params
+from selectimprove.config.params import ALL_CLAIMS, NO_SFT, Params
 from selectimprove.config.resolving import Case, resolve_case
 from selectimprove.config.training import ALL_LINEAR
 from selectimprove.tasks.interface import Problems, load_aspect
@@ -101,7 +101,7 @@ def _names(params: Params) -> list[str]:
         for name, exhibit in exhibits.items():
             mistakes += unknown_name(f"{kind}.{name}.experiment", exhibit.experiment, params.experiments)
             if exhibit.claims:
-                mistakes += unknown_name(f"{kind}.{name}.claims", exhibit.claims, params.experiments)
+                mistakes += unknown_name(f"{kind}.{name}.claims", exhibit.claims, (*params.experiments, ALL_CLAIMS))
             if exhibit.notebook is not None:
                 mistakes += _unsafe(f"{kind}.{name}.notebook", [exhibit.notebook])
     mistakes += [

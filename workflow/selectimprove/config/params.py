@@ -28,6 +28,8 @@ from selectimprove.types import NUMBER, Names, Natural, PlotValue, Positive, Rat
 Checkpoints = Literal["all", "last"]
 NO_SFT = "none"
 """In place of a mix: the base model itself."""
+ALL_CLAIMS = "all"
+"""In place of an experiment: the claims of every one."""
 
 
 class Continued(Strict):
@@ -192,7 +194,8 @@ class Exhibit(Strict):
     draw: bool = True
     """Whether `figures` draws it; one that it leaves out is drawn when it is asked for by its name."""
     claims: str | None = None
-    """An experiment whose claims are tested on each seed of this one, and on all together, for the notebook to show."""
+    """An experiment whose claims are tested on each seed of this one, and on all together, for the notebook to show; ``all``: every claim, each on the
+    models of its own experiment."""
     caption: Annotated[str, Field(min_length=1)]
     plot: dict[str, PlotValue] = {}
     """What the notebook takes as parameters."""

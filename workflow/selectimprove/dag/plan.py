@@ -6,11 +6,11 @@ task or figure changes no rule. `selectimprove.dag.table` shows how stages follo
 """
 
 from functools import cached_property
-from itertools import product
+from itertools import chain, product
 
 from selectimprove.analysis.claims import Claim, can_run, read_claims
 from selectimprove.artifacts.keys import canonical_source, digest, imported_modules, notebook_source
-from selectimprove.config.params import NO_SFT, Exhibit, Params
+from selectimprove.config.params import ALL_CLAIMS, NO_SFT, Exhibit, Params
 from selectimprove.config.resolving import Case, notebook_of, resolve_case
 from selectimprove.config.stages import (
     ExhibitsStage,
@@ -107,12 +107,16 @@ class Plan(Runs):
         return [
             (Run(variant=variant, sft=mix, training=training, seed=seed), self.cases[name][variant])
             for seed, variant, mix, training in product(
-                experiment.seeds or self.params.seeds,
+                self._seeds(name),
                 experiment.variants,
                 experiment.sft_mixes,
                 ["sft", *experiment.rl_problems],
             )
         ]
+
+    def _seeds(self, name: str) -> list[int]:
+        experiment = self.params.experiments.get(name)
+        return (experiment and experiment.seeds) or self.params.seeds
 
     def _measures(self, name: str) -> Artifact:
         experiment, runs = self.params.experiments[name], self._runs(name)
@@ -172,15 +176,23 @@ class Plan(Runs):
         return self.add("verdicts", slug, config, inputs)
 
     def _verdicts_by_seed(self, exhibit: Exhibit) -> dict[str, Artifact]:
-        """Test the claims that an exhibit names on its own experiment: on each seed, and on all."""
-        name = exhibit.experiment
-        claims = {
-            key: claim.model_copy(update={"experiment": name})
-            for key, claim in self.claims.items()
-            if claim.experiment == exhibit.claims
+        """Test the claims that an exhibit names, on each seed and on all: every claim, or those of an experiment on the models of its own."""
+        if exhibit.claims == ALL_CLAIMS:
+            name, claims = "claims", self.claims
+        else:
+            name = exhibit.experiment
+            claims = {
+                key: claim.model_copy(update={"experiment": name})
+                for key, claim in self.claims.items()
+                if claim.experiment == exhibit.claims
+            }
+        seeds = {key: self._seeds(claim.experiment) for key, claim in claims.items()}
+        by_seed = {
+            f"verdicts/{seed}": self._verdicts(
+                f"{name}-s{seed}", {key: claim for key, claim in claims.items() if seed in seeds[key]}, seed
+            )
+            for seed in dict.fromkeys(chain.from_iterable(seeds.values()))
         }
-        seeds = self.params.experiments[name].seeds or self.params.seeds
-        by_seed = {f"verdicts/{seed}": self._verdicts(f"{name}-s{seed}", claims, seed) for seed in seeds}
         return by_seed | {"verdicts/all": self._verdicts(name, claims)}
 
     def can_run(self, claim: Claim) -> bool:

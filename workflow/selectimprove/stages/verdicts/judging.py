@@ -8,8 +8,9 @@ resample: with one seed it has no interval, no test can hold or fail, and its cl
 
 A claim holds if all its tests do, so its p-value is the largest of theirs (intersection-union; Berger 1982). Where it is not shown to
 hold, a test may show the contrary: a difference on the *other side* of zero, or beyond a bound within which there should be none,
-reverses the claim; one that misses its margin, or a level that the paper reaches, makes the effect *smaller*. Any test may do so, so
-their p-values are multiplied by the number of tests. All three kinds of p-values are corrected over the claims of a run by Holm's method.
+reverses the claim; one that misses its margin, or a level that the paper reaches, makes the effect *smaller*, and one that lies above a
+level that the paper stays at *larger*. Any test may do so, so their p-values are multiplied by the number of tests. All four kinds of p-values
+are corrected over the claims of a run by Holm's method.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from statsmodels.stats.multitest import multipletests
 from selectimprove.analysis.claims import ClaimTest
 from selectimprove.types import Strict
 
-VERDICTS = ("reproduced", "smaller", "reversed", "inconclusive", "not run")
+VERDICTS = ("reproduced", "smaller", "larger", "reversed", "inconclusive", "not run")
 
 
 class Outcome(Strict):
@@ -31,9 +32,9 @@ class Outcome(Strict):
     ----------
     effect, low, high : float
         The difference and its two-sided interval, None where the spread is unknown.
-    p, p_smaller, p_reversed : float
-        Of the hypotheses that the difference does not lie where the claim has it; that it does not fall short of it; that it is not the
-        contrary of it.
+    p, p_smaller, p_larger, p_reversed : float
+        Of the hypotheses that the difference does not lie where the claim has it; that it does not fall short of it; that it does not
+        exceed it; that it is not the contrary of it.
     n_problems, n_seeds : int
     """
 
@@ -42,6 +43,7 @@ class Outcome(Strict):
     high: float | None
     p: float
     p_smaller: float
+    p_larger: float
     p_reversed: float
     n_problems: int
     n_seeds: int
@@ -68,7 +70,7 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
         error = max(float(effects.std(ddof=1)) / np.sqrt(n_seeds), least)
         distribution = stats.t(n_seeds - 1)
     elif len(per_seed[0]) == 1:
-        unknown = {"low": None, "high": None, "p": 1.0, "p_smaller": 1.0, "p_reversed": 1.0}
+        unknown = {"low": None, "high": None, "p": 1.0, "p_smaller": 1.0, "p_larger": 1.0, "p_reversed": 1.0}
         return Outcome(effect=effect, **unknown, n_problems=n_problems, n_seeds=n_seeds)
     else:
         # Where every problem agrees, resampling sees no variance: two more problems, which disagree, are added (Agresti and Caffo 2000).
@@ -90,7 +92,7 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
     def below(bound: float) -> float:
         return beyond(bound - effect)
 
-    p_smaller = p_reversed = 1.0
+    p_smaller = p_larger = p_reversed = 1.0
     if test.above is not None:
         p = above(test.above)
         if test.is_level:
@@ -103,7 +105,7 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
     else:
         p = max(above(-test.within), below(test.within))
         if test.is_level:
-            p_smaller = below(-test.within)
+            p_smaller, p_larger = below(-test.within), above(test.within)
         else:
             p_reversed = min(1.0, 2 * min(above(test.within), below(-test.within)))
     return Outcome(
@@ -112,6 +114,7 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
         high=effect + half,
         p=p,
         p_smaller=p_smaller,
+        p_larger=p_larger,
         p_reversed=p_reversed,
         n_problems=n_problems,
         n_seeds=n_seeds,
@@ -142,9 +145,15 @@ def reach_verdicts(outcomes: dict[str, list[Outcome]], confidence: float) -> dic
     holds = corrected(lambda found: max(outcome.p for outcome in found))
     reverses = corrected(lambda found: len(found) * min(outcome.p_reversed for outcome in found))
     falls_short = corrected(lambda found: len(found) * min(outcome.p_smaller for outcome in found))
+    exceeds = corrected(lambda found: len(found) * min(outcome.p_larger for outcome in found))
     verdicts: dict[str, tuple[str, float | None]] = dict.fromkeys(outcomes, ("not run", None))
     for name, p in holds.items():
-        shown = (("reproduced", p), ("reversed", reverses[name]), ("smaller", falls_short[name]))
+        shown = (
+            ("reproduced", p),
+            ("reversed", reverses[name]),
+            ("smaller", falls_short[name]),
+            ("larger", exceeds[name]),
+        )
         verdict = next((verdict for verdict, value in shown if value < 1 - confidence), "inconclusive")
         verdicts[name] = verdict, float(p)
     return verdicts

@@ -1,0 +1,96 @@
+"""What notebooks draw of experiments that this repository does not have: variants and seeds of a user's own."""
+
+import json
+from itertools import product
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import ROOT
+
+TYPES = ("all", "evaluation", "inversion")
+
+
+@pytest.fixture
+def draw(tmp_path):
+    """Run the code of a notebook on tables that a test wrote to its folder of measures."""
+    (tmp_path / "measures").mkdir()
+
+    def run(name: str, tables: dict[str, pd.DataFrame], variants: dict[str, dict] | None = None, **parameters) -> Path:
+        for table, rows in tables.items():
+            rows.to_parquet(tmp_path / f"measures/{table}.parquet")
+        config = {"variants": {variant: {"rl": rl} for variant, rl in (variants or {}).items()}}
+        (tmp_path / "measures/config.json").write_text(json.dumps(config))
+        cells = json.loads((ROOT / f"workflow/notebooks/{name}.ipynb").read_text())["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        given = {"measures": str(tmp_path / "measures"), "folder": str(tmp_path), "name": name} | parameters
+        # Parameters come after the cell of their defaults, as papermill has it.
+        with mpl.rc_context({"backend": "agg"}):
+            exec("\n".join([code[0], *(f"{key} = {value!r}" for key, value in given.items()), *code[1:]]), {})
+        return tmp_path
+
+    return run
+
+
+def rates(
+    variants, mixes=("FB",), trainings=("sft", "rl_6_9"), seeds=("pooled",), types=TYPES, **columns
+) -> pd.DataFrame:
+    """Make up a row for each model and type of problem, none with the numbers of another."""
+    keys = ["variant", "sft", "training", "seed", "problem_type"]
+    rows = pd.DataFrame(product(variants, mixes, trainings, seeds, types), columns=keys)
+    share = np.linspace(0.1, 0.8, len(rows))
+    usual = {
+        "rl_step": [0 if training == "sft" else 160 for training in rows["training"]],
+        "step_range": "6-9",
+        "n_steps": "all",
+    }
+    return rows.assign(
+        **usual
+        | {"pass_at_1": share, "ci_low": share - 0.1, "ci_high": share + 0.1, "n_problems": 8, "n_samples": 16}
+        | columns
+    )
+
+
+def test_settings_of_rl_that_the_paper_does_not_vary_tell_variants_apart(draw):
+    usual = {"learning_rate": 3e-4, "group_size": 8, "beta": 0.05, "loss_type": "dapo", "epsilon": 0.2}
+    variants = {"default": usual, "dr_grpo": usual | {"loss_type": "dr_grpo"}, "beta": usual | {"beta": 0.1}}
+    folder = draw("rl_settings", {"pass_rates": rates(variants)}, variants)
+    found = pd.read_csv(folder / "rl_settings.csv", keep_default_na=False)
+    assert "epsilon" not in found
+    of_both = found[found["problem_type"] == "all"].set_index(["loss_type", "beta"])
+    assert set(of_both.index) == {("dapo", 0.05), ("dr_grpo", 0.05), ("dapo", 0.1)}
+    expected = rates(variants).query("training == 'rl_6_9' and problem_type == 'all'").set_index("variant")["pass_at_1"]
+    assert of_both.loc[("dr_grpo", 0.05), "pass_at_1"] == pytest.approx(expected["dr_grpo"], rel=1e-5)
+    # The paper has no such loss; it has both betas.
+    assert (of_both["paper"] == "").to_dict() == {("dapo", 0.05): False, ("dr_grpo", 0.05): True, ("dapo", 0.1): False}
+    assert len(json.loads((folder / "metrics.json").read_text())) == 3
+
+
+def test_a_control_of_a_users_own_is_drawn(draw):
+    variants = ("default", "random_reward", "my_reward")
+    told = rates(variants, types=TYPES[1:], greedy=True, told="")
+    folder = draw("controls", {"pass_rates": rates(variants), "interventions": told})
+    drawn = pd.read_csv(folder / "controls.csv").groupby("variant")["training"].agg(set).to_dict()
+    assert drawn == {"default": {"sft", "rl_6_9"}, "random_reward": {"rl_6_9"}, "my_reward": {"rl_6_9"}}
+    assert "my reward" in (folder / "controls.svg").read_text()
+
+
+def test_emergence_takes_any_number_of_seeds(draw):
+    seeds, mixes = [str(seed) for seed in range(1, 8)], ("FB", "F90")
+    models = {"mixes": mixes, "seeds": seeds, "types": ("inversion",)}
+    before = rates(
+        ("default",), trainings=("sft",), strategy="backward", share=0.1, share_low=0.05, share_high=0.2, **models
+    )
+    told = rates(("default",), trainings=("sft",), told="backward", greedy=False, **models)
+    rewards = pd.DataFrame(product(mixes, seeds, range(1, 11)), columns=["sft", "seed", "step"])
+    # The share passes one half at step 6.
+    rewards = rewards.assign(problem_type="inversion", backward=(rewards["step"] - 0.5) / 11, n_rollouts=16)
+    tables = {"strategies": before, "interventions": told, "rewards": rewards}
+    folder = draw("emergence", tables, plot={"width": 6.8, "height": 2.6, "window": 1})
+    found = pd.read_csv(folder / "emergence.csv")
+    assert sorted(found["seed"].astype(str).unique()) == seeds
+    assert set(found["returned_at"]) == {6}
+    assert all(f"seed {seed}" in (folder / "emergence.svg").read_text() for seed in seeds)
