@@ -100,10 +100,10 @@ $(VLLM_VENV)/%.done: envs/%.txt pyproject.toml
 lock:  ## pin all packages again
 	$(PYTHON) envs/lock.py
 
-# What looks for them is installed in a folder of its own, for this once. It asks a database on the network.
+# What looks for them is installed in a folder of its own, for this once. It asks a database on the network; a package that it cannot find there is an error.
 audit-dependencies:  ## known vulnerabilities in the pinned packages
 	@folder=$$(mktemp --directory) && trap "rm -r $$folder" EXIT && $(PYTHON) -m venv $$folder && $$folder/bin/pip install --quiet pip-audit \
-		&& for file in envs/*.txt; do echo $$file; $$folder/bin/pip-audit --no-deps --disable-pip --requirement $$file || exit; done
+		&& for file in envs/*.txt; do echo $$file; $$folder/bin/pip-audit --strict --no-deps --disable-pip --requirement $$file || exit; done
 
 schema:  ## the schema of params.yaml and its reference, from the types
 	python -m selectimprove.config.schema
