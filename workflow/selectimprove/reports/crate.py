@@ -22,7 +22,6 @@ from selectimprove.reports.publishing.publications import audit_publication, pub
 
 ROOT = Path(__file__).parents[3]
 CRATE = RESULTS / "crate"
-METADATA = CRATE / "ro-crate-metadata.json"
 PROFILES = {
     f"https://w3id.org/ro/wfrun/{name}/0.5": f"{name.capitalize()} Run Crate"
     for name in ("process", "workflow", "provenance")

@@ -57,10 +57,6 @@ class Excerpt:
     n_last: int
     n_all: int
 
-    def values(self, column: str) -> list:
-        """List the distinct values of a column, in order."""
-        return sorted({row[COLUMNS.index(column)] for row in self.rows})
-
 
 def name_models(measures: list[Artifact]) -> dict[Artifact, str]:
     """Name the labels of every measured model for people.

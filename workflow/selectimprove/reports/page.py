@@ -143,15 +143,10 @@ def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]
                         if linked
                     ],
                     "environments": sorted({environments[source] for source in sources}),
-                    "commits": sorted({read_provenance(source)["commit"] or "unknown" for source in sources}),
+                    "commits": sorted({read_record(source.done)["commit"] or "unknown" for source in sources}),
                 }
             )
     return entries
-
-
-def read_provenance(artifact: Artifact) -> dict:
-    """Return the record of an artifact."""
-    return read_record(artifact.done)
 
 
 def number_environments(artifacts: list[Artifact]) -> tuple[dict[Artifact, int], list[dict]]:
@@ -165,7 +160,7 @@ def number_environments(artifacts: list[Artifact]) -> tuple[dict[Artifact, int],
     """
     described = {}
     for artifact in artifacts:
-        provenance = read_provenance(artifact)
+        provenance = read_record(artifact.done)
         described[artifact] = json.dumps([provenance["machine"], provenance["versions"]], sort_keys=True)
     counted = Counter(described.values()).most_common()
     place = {description: number for number, (description, _) in enumerate(counted, start=1)}
@@ -183,7 +178,7 @@ def stage_entries(artifacts: list[Artifact], environments: dict[Artifact, int]) 
         rows = []
         for artifact in sorted((a for a in artifacts if a.stage == stage), key=lambda artifact: artifact.name):
             config = json.dumps(artifact.config.model_dump(mode="json"), indent=1, ensure_ascii=False)
-            provenance, environment = read_provenance(artifact), environments[artifact]
+            provenance, environment = read_record(artifact.done), environments[artifact]
             rows.append({"artifact": artifact, "config": config, "provenance": provenance, "environment": environment})
         if rows:
             seconds = [row["provenance"]["seconds"] for row in rows]
@@ -229,7 +224,7 @@ def write_page(plan: Plan) -> str:
         exhibits=exhibit_entries(plan, numbers),
         stages=stage_entries(artifacts, numbers),
         environments=environments,
-        commits=Counter(read_provenance(artifact)["commit"] or "unknown" for artifact in artifacts).most_common(),
+        commits=Counter(read_record(artifact.done)["commit"] or "unknown" for artifact in artifacts).most_common(),
         # No closing tag may end the script element that holds the rows.
         excerpt_rows=rows.replace("<", "\\u003c"),
         excerpt=excerpt,
