@@ -106,7 +106,7 @@ def test_a_broken_record_is_named_and_costs_nothing(tmp_path, monkeypatch, plan,
     assert Progress(plan.params, [artifact, *plan.figures.values()], {"cores": 1}).line(0.0).startswith("1 of ")
     (line,) = check_record(artifact)
     assert line.startswith(f"{artifact.done}: is not the JSON that was written")
-    assert f"remove {artifact.folder} and run `snakemake --cores all figures audit`" in line
+    assert line.endswith(f"remove {artifact.folder} and run `snakemake --cores all {artifact.done}`")
 
     other = artifact.folder.with_name("other-0123456789")
     shutil.copytree(artifact.folder, other)

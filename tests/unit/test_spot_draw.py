@@ -67,10 +67,17 @@ def test_a_mistake_in_the_options_is_one_line(option, said):
 def test_all_that_a_model_made_may_be_drawn_or_what_the_options_leave():
     stages = {artifact.stage for artifact in spot.candidates(PLAN, CHECKED)}
     assert stages == {"base", "sft", "rl", "rft", "evaluation"}
-    of_main = spot.candidates(plan_with(stages=["evaluation"], only=["table1"]), CHECKED)
+    plan = plan_with(stages=["evaluation"], only=["table1"])
+    of_main = spot.candidates(plan, asked_for(plan))
     # Three mixes, each after SFT alone and after RL on two distributions.
     assert len(of_main) == 9
-    assert spot.candidates(plan_with(only=["seeds"]), CHECKED)
+
+
+def test_what_is_asked_for_alone_is_verified():
+    plan = plan_with(only=["seeds", "figure2"])
+    checked = asked_for(plan)
+    assert {artifact.slug for artifact in checked if artifact.stage == "measures"} == {"seeds", "main"}
+    assert {artifact.slug for artifact in checked if artifact.stage == "exhibits"} == {"seeds", "robustness", "figure2"}
 
 
 def test_one_seed_draws_the_same_and_many_seeds_draw_each_alike():
@@ -153,7 +160,8 @@ def test_fast_arithmetic_is_compared_on_the_same_processor_alone(why_not, machin
 
 
 def test_a_draw_from_nothing_is_no_success():
-    (line,) = spot.spot_check(plan_with(spot=1, stages=["rl"], only=["sft_learning_rate"]), CHECKED, cores=1)
+    plan = plan_with(spot=1, stages=["rl"], only=["sft_learning_rate"])
+    (line,) = spot.spot_check(plan, asked_for(plan), cores=1)
     assert line == "verify.spot: nothing to draw from: sft_learning_rate has no artifact of rl"
 
 

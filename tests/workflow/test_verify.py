@@ -301,8 +301,28 @@ def test_a_source_changed_after_the_run_is_named_and_fails_the_command(audited, 
     change_source(copy.folder)
     done = copy.run("snakemake --cores 1 verify", check=False)
     assert done.returncode
-    named = f"rl/FB-gf11-rl_6_9-{SEED}"
     assert any(
-        named in line and "missing: expected for" in line and "(source of stages/rl.py" in line
+        "results/rl/" in line and "missing: expected for" in line and "(source of stages/rl.py" in line
         for line in done.stderr.splitlines()
     )
+
+
+def test_of_much_that_is_missing_a_line_says_how_to_make_it_or_leave_it_out(audited, tmp_path):
+    copy = audited.copy(tmp_path / "repository")
+    for folder in copy.folder.glob("results/*/*gf13*"):
+        shutil.rmtree(folder)
+    done = copy.run("snakemake --cores all verify", check=False)
+    assert done.returncode
+    lines = [line for line in done.stderr.splitlines() if "missing: expected for" in line]
+    assert 0 < len(lines) <= 3 * len(STAGES)
+    assert any("more of evaluation: missing" in line for line in lines)
+    assert all("run `snakemake --cores all figures audit --config scale=smoke`" in line for line in lines)
+    assert "verify={only: [table1]}" in done.stdout + done.stderr
+    # What is there is compared all the same, and what was asked for alone passes.
+    (copy.folder / "results/smoke/tables/table1.csv").write_text("sft\n")
+    assert (
+        "results/smoke/tables/table1.csv: is not the file of results/exhibits/table1"
+        in copy.run("snakemake --cores all verify", check=False).stderr
+    )
+    copy.run("snakemake --cores all table1")
+    copy.run("snakemake --cores all verify --config 'verify={only: [main]}'")

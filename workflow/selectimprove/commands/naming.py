@@ -8,6 +8,7 @@ from selectimprove.artifacts.provenance import require_intact
 from selectimprove.config.messages import unknown_name
 from selectimprove.config.stages import Run
 from selectimprove.dag.artifact import RESULTS, Artifact
+from selectimprove.dag.command import snakemake_command
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError
@@ -91,4 +92,4 @@ def require_readable(artifact: Artifact, scale: str | None) -> None:
 
 
 def _command(artifact: Artifact, scale: str | None) -> str:
-    return f"snakemake --cores all {artifact.done}" + (f" --config scale={scale}" if scale else "")
+    return snakemake_command(scale, artifact.done)

@@ -38,7 +38,7 @@ def _countable(value):
 
 
 class Verify(Strict):
-    """What ``snakemake verify`` makes again with models. No result depends on it."""
+    """What ``snakemake verify`` looks at, and what it makes again with models. No result depends on it."""
 
     spot: Annotated[int | Literal["all"], BeforeValidator(_countable)] = 0
     """How many artifacts that a model made are drawn and made again; ``all``: every one."""
@@ -53,6 +53,6 @@ class Verify(Strict):
     ]
     """Stages whose artifacts are drawn."""
     only: Names = []
-    """Figures, tables or experiments; only what stands behind them is drawn. Empty: all that `verify` checks."""
+    """Figures, tables or experiments; only what stands behind them is verified, and drawn from. Empty: all."""
     checkpoints: Literal["all", "last"] = "all"
     """Whose generations of an evaluation are made again: those of every checkpoint, or of the ``last`` alone, in less than half the time."""

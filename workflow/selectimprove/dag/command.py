@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from selectimprove.artifacts.keys import digest
+from selectimprove.config.loading import DEFAULT_SCALE
 from selectimprove.config.params import JobResources, Resources
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.table import STAGES
@@ -15,6 +16,12 @@ AT_START = {
 }
 """For the environment of jobs, which read it at their start. Text is UTF-8, whatever the locale. Training allocates the same memory at every step; having freed memory cleared anew took about a twentieth of its time."""
 ACCELERATE = Path(__file__).parents[2] / "profiles" / "accelerate.yaml"
+
+
+def snakemake_command(scale: str | None, *targets: object) -> str:
+    """Return the command that makes targets at a scale; none is named where it is the default."""
+    of_scale = f" --config scale={scale}" if scale not in (None, DEFAULT_SCALE) else ""
+    return f"snakemake --cores all {' '.join(map(str, targets))}{of_scale}"
 
 
 def resources_of(artifact: Artifact, resources: Resources) -> JobResources:

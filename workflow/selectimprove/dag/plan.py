@@ -5,6 +5,7 @@ SFT mix, a distribution of RL problems and a seed. Snakemake's rules look artifa
 task or figure changes no rule. `selectimprove.dag.table` shows how stages follow one another.
 """
 
+from collections.abc import Iterable
 from functools import cached_property
 from itertools import chain, product
 
@@ -113,6 +114,11 @@ class Plan(Runs):
                 ["sft", *experiment.rl_problems],
             )
         ]
+
+    def ends_of(self, names: Iterable[str]) -> list[Artifact]:
+        """List what figures, tables and experiments end with: those that are drawn, and measures."""
+        drawn = [self.all_exhibits[exhibit] for name in names for exhibit in self.targets[name]]
+        return [*drawn, *(self.measures[name] for name in names if name in self.measures)]
 
     def _seeds(self, name: str) -> list[int]:
         experiment = self.params.experiments.get(name)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from selectimprove.artifacts.provenance import RECORD, folder_hashes, read_record
 from selectimprove.dag.artifact import Artifact
-from selectimprove.dag.changes import explain
+from selectimprove.dag.command import snakemake_command
 from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError
 from selectimprove.tasks.interface import load_aspect
@@ -31,18 +31,12 @@ def has_record(artifact: Artifact) -> bool:
         return False
 
 
-def check_record(artifact: Artifact) -> Iterator[str]:
+def check_record(artifact: Artifact, scale: str | None = None) -> Iterator[str]:
     """Compare an artifact's config, inputs and files with the plan and with what was recorded when it was made."""
-    if not artifact.done.exists():
-        yield (
-            f"{artifact.folder}: missing: expected for the current params and code; run `snakemake figures audit` "
-            f"({explain(artifact)})"
-        )
-        return
     try:
         provenance, config = (read_record(artifact.folder / name) for name in (RECORD, "config.json"))
     except ParamsError as error:
-        yield f"{error}; remove {artifact.folder} and run `snakemake --cores all figures audit` to make it again"
+        yield f"{error}; remove {artifact.folder} and run `{snakemake_command(scale, artifact.done)}`"
         return
     if config != artifact.config.model_dump(mode="json"):
         yield f"{artifact.folder}/config.json: is not the config of the key {artifact.digest}"
@@ -202,9 +196,9 @@ CHECKS = {
 """By the name under which a row of the table of stages asks for them."""
 
 
-def check_artifact(artifact: Artifact) -> list[str]:
-    """Run all checks of one artifact, in any process."""
-    mistakes = list(check_record(artifact))
+def check_artifact(artifact: Artifact, scale: str | None = None) -> list[str]:
+    """Run all checks of one artifact that is there, in any process."""
+    mistakes = list(check_record(artifact, scale))
     if not has_record(artifact) or not all(has_record(source) for source in artifact.inputs.values()):
         return mistakes
     for name in STAGES[artifact.stage].checks:

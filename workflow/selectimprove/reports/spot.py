@@ -23,7 +23,7 @@ import pandas as pd
 from selectimprove.artifacts.arithmetic import MKL_CBWR, processor_info, vector_instructions
 from selectimprove.artifacts.provenance import RECORD, folder_hashes, read_record, versions
 from selectimprove.config.params import Resources
-from selectimprove.dag.artifact import Artifact, collect_ancestors
+from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.command import AT_START, resources_of, stage_command
 from selectimprove.dag.costs import Estimate, describe, read_costs
 from selectimprove.dag.plan import Plan
@@ -37,12 +37,8 @@ RECORDS = ("config.json", RECORD)
 
 
 def candidates(plan: Plan, checked: Iterable[Artifact]) -> list[Artifact]:
-    """List what may be drawn: of the stages of ``verify.stages``, what stands behind ``verify.only``, or all that is checked."""
-    options = plan.params.verify
-    ends = [plan.all_exhibits[name] for chosen in options.only for name in plan.targets[chosen]]
-    ends += [plan.measures[name] for name in options.only if name in plan.measures]
-    behind = collect_ancestors(ends) if options.only else checked
-    return [artifact for artifact in behind if artifact.stage in options.stages]
+    """List what may be drawn: of what is checked, the artifacts of the stages of ``verify.stages``."""
+    return [artifact for artifact in checked if artifact.stage in plan.params.verify.stages]
 
 
 def draw(artifacts: Iterable[Artifact], number: int, seed: int) -> list[Artifact]:

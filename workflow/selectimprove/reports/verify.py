@@ -12,6 +12,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,8 @@ from snakemake.exceptions import WorkflowError
 
 from selectimprove.artifacts.provenance import RECORD, file_hash, read_record
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
+from selectimprove.dag.changes import explain
+from selectimprove.dag.command import snakemake_command
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError
@@ -30,12 +33,29 @@ from selectimprove.reports.publishing.records import read_if_whole
 from selectimprove.reports.spot import spot_check
 from selectimprove.tasks.interface import load_aspect
 
+FEW = 3
+"""Missing artifacts of a stage that are named each."""
+
 
 def asked_for(plan: Plan) -> list[Artifact]:
-    """List what figures, tables and verdicts are made from: those drawn by default, and of the others those that have been drawn."""
+    """List what stands behind ``verify.only``; without it, behind the verdicts, what is drawn by default, and of the rest what has been drawn."""
+    if plan.params.verify.only:
+        return collect_ancestors(plan.ends_of(plan.params.verify.only))
     others = [artifact for artifact in plan.all_exhibits.values() if artifact.done.exists()]
     # From the end of the DAG, where checks take longest.
     return collect_ancestors((plan.verdicts, *plan.exhibits.values(), *others))
+
+
+def check_missing(missing: list[Artifact], remedy: str) -> Iterator[str]:
+    """Name artifacts that are not there, in the order in which they would be made; of many of a stage the first alone."""
+    for stage in STAGES:
+        of_stage = [artifact for artifact in reversed(missing) if artifact.stage == stage]
+        more = f" and {len(of_stage) - 1} more of {stage}" if len(of_stage) > FEW else ""
+        for artifact in of_stage[:1] if more else of_stage:
+            yield (
+                f"{artifact.folder}{more}: missing: expected for the current params and code; run `{remedy}` "
+                f"({explain(artifact)})"
+            )
 
 
 def check_others(checked: set[Path]) -> Iterator[str]:
@@ -66,26 +86,34 @@ def check_leaks(checked: list[Artifact]) -> Iterator[str]:
         yield f"{training}/problems.parquet: problem {number} is test problem {at} of {test.name}"
 
 
-def check_published(plan: Plan) -> Iterator[str]:
-    """Compare what people look at with the artifacts and the records."""
+def check_published(plan: Plan, sound: set[Artifact]) -> Iterator[str]:
+    """Compare what people look at with the artifacts and the records.
+
+    Parameters
+    ----------
+    plan : Plan
+    sound : set of Artifact
+        What is there, with a record; what stands on another is not compared.
+    """
     offered, audit = publications(plan), audit_publication(plan)
+    only = plan.params.verify.only
+    chosen = {exhibit for name in only for exhibit in plan.targets[name]} if only else set(plan.exhibits)
     compared = [
         publication
-        for publication in (*offered.values(), audit)
+        for publication in (*offered.values(), *([] if only else [audit]))
         # What is not drawn by default may be published all the same, and its artifacts may be elsewhere.
-        if publication.name in plan.exhibits
-        or publication is audit
-        or (publication.is_made() and publication.record.exists())
+        if (publication.name in chosen or publication is audit or (not only and publication.record.exists()))
+        and sound.issuperset(collect_ancestors(publication.artifacts))
     ]
     for publication in compared:
         yield from check_publication(publication)
-    if audit.is_made() and all(path.exists() for path in audit.files):
+    if audit in compared and all(path.exists() for path in audit.files):
         page, published = audit.composed[0], audit.composed[0].read_text(encoding="utf-8")
         if published != write_page(plan):
             yield f"{page}: is not the page of these artifacts; run `rm {page} && {audit.remedy}`"
-    yield from check_metrics(plan, offered)
-    others = set((audit.root / "published").glob("*.json")) - {publication.record for publication in compared}
-    for record in sorted(others):
+    yield from check_metrics(plan, [publication for publication in compared if publication.name in plan.tables])
+    records = [] if only else (audit.root / "published").glob("*.json")
+    for record in sorted(set(records) - {publication.record for publication in compared}):
         for name, expected in read_if_whole(record).get("files", {}).items():
             path = audit.root / name
             if not path.exists() or file_hash(path) != expected:
@@ -111,13 +139,13 @@ def check_publication(publication: Publication) -> Iterator[str]:
         yield f"{publication.record}: does not record what is published and what it was made from; {run}"
 
 
-def check_metrics(plan: Plan, offered: dict[str, Publication]) -> Iterator[str]:
-    """Compare the tables' metrics with those of their artifacts."""
-    for name, artifact in plan.tables.items():
-        source, target = artifact.folder / "metrics.json", offered[name].root / "metrics.json"
-        if source.exists() and read_if_whole(target).get(name) != read_if_whole(source):
-            remedy = f"rm {offered[name].record} && {offered[name].remedy}"
-            yield f"{target}: {name} is not what {artifact.folder} holds; run `{remedy}`"
+def check_metrics(plan: Plan, tables: list[Publication]) -> Iterator[str]:
+    """Compare published tables' metrics with those of their artifacts."""
+    for table in tables:
+        folder, target = plan.tables[table.name].folder, table.root / "metrics.json"
+        source = folder / "metrics.json"
+        if source.exists() and read_if_whole(target).get(table.name) != read_if_whole(source):
+            yield f"{target}: {table.name} is not what {folder} holds; run `rm {table.record} && {table.remedy}`"
 
 
 def as_far_as_possible(check: Iterator[str], what: str) -> Iterator[str]:
@@ -149,13 +177,22 @@ def verify(plan: Plan, cores: int, say: Callable[[str], None] = print) -> list[s
     list of str
         One line per mismatch, ``file: reason``; empty if all is well.
     """
-    artifacts = asked_for(plan)
+    artifacts, scale = asked_for(plan), plan.params.scale
+    there = [artifact for artifact in artifacts if artifact.done.exists()]
     with ProcessPoolExecutor(cores, initializer=_silence) as pool:
-        mistakes = [line for found in pool.map(check_artifact, artifacts) for line in found]
-    mistakes += check_others({artifact.folder for artifact in artifacts})
-    if all(has_record(artifact) for artifact in artifacts):
-        mistakes += as_far_as_possible(check_leaks(artifacts), "test problems among those of training")
-        mistakes += as_far_as_possible(check_published(plan), "published files")
+        mistakes = [line for found in pool.map(partial(check_artifact, scale=scale), there) for line in found]
+    if not plan.params.verify.only:
+        mistakes += check_others({artifact.folder for artifact in artifacts})
+    sound = [artifact for artifact in there if has_record(artifact)]
+    mistakes += as_far_as_possible(check_leaks(sound), "test problems among those of training")
+    mistakes += as_far_as_possible(check_published(plan, set(sound)), "published files")
+    missing = [artifact for artifact in artifacts if not artifact.done.exists()]
+    mistakes += check_missing(missing, snakemake_command(scale, *(plan.params.verify.only or ("figures", "audit"))))
+    if missing:
+        say(
+            f"{len(missing)} of {len(artifacts)} artifacts are missing; to verify only what stands behind a figure, table or experiment: "
+            "--config 'verify={only: [table1]}'"
+        )
     for line in changes_since_commit(root_of(plan.params.scale)):
         say(line)
     if plan.params.verify.spot:

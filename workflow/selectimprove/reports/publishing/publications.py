@@ -13,6 +13,7 @@ from selectimprove.artifacts.keys import digest, module_digest
 from selectimprove.artifacts.provenance import file_hash
 from selectimprove.config.loading import DEFAULT_SCALE
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
+from selectimprove.dag.command import snakemake_command
 from selectimprove.dag.plan import Plan
 from selectimprove.reports.publishing.records import provenance_hashes, read_if_whole
 
@@ -62,7 +63,7 @@ class Publication:
     @property
     def remedy(self) -> str:
         """The command that publishes it."""
-        return f"snakemake --cores all {self.name}"
+        return snakemake_command(self.root.name if self.root != RESULTS else None, self.name)
 
     @cached_property
     def made_from(self) -> list[str]:
