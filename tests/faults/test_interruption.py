@@ -69,7 +69,7 @@ def test_a_signal_to_snakemake_alone_ends_its_job_too_at_once(waiting, number):
     jobs = children(process)
     process.send_signal(number)
     process.wait(10)
-    assert INTERRUPTED in end_of(process, waiting)
+    assert end_of(process, waiting).endswith(INTERRUPTED)
     # A process that ended stays in the table until its parent, or what took its place, asks for it.
     assert all(job.status() == psutil.STATUS_ZOMBIE for job in psutil.wait_procs(jobs, timeout=1)[1])
     (waiting.folder / "go").touch()

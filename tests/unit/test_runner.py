@@ -104,6 +104,29 @@ def test_a_stage_that_fails_leaves_nothing_under_its_name(tmp_path):
     assert (tmp_path / "artifact/done").exists()
 
 
+def test_a_stage_that_was_given_too_little_leaves_nothing(tmp_path):
+    def ask(config: Seconds, inputs: dict[str, Path], folder: Path) -> None:
+        inputs["policy"]
+
+    with pytest.raises(SystemExit) as refused:
+        runner.run_stage(Seconds, ask, ["--config", '{"seconds": 0}', "--output", str(tmp_path / "artifact")])
+    assert "needs --input policy=FOLDER" in str(refused.value)
+    assert not list(tmp_path.glob("artifact*/"))
+
+
+def test_a_log_says_from_which_step_a_training_goes_on(tmp_path, caplog):
+    trainer = tmp_path / "artifact.partial/trainer"
+    for step, mark in ((8, "finished-0"), (16, "finished-0"), (24, "half-written")):
+        (trainer / f"checkpoint-{step}").mkdir(parents=True)
+        (trainer / f"checkpoint-{step}/{mark}").touch()
+    with caplog.at_level("INFO"):
+        make(tmp_path, seconds=0)
+        make(tmp_path / "other", seconds=0)
+    begun = [line for line in caplog.messages if line.endswith("artifact")]
+    assert begun[0] == f"going on from step 16, where an earlier run was stopped: {tmp_path / 'artifact'}"
+    assert f"making {tmp_path / 'other/artifact'}" in begun
+
+
 def test_who_is_stopped_while_the_record_is_written_repeats_nothing(tmp_path, monkeypatch):
     def no_space(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

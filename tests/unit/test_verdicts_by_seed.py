@@ -29,3 +29,10 @@ def test_claims_of_one_experiment_are_tested_on_the_models_of_another():
     assert set(inputs["verdicts/all"].config.seeds) == {"seeds"}
     assert "only_fb_nears_100" in inputs["verdicts/113"].config.run
     assert "gf13" not in inputs["verdicts/113"].config.claims
+
+
+def test_who_asks_for_one_experiment_does_not_get_the_claims_of_all():
+    targets = plan_with().targets
+    assert targets["claims_by_seed"] == ["claims_by_seed"]
+    assert "table1" in targets["main"]
+    assert "claims_by_seed" not in targets["main"]

@@ -89,6 +89,20 @@ def test_what_is_not_drawn_by_default_is_checked_when_it_is_asked_for(fresh, tmp
         assert said in refused.stdout + refused.stderr
 
 
+def test_a_plan_of_the_audit_has_its_verdicts_and_its_page_all_figures(fresh):
+    said = fresh.run("selectimprove plan audit").stdout
+    assert re.search(r"^verdicts: (\d+) of \1 to make$", said, re.M)
+    assert "table1" in said.split("figures and tables to draw: ")[1]
+
+
+def test_a_value_on_the_command_line_of_plan_is_refused_in_one_line(fresh):
+    for given, said in (("rl", "--config: Invalid config definition"), ("'rl={bta: 1}'", "did you mean 'beta'?")):
+        done = fresh.run(f"selectimprove plan --config {given}", check=False)
+        assert done.returncode
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
 def test_make_alone_says_what_there_is(fresh):
     lines = fresh.run("make").stdout.splitlines()
     assert lines[0].startswith("make figures — ")

@@ -414,6 +414,11 @@ def test_the_forecast_names_jobs_reasons_exhibits_and_time(changed):
     assert "exhibits: 1 of" in said
     assert "1 × plot.window 10 → 3" in said
     assert "figures and tables to draw: figure4\n" in said
+    unchanged = (changed.folder / "params.yaml").read_text()
+    said = changed.run("selectimprove plan main --config 'rl={beta: 0.3}' evaluation='{n_samples: 3}'").stdout
+    assert "× rl.beta 0.05 → 0.3" in said
+    assert "× n_samples 2 → 3" in said
+    assert (changed.folder / "params.yaml").read_text() == unchanged
     changed.edit("params.yaml", "beta: 0.05", "beta: 0.2")
     said = forecast()
     assert re.search(r"rl: (\d+) of \d+ to make\n    \d+ × rl.beta 0.05 → 0.2\n", said), said

@@ -1,3 +1,4 @@
+import atexit
 import os
 import shlex
 import sys
@@ -166,7 +167,8 @@ def report_end(logs):
     said = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
     failed = [Path(log) for job in workflow.scheduler.failed for log in job.log]
     for line in describe_end(said, failed):
-        print(line, file=sys.stderr)
+        # After all that Snakemake says of how it ends.
+        atexit.register(print, line, file=sys.stderr)
 
 
 def get_parallel_jobs():

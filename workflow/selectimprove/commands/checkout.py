@@ -2,17 +2,41 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
-from selectimprove.errors import ParamsError
+from selectimprove.errors import ParamsError, one_line
 
 
-def open_plan(scale: str | None) -> Plan:
-    """Plan what the checkout in this folder asks for, at its own scale or another."""
+def open_plan(scale: str | None, config: Sequence[str] = ()) -> Plan:
+    """Plan what the checkout in this folder asks for, at its own scale or another.
+
+    Parameters
+    ----------
+    scale : str or None
+    config : sequence of str, optional
+        Other values of params, each ``key=value``, as Snakemake's ``--config`` takes them.
+
+    Raises
+    ------
+    ParamsError
+        If this is not the root of a checkout, or the params are not right.
+    """
     _use_own_source()
-    return Plan(load_params(Path("params.yaml"), {"scale": scale} if scale else {}))
+    return Plan(load_params(Path("params.yaml"), ({"scale": scale} if scale else {}) | _parse(config)))
+
+
+def _parse(config: Sequence[str]) -> dict:
+    if not config:
+        return {}
+    from snakemake.cli import parse_config
+
+    try:
+        return parse_config(config)
+    except ValueError as error:
+        raise ParamsError(f"--config: {one_line(str(error))}; use key=value, as for snakemake") from None
 
 
 def _use_own_source() -> None:

@@ -14,6 +14,8 @@ from selectimprove.dag.costs import Estimate, describe, read_costs, time_left
 from selectimprove.dag.plan import Plan
 from selectimprove.types import ParamsError
 
+AUDIT = "audit"
+
 
 def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -> str:
     """Describe what `snakemake figures` would do, or `snakemake` for some figures, tables or experiments.
@@ -24,7 +26,7 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
     cores : int
         Jobs of one core that would run at once.
     names : sequence of str, optional
-        Keys of the plan's targets.
+        Keys of the plan's targets, or ``audit``.
     gpus : int, optional
         Jobs of one GPU that would run at once.
 
@@ -40,14 +42,19 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
         If there is no such target, or it needs what the params do not give.
     """
     for name in names:
-        if name not in plan.targets:
+        if name not in (*plan.targets, AUDIT):
             raise ParamsError(unknown_name("params.yaml: figures, tables and experiments", name, plan.targets)[0])
-    chosen = dict.fromkeys(exhibit for name in names for exhibit in plan.targets[name]) if names else plan.exhibits
+    named = [name for name in names if name != AUDIT]
+    chosen = dict.fromkeys(exhibit for name in named for exhibit in plan.targets[name])
+    if AUDIT in names or not names:
+        # The page of an audit shows all that is drawn by default.
+        chosen |= plan.exhibits
     for name in chosen:
         require_met(plan.params, name)
     exhibits = {name: plan.all_exhibits[name] for name in chosen}
     # An experiment that no figure shows ends with its measures.
-    ends = [*exhibits.values(), *(plan.measures[name] for name in names if not plan.targets[name])]
+    ends = [*exhibits.values(), *(plan.measures[name] for name in named if not plan.targets[name])]
+    ends += [plan.verdicts] * (AUDIT in names)
     wanted = collect_ancestors(ends)
     # What a finished artifact was made from need not be there.
     pending = collect_ancestors(ends, lambda artifact: not artifact.done.exists())

@@ -86,13 +86,13 @@ class Plan(Runs):
 
     @cached_property
     def targets(self) -> dict[str, list[str]]:
-        """Names of figures and tables by what can be asked for: each of them, and each experiment, which is all that show it."""
+        """Names of figures and tables by what can be asked for: each of them, and each experiment, which is all that show it alone."""
         exhibits = {**self.params.figures, **self.params.tables}
         found = {name: [name] for name in exhibits} | {
             name: [] for name in self.params.experiments if name not in exhibits
         }
         for name, exhibit in exhibits.items():
-            if name not in found[exhibit.experiment]:
+            if exhibit.claims != ALL_CLAIMS and name not in found[exhibit.experiment]:
                 found[exhibit.experiment].append(name)
         taken = {*OTHER_TARGETS, *(stage.rule for stage in STAGES.values()), *(f"publish_{name}" for name in exhibits)}
         for name in found:
