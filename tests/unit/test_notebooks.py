@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT
+from selectimprove.analysis.style import middle_of_window
 
 TYPES = ("all", "evaluation", "inversion")
 
@@ -94,3 +95,9 @@ def test_emergence_takes_any_number_of_seeds(draw):
     assert sorted(found["seed"].astype(str).unique()) == seeds
     assert set(found["returned_at"]) == {6}
     assert all(f"seed {seed}" in (folder / "emergence.svg").read_text() for seed in seeds)
+
+
+def test_a_run_of_few_steps_is_still_a_line():
+    assert list(middle_of_window(pd.Series([1, 2, 3, 4]), 10)) == [1, 1, 3, 3]
+    assert list(middle_of_window(pd.Series([1]), 10)) == [0.5]
+    assert list(middle_of_window(pd.Series([1, 10, 11, 160]), 10)) == [5, 5, 15, 155]

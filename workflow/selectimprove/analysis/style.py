@@ -120,6 +120,12 @@ def label_ends(axes, labels: list[tuple[float, float, str, str]], gap: float, to
         )
 
 
+def middle_of_window(steps: pd.Series, window: int) -> pd.Series:
+    """Return for each step, from 1 on, the middle of its window of so many steps; of few steps windows are shorter, so that there are two."""
+    window = max(1, min(window, steps.max() // 2))
+    return (steps - 1) // window * window + window / 2
+
+
 def percent(axes, which: str = "y") -> None:
     """Show an axis of shares as percentages, from 0 to 100."""
     getattr(axes, f"{which}axis").set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=0, symbol=""))
