@@ -1,6 +1,7 @@
 """What notebooks draw of experiments that this repository does not have: variants and seeds of a user's own."""
 
 import json
+import re
 from itertools import product
 from pathlib import Path
 
@@ -20,14 +21,21 @@ def draw(tmp_path):
     """Run the code of a notebook on tables that a test wrote to its folder of measures."""
     (tmp_path / "measures").mkdir()
 
-    def run(name: str, tables: dict[str, pd.DataFrame], variants: dict[str, dict] | None = None, **parameters) -> Path:
+    def run(
+        notebook: str | list[dict],
+        tables: dict[str, pd.DataFrame],
+        variants: dict[str, dict] | None = None,
+        **parameters,
+    ) -> Path:
         for table, rows in tables.items():
             rows.to_parquet(tmp_path / f"measures/{table}.parquet")
         config = {"variants": {variant: {"rl": rl} for variant, rl in (variants or {}).items()}}
         (tmp_path / "measures/config.json").write_text(json.dumps(config))
-        cells = json.loads((ROOT / f"workflow/notebooks/{name}.ipynb").read_text())["cells"]
+        cells = notebook
+        if isinstance(notebook, str):
+            cells = json.loads((ROOT / f"workflow/notebooks/{notebook}.ipynb").read_text())["cells"]
         code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-        given = {"measures": str(tmp_path / "measures"), "folder": str(tmp_path), "name": name} | parameters
+        given = {"measures": str(tmp_path / "measures"), "folder": str(tmp_path), "name": str(notebook)} | parameters
         # Parameters come after the cell of their defaults, as papermill has it.
         with mpl.rc_context({"backend": "agg"}):
             exec("\n".join([code[0], *(f"{key} = {value!r}" for key, value in given.items()), *code[1:]]), {})
@@ -95,6 +103,18 @@ def test_emergence_takes_any_number_of_seeds(draw):
     assert sorted(found["seed"].astype(str).unique()) == seeds
     assert set(found["returned_at"]) == {6}
     assert all(f"seed {seed}" in (folder / "emergence.svg").read_text() for seed in seeds)
+
+
+def test_the_notebook_of_the_documents_draws(draw):
+    (text,) = re.findall(r"```python\n(# %% tags.*?)```", (ROOT / "workflow/docs/extending.md").read_text(), re.S)
+    cells = [{"cell_type": "code", "source": cell.partition("\n")[2]} for cell in text.split("# %%")[1:]]
+    table = pd.concat(
+        [rates(("default",), ("B", "FB"), n_steps=n, rl_step=step) for n in ("6", "9") for step in (0, 160)]
+    )
+    folder = draw(cells, {"pass_rates": pd.concat([table, table.assign(n_steps="all")])}, name="by_steps")
+    found = pd.read_csv(folder / "by_steps.csv")
+    assert len(found) == 4
+    assert (folder / "by_steps.png").stat().st_size > 0
 
 
 def test_a_run_of_few_steps_is_still_a_line():

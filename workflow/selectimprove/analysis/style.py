@@ -27,7 +27,7 @@ SCALE_NOTES = {
     "smoke": "SMOKE TEST: these numbers mean nothing",
     "rehearsal": "REHEARSAL WITH RANDOM WEIGHTS: these numbers mean nothing",
     "laptop": "laptop scale: 0.17 M parameters, trained from scratch",
-    "five_seeds": "laptop scale on five seeds",
+    "replicates": "laptop scale on several seeds",
     "workstation": "workstation scale: 19 M parameters, trained from scratch",
     "paper": "paper scale: Qwen2.5-1.5B-Instruct, LoRA",
 }
