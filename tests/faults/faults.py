@@ -172,12 +172,14 @@ def read_only(scene: Scene) -> None:
     scene.checkout.run("chmod -R a-w results")
     done = scene.checkout.run(" ".join([*words, "snakemake --cores 1", scene.target]), check=False)
     assert done.returncode
+    # Snakemake itself looks at files that are there, such as a table that was published before.
+    named = [line for line in done.stderr.splitlines() if line.startswith("Write-protected output files")]
     lines = [line for line in done.stderr.splitlines() if ": cannot be written by this user; make it writable" in line]
-    assert len(lines) == 1, done.stderr[-2000:]
-    assert lines[0].startswith("results"), lines[0]
+    assert len(lines or named) == 1, done.stderr[-2000:]
+    assert all(line.startswith("results") for line in lines), lines
     scene.require_whole()
     scene.checkout.run("chmod -R u+w results")
-    scene.remedies.append(lines[0])
+    scene.remedies += lines or named
 
 
 def truncate(path: Path, rng) -> None:

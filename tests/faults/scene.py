@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import psutil
@@ -66,9 +67,13 @@ class Results:
         return [other for other in self.artifacts() if other.split("/")[1] in wanted]
 
     def after(self, name: str) -> list[str]:
-        """Name all that an artifact is behind."""
-        direct = [other for other in self.artifacts() if name in self.sources(other)]
-        return list(dict.fromkeys(direct + [far for near in direct for far in self.after(near)]))
+        """Name all that an artifact is behind, each after what it was made from."""
+        sources = {other: self.sources(other) for other in self.artifacts()}
+        found = []
+        for other in TopologicalSorter(sources).static_order():
+            if {name, *found}.intersection(sources[other]):
+                found.append(other)
+        return found
 
     def content(self) -> dict[str, str]:
         """Hash all that has to be the same in every run: the files of artifacts, and what is published."""
