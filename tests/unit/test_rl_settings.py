@@ -113,10 +113,10 @@ def assert_adds_models_of_its_own(before: list[str], after: list[str]) -> None:
     new, gone = set(after) - set(before), set(before) - set(after)
     stages = [name.partition("/")[0] for name in new]
     assert {stage: stages.count(stage) for stage in stages} == {
-        "rl": 3, "evaluation": 3, "labels": 3, "measures": 1, "exhibits": 1, "verdicts": 1
+        "rl": 3, "evaluation": 3, "labels": 3, "measures": 1, "exhibits": 2, "verdicts": 2
     }  # fmt: skip
     assert {name.rpartition("-")[0] for name in gone} == {
-        "measures/rl_settings", "exhibits/rl_settings", "verdicts/claims"
+        "measures/rl_settings", "exhibits/rl_settings", "exhibits/claims_by_seed", "verdicts/claims", "verdicts/claims-s110"
     }  # fmt: skip
 
 

@@ -15,9 +15,11 @@ PAGES = [README, *sorted((ROOT / "workflow/docs").glob("*.md"))]
 
 
 def commands_of(page: Path) -> list[str]:
-    """Read the commands of a page in their order; a block of Python is one."""
+    """Read the commands of a page in their order; a block of Python is one, but for the cells of a notebook."""
     commands = []
     for language, block in re.findall(r"```(bash|python)\n(.*?)```", page.read_text(), re.S):
+        if block.startswith("# %%"):
+            continue
         if language == "python":
             commands.append(f"python - <<'END'\n{block}END")
         else:
