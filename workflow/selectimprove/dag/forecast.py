@@ -52,9 +52,9 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
     for name in chosen:
         require_met(plan.params, name)
     exhibits = {name: plan.all_exhibits[name] for name in chosen}
-    # An experiment that no figure shows ends with its measures.
-    ends = [*exhibits.values(), *(plan.measures[name] for name in named if not plan.targets[name])]
-    ends += [plan.verdicts] * (AUDIT in names)
+    ends = [*exhibits.values(), *plan.ends_of(named)]
+    if AUDIT in names:
+        ends.append(plan.verdicts)
     wanted = collect_ancestors(ends)
     # What a finished artifact was made from need not be there.
     pending = collect_ancestors(ends, lambda artifact: not artifact.done.exists())

@@ -116,9 +116,9 @@ class Plan(Runs):
         ]
 
     def ends_of(self, names: Iterable[str]) -> list[Artifact]:
-        """List what figures, tables and experiments end with: those that are drawn, and measures."""
-        drawn = [self.all_exhibits[exhibit] for name in names for exhibit in self.targets[name]]
-        return [*drawn, *(self.measures[name] for name in names if name in self.measures)]
+        """List what asking for figures, tables and experiments ends with: figures and tables, and the measures of an experiment that none shows."""
+        shown = [self.all_exhibits[exhibit] for name in names for exhibit in self.targets[name]]
+        return [*shown, *(self.measures[name] for name in names if not self.targets[name])]
 
     def _seeds(self, name: str) -> list[int]:
         experiment = self.params.experiments.get(name)

@@ -97,14 +97,14 @@ def check_published(plan: Plan, sound: set[Artifact]) -> Iterator[str]:
     """
     offered, audit = publications(plan), audit_publication(plan)
     only = plan.params.verify.only
-    chosen = {exhibit for name in only for exhibit in plan.targets[name]} if only else set(plan.exhibits)
-    compared = [
-        publication
-        for publication in (*offered.values(), *([] if only else [audit]))
+    if only:
+        chosen = {exhibit for name in only for exhibit in plan.targets[name]}
+        asked = [one for name, one in offered.items() if name in chosen]
+    else:
         # What is not drawn by default may be published all the same, and its artifacts may be elsewhere.
-        if (publication.name in chosen or publication is audit or (not only and publication.record.exists()))
-        and sound.issuperset(collect_ancestors(publication.artifacts))
-    ]
+        asked = [one for name, one in offered.items() if name in plan.exhibits or one.record.exists()]
+        asked.append(audit)
+    compared = [publication for publication in asked if sound.issuperset(collect_ancestors(publication.artifacts))]
     for publication in compared:
         yield from check_publication(publication)
     if audit in compared and all(path.exists() for path in audit.files):
@@ -112,8 +112,10 @@ def check_published(plan: Plan, sound: set[Artifact]) -> Iterator[str]:
         if published != write_page(plan):
             yield f"{page}: is not the page of these artifacts; run `rm {page} && {audit.remedy}`"
     yield from check_metrics(plan, [publication for publication in compared if publication.name in plan.tables])
-    records = [] if only else (audit.root / "published").glob("*.json")
-    for record in sorted(set(records) - {publication.record for publication in compared}):
+    if only:
+        return
+    others = set((audit.root / "published").glob("*.json")) - {publication.record for publication in compared}
+    for record in sorted(others):
         for name, expected in read_if_whole(record).get("files", {}).items():
             path = audit.root / name
             if not path.exists() or file_hash(path) != expected:
@@ -186,7 +188,7 @@ def verify(plan: Plan, cores: int, say: Callable[[str], None] = print) -> list[s
     sound = [artifact for artifact in there if has_record(artifact)]
     mistakes += as_far_as_possible(check_leaks(sound), "test problems among those of training")
     mistakes += as_far_as_possible(check_published(plan, set(sound)), "published files")
-    missing = [artifact for artifact in artifacts if not artifact.done.exists()]
+    missing = [artifact for artifact in artifacts if artifact not in there]
     mistakes += check_missing(missing, snakemake_command(scale, *(plan.params.verify.only or ("figures", "audit"))))
     if missing:
         say(

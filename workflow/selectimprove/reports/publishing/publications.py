@@ -33,8 +33,7 @@ class Publication:
         Of the figure or table, or ``audit``.
     kind : {'figures', 'tables', 'audit'}
         The folder.
-    root : Path
-        Of the folders.
+    scale : str
     artifacts : tuple of Artifact
     copies : dict of Path to Path
         Published files with the files of artifacts that they are copies of.
@@ -46,7 +45,7 @@ class Publication:
 
     name: str
     kind: str
-    root: Path
+    scale: str
     artifacts: tuple[Artifact, ...]
     copies: dict[Path, Path]
     composed: tuple[Path, ...]
@@ -57,13 +56,18 @@ class Publication:
         return [*self.copies, *self.composed]
 
     @property
+    def root(self) -> Path:
+        """The folder that those of all kinds are in."""
+        return root_of(self.scale)
+
+    @property
     def record(self) -> Path:
         return self.root / "published" / f"{self.name}.json"
 
     @property
     def remedy(self) -> str:
         """The command that publishes it."""
-        return snakemake_command(self.root.name if self.root != RESULTS else None, self.name)
+        return snakemake_command(self.scale, self.name)
 
     @cached_property
     def made_from(self) -> list[str]:
@@ -103,7 +107,7 @@ def publications(plan: Plan) -> dict[str, Publication]:
         for name, artifact in exhibits.items():
             files = [f"{name}.{suffix}" for suffix in SUFFIXES[kind]]
             copies = {root / kind / file: artifact.folder / file for file in files}
-            found[name] = Publication(name, kind, root, (artifact,), copies, (), artifact.name)
+            found[name] = Publication(name, kind, plan.params.scale, (artifact,), copies, (), artifact.name)
     return found
 
 
@@ -114,4 +118,4 @@ def audit_publication(plan: Plan) -> Publication:
     look = [*(module_digest(f"reports.{name}") for name in PAGE_MODULES), *map(file_hash, sorted(TEMPLATES.iterdir()))]
     copies = {root / "audit" / name: plan.verdicts.folder / name for name in AUDIT_FILES}
     key = digest([*(artifact.name for artifact in artifacts), *look])
-    return Publication("audit", "audit", root, artifacts, copies, (root / "audit" / "index.html",), key)
+    return Publication("audit", "audit", plan.params.scale, artifacts, copies, (root / "audit" / "index.html",), key)
