@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from selectimprove.config.stages import LabelsStage
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.costs import Estimate, describe, time_left
-from selectimprove.reports.benchmarks.workflow import schedule
+from selectimprove.reports.benchmarks.schedules import schedule
 
 SHARES = {"sft_train": 0.4, "sft_validation": 0.1, "rl": 0.25, "test": 0.25}
 CONFIG = LabelsStage(

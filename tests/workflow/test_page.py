@@ -160,6 +160,10 @@ def test_the_page_shows_every_claim_test_figure_and_cell_of_table_1(page, audite
         found = [e.text for e in page.find_elements(By.CSS_SELECTOR, ".claim .verdict") if e.text.endswith(verdict)]
         assert len(found) == n
     assert len(page.find_elements(By.CSS_SELECTOR, ".plot")) == len(tests)
+    for _, claim in claims[claims["source"] == "none"].iterrows():
+        card = page.find_element(By.ID, f"claim-{claim['claim']}").text
+        assert "not in the paper" in card
+        assert "not reported" not in card
     assert len(page.find_elements(By.CSS_SELECTOR, "#table-1 ~ div tbody tr")) == 9
     pictures = page.execute_script("return [...document.images].map((image) => image.naturalWidth)")
     assert len(pictures) == len(yaml.safe_load((audited.folder / "params.yaml").read_text())["figures"]) > 0

@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from selectimprove.artifacts.arithmetic import processor_info
 from selectimprove.config.demands.memory import count_adapter_parameters, count_parameters, training_memory
 from selectimprove.config.loading import load_params
 from selectimprove.config.params import Params, Sampling
@@ -40,7 +41,9 @@ TRAIN, FROZEN, FORWARD = 6, 4, 2
 
 def machine_name() -> str:
     """Name the GPU, or the kind of processor."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU {platform.machine()}"
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU {processor_info('model name') or platform.machine()}"
 
 
 def measure_products(device: str) -> float:
