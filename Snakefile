@@ -22,14 +22,12 @@ rule audit:
 
 
 onstart:
-    require_gpus_counted()
-    require_memory_unbounded()
-    require_results_writable()
+    require_runnable(workflow, PLAN.params.resources)
     if workflow.local_exec:
         end_jobs_when_interrupted()
-    wake_when_jobs_end()
-    fork_stages()
-    Progress(PLAN.params, get_artifacts_to_make(), get_capacity()).start()
+        wake_when_jobs_end()
+        fork_stages()
+    Progress(PLAN.params, artifacts_to_make(PLAN, workflow), capacity(workflow)).start()
 
 
 onsuccess:
@@ -38,4 +36,4 @@ onsuccess:
 
 onerror:
     record_costs(PLAN)
-    report_end(log)
+    report_end(log, (Path(file) for job in workflow.scheduler.failed for file in job.log))

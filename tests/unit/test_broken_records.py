@@ -19,10 +19,10 @@ from selectimprove.config.loading import load_params
 from selectimprove.dag.changes import explain
 from selectimprove.dag.costs import COLUMNS, collect_costs, read_costs
 from selectimprove.dag.plan import Plan
-from selectimprove.dag.progress import Progress, log_of
 from selectimprove.errors import ParamsError
 from selectimprove.reports.checks import check_record
 from selectimprove.reports.publishing.records import read_if_whole
+from selectimprove.reports.running.progress import Progress, log_of
 from selectimprove.reports.verify import check_others
 
 HEAD = ",".join(COLUMNS)

@@ -14,8 +14,8 @@ from selectimprove.artifacts.provenance import require_intact
 from selectimprove.artifacts.runner import explain
 from selectimprove.artifacts.writing import date_back, drop_temporaries, replace
 from selectimprove.errors import ParamsError
-from selectimprove.reports.interruption import describe_end
 from selectimprove.reports.publishing.exhibit import publish_exhibit
+from selectimprove.reports.running.interruption import describe_end
 
 
 def make(folder: Path, **files: str) -> Path:

@@ -284,7 +284,7 @@ def test_a_comment_in_a_stage_reruns_nothing(changed):
 
 def test_another_command_for_the_same_artifacts_reruns_nothing(changed):
     changed.edit(
-        "workflow/rules/common.smk",
+        "workflow/selectimprove/dag/rules.py",
         "return hidden + shlex.join(words)",
         'return hidden + shlex.join(["env", *words])',
     )

@@ -8,7 +8,7 @@ for publication in PUBLICATIONS.values():
         name:
             f"publish_{publication.name}"
         input:
-            get_published_inputs(publication),
+            publication.inputs,
         output:
             [
                 update(
@@ -31,7 +31,7 @@ for publication in PUBLICATIONS.values():
         conda:
             "../../envs/light.yaml"
         params:
-            command=get_publishing_command(publication),
+            command=publication.command(PYTHON),
         message:
             f"Publishing {publication.name} to {publication.root / publication.kind}"
         shell:
@@ -49,7 +49,7 @@ for target, exhibits in PLAN.targets.items():
 
 rule publish_audit:
     input:
-        get_published_inputs(AUDIT),
+        AUDIT.inputs,
     output:
         [update(str(file)) for file in AUDIT.files],
         update(str(AUDIT.record)),
@@ -59,7 +59,7 @@ rule publish_audit:
     conda:
         "../../envs/light.yaml"
     params:
-        command=get_audit_command(),
+        command=AUDIT.command(PYTHON),
     message:
         "Publishing the verdicts and their page to {AUDIT.root}/audit"
     shell:
@@ -70,7 +70,7 @@ rule verify:
     log:
         "results/logs/verify.log",
     localrule: True
-    threads: get_parallel_jobs()
+    threads: capacity(workflow)["cores"]
     message:
         "Verifying all artifacts and published files"
     run:

@@ -1,27 +1,27 @@
 # One rule per stage, all of one form; what differs is in the table, workflow/selectimprove/dag/table.py.
-for stage in STAGES.values():
+for made in RULES:
 
     rule:
         name:
-            stage.rule
+            made.stage.rule
         input:
-            get_inputs(stage),
+            made.inputs,
         output:
-            update(f"results/{stage.name}/{{name}}/provenance.json"),
+            update(f"results/{made.stage.name}/{{name}}/provenance.json"),
         log:
-            f"results/logs/{stage.name}/{{name}}.log",
-        priority: get_priority(stage)
-        localrule: stage.local
+            f"results/logs/{made.stage.name}/{{name}}.log",
+        priority: made.priority
+        localrule: made.stage.local
         conda:
-            f"../../envs/{stage.environment}.yaml"
-        threads: stage.resources(PLAN.params.resources).cores
+            f"../../envs/{made.stage.environment}.yaml"
+        threads: made.resources.cores
         resources:
-            gpu=stage.resources(PLAN.params.resources).gpus,
-            mem_mb=stage.resources(PLAN.params.resources).mem_mb,
-            runtime=stage.resources(PLAN.params.resources).minutes,
+            gpu=made.resources.gpus,
+            mem_mb=made.resources.mem_mb,
+            runtime=made.resources.minutes,
         params:
-            command=get_command(stage),
+            command=made.command,
         message:
-            stage.message
+            made.stage.message
         shell:
             "{params.command} > {log} 2>&1"

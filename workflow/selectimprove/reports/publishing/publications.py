@@ -5,17 +5,27 @@ folders below ``results/<scale>``. A publication is current if its files are tho
 Snakemake's records have no say, so going back to older params or older files is noticed.
 """
 
-from dataclasses import dataclass
+import os
+import shlex
+import time
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
+from snakemake.io import ancient
+from snakemake.iocontainers import Wildcards
+
 from selectimprove.artifacts.keys import digest, module_digest
 from selectimprove.artifacts.provenance import file_hash
+from selectimprove.config.demands.exhibits import require_met
 from selectimprove.config.loading import DEFAULT_SCALE
+from selectimprove.config.params import Params
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.command import snakemake_command
 from selectimprove.dag.plan import Plan
 from selectimprove.reports.publishing.records import provenance_hashes, read_if_whole
+from selectimprove.types import ParamsError
 
 SUFFIXES = {"figures": ("png", "pdf", "svg", "csv", "md"), "tables": ("csv", "md")}
 AUDIT_FILES = ("claims.csv", "tests.csv")
@@ -33,7 +43,6 @@ class Publication:
         Of the figure or table, or ``audit``.
     kind : {'figures', 'tables', 'audit'}
         The folder.
-    scale : str
     artifacts : tuple of Artifact
     copies : dict of Path to Path
         Published files with the files of artifacts that they are copies of.
@@ -41,15 +50,17 @@ class Publication:
         Published files that are no copies.
     key : str
         Changes with the artifacts, and with what composes the files.
+    params : Params
+        What they were planned from.
     """
 
     name: str
     kind: str
-    scale: str
     artifacts: tuple[Artifact, ...]
     copies: dict[Path, Path]
     composed: tuple[Path, ...]
     key: str
+    params: Params = field(repr=False)
 
     @property
     def files(self) -> list[Path]:
@@ -58,7 +69,7 @@ class Publication:
     @property
     def root(self) -> Path:
         """The folder that those of all kinds are in."""
-        return root_of(self.scale)
+        return root_of(self.params.scale)
 
     @property
     def record(self) -> Path:
@@ -67,7 +78,43 @@ class Publication:
     @property
     def remedy(self) -> str:
         """The command that publishes it."""
-        return snakemake_command(self.scale, self.name)
+        return snakemake_command(self.params.scale, self.name)
+
+    def command(self, python: str) -> str:
+        """Return the command that publishes it; whatever is edited meanwhile, that publishes what was planned."""
+        module = "audit" if self.kind == "audit" else "exhibit"
+        words = [python, "-m", f"selectimprove.reports.publishing.{module}"]
+        if self.kind == "audit":
+            words += ["--params", self.params.model_dump_json(), "--key", self.key]
+        else:
+            words += [self.artifacts[0].folder, "--name", self.name, "--root", self.root, *self.files]
+        return shlex.join(map(str, words))
+
+    def inputs(self, wildcards: Wildcards) -> list[str]:
+        """Return the artifacts that it shows and, where they are not what is published, a file that is newer than that.
+
+        Snakemake goes by file times, which say nothing here: older params have older artifacts, and files of a repository are as new as its clone.
+        """
+        try:
+            if self.kind != "audit":
+                require_met(self.params, self.name)
+        except ParamsError as error:
+            raise WorkflowError(str(error)) from None
+        shown = [ancient(str(artifact.done)) for artifact in self.artifacts]
+        return shown if self.is_current() else [*shown, str(self._write_mark())]
+
+    def _write_mark(self) -> Path:
+        """Write a file that is newer than all that is published."""
+        mark = Path(".snakemake/to_publish", self.name)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        # A clock that was set back leaves files of the future, than which nothing can be newer. They are about to be replaced.
+        now = time.time()
+        for file in self.files:
+            if file.exists() and file.stat().st_mtime >= now:
+                os.utime(file, (now - 1, now - 1))
+        # Of a file with the content of last time, Snakemake would say that it has not changed.
+        mark.write_text(str(now))
+        return mark
 
     @cached_property
     def made_from(self) -> list[str]:
@@ -107,7 +154,7 @@ def publications(plan: Plan) -> dict[str, Publication]:
         for name, artifact in exhibits.items():
             files = [f"{name}.{suffix}" for suffix in SUFFIXES[kind]]
             copies = {root / kind / file: artifact.folder / file for file in files}
-            found[name] = Publication(name, kind, plan.params.scale, (artifact,), copies, (), artifact.name)
+            found[name] = Publication(name, kind, (artifact,), copies, (), artifact.name, plan.params)
     return found
 
 
@@ -118,4 +165,4 @@ def audit_publication(plan: Plan) -> Publication:
     look = [*(module_digest(f"reports.{name}") for name in PAGE_MODULES), *map(file_hash, sorted(TEMPLATES.iterdir()))]
     copies = {root / "audit" / name: plan.verdicts.folder / name for name in AUDIT_FILES}
     key = digest([*(artifact.name for artifact in artifacts), *look])
-    return Publication("audit", "audit", plan.params.scale, artifacts, copies, (root / "audit" / "index.html",), key)
+    return Publication("audit", "audit", artifacts, copies, (root / "audit" / "index.html",), key, plan.params)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from selectimprove.artifacts.locking import lock_of
 from selectimprove.artifacts.runner import working_folder
@@ -15,7 +16,12 @@ from selectimprove.config.params import Params
 from selectimprove.dag.artifact import RESULTS, Artifact
 from selectimprove.dag.command import needs_of
 from selectimprove.dag.costs import Estimate, describe, read_costs, recorded, time_left
+from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
+
+if TYPE_CHECKING:
+    # Its module and that of Snakemake's interface import each other.
+    from snakemake.workflow import Workflow
 
 LOGGED = re.compile(rb"\{'[^{}]*'epoch'[^{}]*\}")
 """What a trainer prints at each logging step."""
@@ -49,6 +55,20 @@ def standing(artifact: Artifact) -> str:
         return name
     shown = next((f", {key} {logged[key]:.2f}" for key in ("reward", "loss") if key in logged), "")
     return f"{name}: {course.describe(logged['epoch'])}{shown}"
+
+
+def artifacts_to_make(plan: Plan, workflow: "Workflow") -> list[Artifact]:
+    """Return the artifacts that a run of Snakemake will make."""
+    outputs = {str(output) for job in workflow.dag.needrun_jobs() for output in job.output}
+    return [a for stage in plan.artifacts.values() for a in stage.values() if str(a.done) in outputs]
+
+
+def capacity(workflow: "Workflow") -> dict[str, float]:
+    """Return how much of each resource jobs share: what Snakemake was told of, or on a cluster as much as so many jobs may take."""
+    settings = workflow.resource_settings
+    told = workflow.global_resources if workflow.local_exec else {}
+    cores = settings.cores or settings.nodes or 1
+    return {"cores": cores} | {name: told[name].value for name in ("gpu", "mem_mb") if name in told}
 
 
 class Progress(threading.Thread):

@@ -1,14 +1,14 @@
 """How a run ends that does not succeed: at once if it is interrupted, and saying what is kept or what went wrong."""
 
-import os
+import atexit
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
-from snakemake.exceptions import WorkflowError
 
 TAIL = 8192
 """Bytes at the end of a log that are looked at."""
@@ -43,6 +43,21 @@ def _end_jobs() -> None:
         time.sleep(1)
 
 
+def report_end(logs: Iterable[str], failed: Iterable[Path]) -> None:
+    """Have the last lines on the terminal, after all that Snakemake says of how it ends, be those of `describe_end`.
+
+    Parameters
+    ----------
+    logs : iterable of str
+        Snakemake's own.
+    failed : iterable of Path
+        Of the jobs that failed.
+    """
+    said = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
+    for line in describe_end(said, failed):
+        atexit.register(print, line, file=sys.stderr)
+
+
 def describe_end(said: str, logs: Iterable[Path]) -> list[str]:
     """Say how to go on after an interruption, or else what each job that failed said last.
 
@@ -73,23 +88,3 @@ def _last_line(log: Path) -> str:
     except OSError:
         return ""
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-def require_writable(files: Iterable[Path]) -> None:
-    """Check, before any job starts, that the files of a run can be written where they belong.
-
-    Raises
-    ------
-    WorkflowError
-        If a folder cannot be written; it says which.
-    """
-    for folder in sorted({_nearest_folder(file) for file in files}):
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise WorkflowError(
-                f"{folder}: cannot be written by this user; make it writable, or work in a clone of your own"
-            )
-
-
-def _nearest_folder(file: Path) -> Path:
-    """Return the folder in which a file, or the first missing folder above it, would be made."""
-    return next(folder for folder in file.parents if folder.is_dir())
