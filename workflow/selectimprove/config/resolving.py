@@ -1,6 +1,7 @@
 """From the params as written to those of one variant of one experiment."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from selectimprove.config.params import Exhibit, Params, TaskParams
@@ -56,7 +57,7 @@ class Case:
     def section(self) -> TaskParams:
         return getattr(self.params.tasks, self.task)
 
-    @property
+    @cached_property
     def settings(self) -> Settings:
         return self.settings_of(self.task)
 

@@ -98,6 +98,7 @@ class Document:
     learned: tuple[bool, ...] | None = None
 
 
+@cache
 def aspect_module(task: str, aspect: str) -> str:
     """Name the module of this package that holds an aspect of a task."""
     if (Path(__file__).parent / task / f"{aspect}.py").is_file():
