@@ -15,7 +15,7 @@ DAEMONS = ("munged", "slurmctld", "slurmd")
 SETTINGS = Path("/etc/slurm")
 """Where jobs look for the configuration: they do not inherit the variable that would name another place."""
 
-CONFIG = """
+CONFIG = """# By the tests of a Snakemake workflow; may go when none of them runs.
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
@@ -50,12 +50,18 @@ NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=
 
 def is_installed() -> bool:
     """Tell whether the daemons are there and may be started: as root, who runs other users' jobs, where no Slurm is set up."""
-    unused = not (SETTINGS / "slurm.conf").exists()
+    config = SETTINGS / "slurm.conf"
+    # Tests that were killed leave theirs, and whoever asks for a controller waits for one that is gone.
+    left = config.exists() and config.read_text().startswith(CONFIG.splitlines()[0]) and not is_running("slurmctld")
     return (
-        unused
+        (left or not config.exists())
         and os.getuid() == 0
         and all(shutil.which(daemon, path=f"{os.environ['PATH']}:/usr/sbin") for daemon in DAEMONS)
     )
+
+
+def is_running(name: str) -> bool:
+    return any(process.info["name"] == name for process in psutil.process_iter(["name"]))
 
 
 def free_port() -> int:

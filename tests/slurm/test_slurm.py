@@ -14,6 +14,7 @@ from cluster import Cluster, is_installed
 from conftest import ENVIRONMENT, ROOT, Checkout
 from selectimprove.artifacts.provenance import RECORD, folder_hashes
 from selectimprove.config.loading import load_params
+from selectimprove.dag.table import STAGES
 
 pytestmark = pytest.mark.skipif(
     not is_installed(), reason="Slurm and munge are not installed, are in use, or this is not root"
@@ -31,11 +32,13 @@ RESOURCES = load_params(ROOT / "params.yaml").resources
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     cluster = Cluster(tmp_path_factory.mktemp("slurm"))
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
+    with pytest.MonkeyPatch.context() as context:
+        context.setitem(ENVIRONMENT, "PATH", f"{ENVIRONMENT['PATH']}:/usr/sbin")
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
 
 
 def edit_as_a_site(checkout: Checkout) -> None:
@@ -50,9 +53,8 @@ def edit_as_a_site(checkout: Checkout) -> None:
 
 
 @pytest.fixture
-def checkout(fresh, cluster, tmp_path, monkeypatch) -> Checkout:
+def checkout(fresh, cluster, tmp_path) -> Checkout:
     """A repository that asks for Figure 2 of one SFT mix at the smoke scale."""
-    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{ENVIRONMENT['PATH']}:/usr/sbin")
     return ask_for_little(fresh.copy(tmp_path / "repository"))
 
 
@@ -128,7 +130,7 @@ def test_the_dag_runs_through_the_profile_and_a_second_call_does_nothing(checkou
     for rule, on_gpu in ON_GPU.items():
         job = next(job for job in watch.jobs.values() if rule in job.get("Comment", ""))
         # What params.yaml asks for is what Slurm was asked for.
-        asked = RESOURCES.train if on_gpu else RESOURCES.sample if rule == "evaluate_model" else RESOURCES.light
+        asked = next(stage for stage in STAGES.values() if stage.rule == rule).resources(RESOURCES)
         assert job["TimeLimit"] == f"{asked.minutes // 60:02}:{asked.minutes % 60:02}:00"
         assert (job["MinMemoryNode"], job["NumCPUs"]) == (f"{asked.memory_gib:g}G", str(asked.cores))
         assert job["NumNodes"] == "1"
@@ -159,19 +161,18 @@ def trained_models(checkout: Checkout) -> list[Path]:
     return [record.parent for record in checkout.folder.glob(f"results/rl/*/{RECORD}")]
 
 
-def newest_partial(checkout: Checkout) -> Path | None:
+def half_trained(checkout: Checkout) -> Path | None:
     """Return the folder of a run of RL that has two checkpoints, but is not at its end; None if there is none."""
     folders = (checkout.folder / "results/rl").glob("*.partial")
     return next((folder for folder in folders if len(finished_checkpoints(folder)) >= 2), None)
 
 
-def test_a_training_whose_node_is_lost_goes_on_on_the_other_one(fresh, cluster, tmp_path, monkeypatch):
-    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{ENVIRONMENT['PATH']}:/usr/sbin")
+def test_a_training_whose_node_is_lost_goes_on_on_the_other_one(fresh, cluster, tmp_path):
     changes = {"seeds": [110, 111], "rl": {"n_steps": 80, "checkpoint_every": 4}}
     lost, undisturbed = (ask_for_little(fresh.copy(tmp_path / name), **changes) for name in ("lost", "undisturbed"))
     with ThreadPoolExecutor(1) as pool, Watch(cluster) as watch:
         running = pool.submit(run_on_slurm, lost)
-        while not (partial := newest_partial(lost)) and not running.done():
+        while not (partial := half_trained(lost)) and not running.done():
             time.sleep(0.2)
         job = next(job for job in watch.jobs.values() if partial.stem in job["Comment"])
         cluster.kill_node(job["NodeList"])
