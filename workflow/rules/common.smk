@@ -15,7 +15,7 @@ from selectimprove.config.training import REPORT_TO
 from selectimprove.dag.command import AT_START
 from selectimprove.dag.costs import record_costs
 from selectimprove.dag.plan import Plan
-from selectimprove.dag.rules import StageRule
+from selectimprove.dag.rules import StageRule, experiment_priority
 from selectimprove.dag.table import STAGES
 from selectimprove.reports.publishing.publications import audit_publication, publications
 from selectimprove.reports.running.interruption import end_jobs_when_interrupted, report_end
@@ -36,7 +36,7 @@ PYTHON = "python" if "conda" in str(workflow.deployment_settings.deployment_meth
 RULES = [StageRule(PLAN, stage, PYTHON) for stage in STAGES.values()]
 PUBLICATIONS, AUDIT = publications(PLAN), audit_publication(PLAN)
 DRAWN = [file for name in PLAN.exhibits for file in PUBLICATIONS[name].files]
-FIRST = 1000 * (len(PLAN.measures) + 1)
+FIRST = experiment_priority(PLAN, -1)
 
 
 wildcard_constraints:

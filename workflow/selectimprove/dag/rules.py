@@ -14,6 +14,11 @@ from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import Stage
 
 
+def experiment_priority(plan: Plan, rank: int) -> int:
+    """Return the priority of what the experiment of a rank needs: those come first that are shown first; before all of them, −1."""
+    return 1000 * (len(plan.measures) - rank)
+
+
 @dataclass(frozen=True)
 class StageRule:
     """A stage as a rule of a plan's; all methods but `resources` are functions of wildcards.
@@ -48,9 +53,8 @@ class StageRule:
         return [ancient(str(source.done)) for source in self.artifact(wildcards).inputs.values()]
 
     def priority(self, wildcards: Wildcards) -> int:
-        """Order experiments as the figures are, so that those come first which are shown first."""
-        experiments_after = len(self.plan.measures) - self.plan.ranks[self.artifact(wildcards)]
-        return 1000 * experiments_after + self.stage.priority
+        """Order jobs by experiment, and within one by stage."""
+        return experiment_priority(self.plan, self.plan.ranks[self.artifact(wildcards)]) + self.stage.priority
 
     def command(self, wildcards: Wildcards) -> str:
         """Return the command that makes the artifact, in as many processes as it gets GPUs."""

@@ -10,7 +10,6 @@ from datasets import Dataset
 from transformers import AutoConfig, AutoModelForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
-from selectimprove.config.training import Rl
 from selectimprove.dag.artifact import Artifact
 from selectimprove.reports.benchmarks.pairs import compare
 from selectimprove.stages.rl import train_grpo
@@ -23,15 +22,26 @@ STEPS = 8
 """GRPO steps of each run that is timed."""
 
 
+def inputs_of(artifact: Artifact) -> dict[str, Path]:
+    """Return the folders that an artifact is made from, by role, as a stage is given them."""
+    return {role: source.folder.resolve() for role, source in artifact.inputs.items()}
+
+
+def training(policy: Artifact, sft: Path | None = None, n_steps: int = STEPS, **settings) -> Callable[[], None]:
+    """Return a call that trains as the stage does, for few steps, from an SFT model or the policy's own."""
+    rl = policy.config.rl.model_copy(update={"n_steps": n_steps, "checkpoint_every": n_steps, **settings})
+    inputs = inputs_of(policy) | ({"sft": sft} if sft else {})
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            train_grpo(policy.config.model_copy(update={"rl": rl}), inputs, Path(folder))
+
+    return run
+
+
 def measure_grpo(policy: Artifact) -> list[dict]:
     """Measure a run of GRPO as the stage does it against TRL's own trainer: same model, problems, batch and engine."""
-    inputs = {role: artifact.folder.resolve() for role, artifact in policy.inputs.items()}
-    rl = policy.config.rl.model_copy(update={"n_steps": STEPS, "checkpoint_every": STEPS})
-    config = policy.config.model_copy(update={"rl": rl})
-
-    def ours() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            train_grpo(config, inputs, Path(folder))
+    inputs, config, rl = inputs_of(policy), policy.config, policy.config.rl
 
     def stock() -> None:
         prepare_torch(config.seed)
@@ -67,37 +77,28 @@ def measure_grpo(policy: Artifact) -> list[dict]:
             )
             trainer.train()
 
-    return [compare(f"{STEPS} steps of GRPO", ours, "TRL's GRPOTrainer", stock)]
+    return [compare(f"{STEPS} steps of GRPO", training(policy), "TRL's GRPOTrainer", stock)]
 
 
 def measure_growth(policy: Artifact) -> list[dict]:
     """Measure how the time of GRPO grows with steps, batch and width; each run in a process that has begun already."""
-    inputs = {role: artifact.folder.resolve() for role, artifact in policy.inputs.items()}
-    once = policy.config.rl.model_copy(update={"n_steps": STEPS, "checkpoint_every": STEPS})
-    longer = once.model_copy(update={"n_steps": 2 * STEPS, "checkpoint_every": 2 * STEPS})
-    larger = once.model_copy(update={"prompts_per_step": 2 * once.prompts_per_step})
-
-    def train(rl: Rl, sft: Path) -> Callable[[], object]:
-        def run() -> None:
-            with tempfile.TemporaryDirectory() as folder:
-                train_grpo(policy.config.model_copy(update={"rl": rl}), inputs | {"sft": sft}, Path(folder))
-
-        return run
-
+    trained = inputs_of(policy)["sft"] / "model"
+    once, longer = training(policy), training(policy, n_steps=2 * STEPS)
+    larger = training(policy, prompts_per_step=2 * policy.config.rl.prompts_per_step)
     with tempfile.TemporaryDirectory() as folder:
         narrow, wide = Path(folder, "narrow"), Path(folder, "wide")
         # Both with random weights, so that they differ in width alone.
         for target, factor in ((narrow, 1), (wide, 2)):
-            config = AutoConfig.from_pretrained(inputs["sft"] / "model")
+            config = AutoConfig.from_pretrained(trained)
             config.hidden_size *= factor
             config.intermediate_size *= factor
             config.num_attention_heads *= factor
             config.num_key_value_heads *= factor
             AutoModelForCausalLM.from_config(config).save_pretrained(target / "model")
-            load_tokenizer(inputs["sft"] / "model").save_pretrained(target / "model")
+            load_tokenizer(trained).save_pretrained(target / "model")
         least = f"{STEPS} steps of GRPO"
         return [
-            compare(f"{2 * STEPS} steps of GRPO", train(longer, inputs["sft"]), f"{least}, twice", train(once, inputs["sft"]), 2),
-            compare(f"{least} with twice the batch", train(larger, inputs["sft"]), f"{least}, twice", train(once, inputs["sft"]), 2),
-            compare(f"{least} at twice the width", train(once, wide), f"{least}, random weights", train(once, narrow)),
+            compare(f"{2 * STEPS} steps of GRPO", longer, f"{least}, twice", once, 2),
+            compare(f"{least} with twice the batch", larger, f"{least}, twice", once, 2),
+            compare(f"{least} at twice the width", training(policy, wide), f"{least}, random weights", training(policy, narrow)),
         ]  # fmt: skip

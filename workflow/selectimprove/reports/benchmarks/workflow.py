@@ -20,12 +20,14 @@ from selectimprove.config.loading import load_params
 from selectimprove.config.params import Params
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
-from selectimprove.reports.benchmarks.grpo import measure_growth, measure_grpo
+from selectimprove.reports.benchmarks.grpo import inputs_of, measure_growth, measure_grpo
 from selectimprove.reports.benchmarks.hardware import machine_name
 from selectimprove.reports.benchmarks.pairs import compare, python, run
 from selectimprove.reports.benchmarks.schedules import measure_schedules
 from selectimprove.stages.exhibits import draw_exhibit
 from selectimprove.tasks.interface import load_aspect
+
+SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 
 
 def measure_starts() -> list[dict]:
@@ -48,15 +50,14 @@ def measure_starts() -> list[dict]:
         for stage, least in (("rl", "torch, trl"), ("evaluation", "torch, transformers"), ("labels", "pandas"))
     ]  # fmt: skip
     rows.append(compare("a plan of ten times the experiments", name_all(many), "a plan, ten times", name_all(once), 10))
-    snakemake = str(Path(sys.executable).with_name("snakemake"))
-    dry = (snakemake, "--dry-run", "--quiet", "all", "figures")
-    rows.append(compare("planning all figures", run(*dry), "snakemake --version", run(snakemake, "--version")))
+    dry = (SNAKEMAKE, "--dry-run", "--quiet", "all", "figures")
+    rows.append(compare("planning all figures", run(*dry), "snakemake --version", run(SNAKEMAKE, "--version")))
     return rows
 
 
 def measure_drawing(exhibit: Artifact) -> list[dict]:
     """Measure what drawing a figure takes, against a notebook that does nothing, and a call that has nothing to draw."""
-    inputs = {role: artifact.folder.resolve() for role, artifact in exhibit.inputs.items()}
+    inputs = inputs_of(exhibit)
     with tempfile.TemporaryDirectory() as folder:
         notebook = Path(folder, "empty.ipynb")
         content = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python"}})
@@ -67,10 +68,9 @@ def measure_drawing(exhibit: Artifact) -> list[dict]:
             "an empty notebook",
             lambda: papermill.execute_notebook(notebook, None, kernel_name="python3", progress_bar=False),
         )
-    snakemake = str(Path(sys.executable).with_name("snakemake"))
-    again = run(snakemake, "--cores", "1", exhibit.slug)
+    again = run(SNAKEMAKE, "--cores", "1", exhibit.slug)
     again()
-    least = run(snakemake, "--version")
+    least = run(SNAKEMAKE, "--version")
     return [drawing, compare(f"a call for {exhibit.slug}, which is there", again, "snakemake --version", least)]
 
 

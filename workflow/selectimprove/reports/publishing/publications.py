@@ -82,24 +82,23 @@ class Publication:
 
     def command(self, python: str) -> str:
         """Return the command that publishes it; whatever is edited meanwhile, that publishes what was planned."""
-        module = "audit" if self.kind == "audit" else "exhibit"
-        words = [python, "-m", f"selectimprove.reports.publishing.{module}"]
         if self.kind == "audit":
-            words += ["--params", self.params.model_dump_json(), "--key", self.key]
+            words = ["audit", "--params", self.params.model_dump_json(), "--key", self.key]
         else:
-            words += [self.artifacts[0].folder, "--name", self.name, "--root", self.root, *self.files]
-        return shlex.join(map(str, words))
+            words = ["exhibit", self.artifacts[0].folder, "--name", self.name, "--root", self.root, *self.files]
+        module, *arguments = map(str, words)
+        return shlex.join([python, "-m", f"selectimprove.reports.publishing.{module}", *arguments])
 
     def inputs(self, wildcards: Wildcards) -> list[str]:
         """Return the artifacts that it shows and, where they are not what is published, a file that is newer than that.
 
         Snakemake goes by file times, which say nothing here: older params have older artifacts, and files of a repository are as new as its clone.
         """
-        try:
-            if self.kind != "audit":
+        if self.kind != "audit":
+            try:
                 require_met(self.params, self.name)
-        except ParamsError as error:
-            raise WorkflowError(str(error)) from None
+            except ParamsError as error:
+                raise WorkflowError(str(error)) from None
         shown = [ancient(str(artifact.done)) for artifact in self.artifacts]
         return shown if self.is_current() else [*shown, str(self._write_mark())]
 

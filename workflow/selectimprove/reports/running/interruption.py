@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
-TAIL = 8192
-"""Bytes at the end of a log that are looked at."""
+from selectimprove.reports.running.logs import read_tail
+
 KEPT = "interrupted; what is complete is kept, and a training goes on from its last checkpoint: repeat the command"
 
 
@@ -81,10 +81,5 @@ def describe_end(said: str, logs: Iterable[Path]) -> list[str]:
 
 def _last_line(log: Path) -> str:
     """Return the last line of a log that says something; empty if there is none."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
+    lines = read_tail(log).decode(errors="replace").splitlines()
     return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -18,6 +18,7 @@ from selectimprove.dag.command import needs_of
 from selectimprove.dag.costs import Estimate, describe, read_costs, recorded, time_left
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
+from selectimprove.reports.running.logs import read_tail
 
 if TYPE_CHECKING:
     # Its module and that of Snakemake's interface import each other.
@@ -27,18 +28,14 @@ LOGGED = re.compile(rb"\{'[^{}]*'epoch'[^{}]*\}")
 """What a trainer prints at each logging step."""
 LIGHT = {name for name, stage in STAGES.items() if stage.needs == "light"}
 """Stages of seconds, of which a line would be stale when it is read."""
-TAIL = 8192
-"""Bytes at the end of a log that are looked at."""
 
 
 def last_logged(log: Path) -> dict[str, float]:
     """Return the numbers that a trainer printed last; none if it has not printed any."""
+    found = LOGGED.findall(read_tail(log))
     try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL))
-            found = LOGGED.findall(file.read())
         return {name: float(value) for name, value in ast.literal_eval(found[-1].decode()).items()} if found else {}
-    except (OSError, ValueError, SyntaxError):
+    except (ValueError, SyntaxError):
         return {}
 
 
