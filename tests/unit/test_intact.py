@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -144,3 +145,13 @@ def test_what_a_failed_job_said_last_is_repeated(tmp_path):
     log = tmp_path / "labels.log"
     log.write_text("Traceback\nlabels: results/x: is missing; remove it\n\n")
     assert describe_end("", [log, tmp_path / "absent.log"]) == [f"{log}: labels: results/x: is missing; remove it"]
+
+
+def test_of_several_jobs_that_failed_the_last_lines_come_in_their_order(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).write_text(f"what {name} said last\n")
+    command = "import sys; from pathlib import Path; from selectimprove.reports.running.interruption import report_end; report_end([], map(Path, sys.argv[1:]))"
+    ended = subprocess.run(
+        [sys.executable, "-c", command, "first", "second"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ended.stderr.splitlines() == ["first: what first said last", "second: what second said last"]

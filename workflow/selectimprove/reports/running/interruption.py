@@ -54,8 +54,9 @@ def report_end(logs: Iterable[str], failed: Iterable[Path]) -> None:
         Of the jobs that failed.
     """
     said = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
-    for line in describe_end(said, failed):
-        atexit.register(print, line, file=sys.stderr)
+    # At once: what is registered first is run last.
+    if lines := describe_end(said, failed):
+        atexit.register(print, *lines, sep="\n", file=sys.stderr)
 
 
 def describe_end(said: str, logs: Iterable[Path]) -> list[str]:
