@@ -29,9 +29,9 @@ LARGEST_SEED = 2**32 - 1
 
 
 class Strict(BaseModel):
-    """A config: no unknown keys, no changes. The string below a field is its description, in the schema and for editors."""
+    """A config: no unknown keys, no changes. The string below a field is its description; `selectimprove.config.schema` reads it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _ordered(ends):

@@ -57,9 +57,14 @@ def _describe(node):
 
 
 @cache
+def _parse(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
+@cache
 def canonical_source(source: str) -> str:
     """Return what Python source says, without comments, formatting and docstrings."""
-    return json.dumps(_describe(ast.parse(source)))
+    return json.dumps(_describe(_parse(source)))
 
 
 def module_path(module: str) -> Path:
@@ -72,7 +77,7 @@ def module_path(module: str) -> Path:
 def imported_modules(source: str) -> frozenset[str]:
     """Name the modules of this package that a source imports, frame excluded."""
     names = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(_parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "selectimprove":
             inner = node.module.partition(".")[2]
             # What is imported from a folder may be a module of it.

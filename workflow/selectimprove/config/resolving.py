@@ -40,7 +40,7 @@ def extend_tasks(values: dict) -> dict:
     return values | {"tasks": extended}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """The params as they hold for one variant of an experiment, and its task.
 

@@ -1,5 +1,7 @@
 """The artifacts of one run: problems, demonstrations, base model, SFT, RL, evaluation and labels."""
 
+from functools import cache
+
 from selectimprove.config.params import NO_SFT, Params
 from selectimprove.config.resolving import Case
 from selectimprove.config.stages import (
@@ -35,6 +37,7 @@ class Runs:
         self.ranks: dict[Artifact, int] = {}
         """Which was the current `rank` when an artifact was planned first."""
         self.rank = 0
+        self._base, self._sft, self._problems = cache(self._base), cache(self._sft), cache(self._problems)
 
     def add(self, stage: str, slug: str, config: Strict, inputs: dict[str, Artifact] | None = None) -> Artifact:
         """Plan an artifact, or find it if it is planned."""

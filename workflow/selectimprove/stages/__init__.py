@@ -15,7 +15,3 @@ from selectimprove.artifacts.forking import hand_over
 if sys.argv[:1] == ["-m"]:
     hand_over()
     gc.disable()
-
-# Pydantic finds the description of a field in the source of its class, for which it looks through all modules that are there: with torch and TRL
-# among them, the configs alone took a quarter of a stage's start. So they come first.
-import selectimprove.config.stages  # noqa: F401
