@@ -12,6 +12,8 @@ import pytest
 
 from conftest import ROOT
 from selectimprove.analysis.style import middle_of_window
+from selectimprove.config.demands.exhibits import require_met
+from selectimprove.config.loading import load_params
 
 TYPES = ("all", "evaluation", "inversion")
 
@@ -121,3 +123,9 @@ def test_a_run_of_few_steps_is_still_a_line():
     assert list(middle_of_window(pd.Series([1, 2, 3, 4]), 10)) == [1, 1, 3, 3]
     assert list(middle_of_window(pd.Series([1]), 10)) == [0.5]
     assert list(middle_of_window(pd.Series([1, 10, 11, 160]), 10)) == [5, 5, 15, 155]
+
+
+def test_every_figure_and_table_of_the_params_can_be_asked_for():
+    params = load_params(ROOT / "params.yaml")
+    for name in [*params.figures, *params.tables]:
+        require_met(params, name)
