@@ -1,5 +1,7 @@
 """Timing in pairs, by a clock that the test turns."""
 
+import sys
+
 import pytest
 
 from selectimprove.reports.benchmarks import pairs
@@ -24,3 +26,9 @@ def test_what_is_timed_prints_nothing_and_may_fail(capsys):
     assert capsys.readouterr() == ("", "")
     with pytest.raises(ZeroDivisionError):
         pairs.seconds(lambda: 1 / 0)
+
+
+def test_a_command_that_fails_is_named_with_what_it_said():
+    command = (sys.executable, "-c", "import sys; sys.exit('no such option')")
+    with pytest.raises(SystemExit, match=r"-c .*\nno such option"):
+        pairs.run(*command)()

@@ -1,6 +1,7 @@
 """The command line: a bare call, a call without an activated environment, and options that mean what Snakemake's manual says."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import psutil
 import yte
 
 from conftest import ENVIRONMENT, ROOT
+from selectimprove.reports.benchmarks.workflow import DRY_RUN
 
 
 def jobs(text: str) -> list[str]:
@@ -22,6 +24,10 @@ def test_a_bare_call_asks_for_the_figures_as_make_does(fresh):
     bare, asked = fresh.run("snakemake --dry-run"), fresh.run("snakemake --cores all figures --dry-run")
     assert jobs(bare.stdout) == jobs(asked.stdout)
     assert "profiles/default" in bare.stderr
+
+
+def test_the_dry_run_of_the_benchmarks_is_one_of_the_figures(fresh):
+    assert fresh.run(shlex.join(DRY_RUN)).stdout == ""
 
 
 def test_jobs_run_without_an_activated_environment(fresh, tmp_path):

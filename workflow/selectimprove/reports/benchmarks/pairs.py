@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shlex
 import subprocess
 import sys
 import time
@@ -45,8 +46,14 @@ def compare(what: str, ours: Callable[[], object], base: str, least: Callable[[]
 
 
 def run(*command: str) -> Callable[[], object]:
-    """Return a call that runs a command."""
-    return lambda: subprocess.run(command, check=True, capture_output=True)
+    """Return a call that runs a command, and ends with what that says if it fails."""
+
+    def call() -> None:
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{shlex.join(command)}\n{done.stderr}")
+
+    return call
 
 
 def python(code: str) -> Callable[[], object]:

@@ -28,6 +28,7 @@ from selectimprove.stages.exhibits import draw_exhibit
 from selectimprove.tasks.interface import load_aspect
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+DRY_RUN = (SNAKEMAKE, "figures", "--dry-run", "--quiet", "all")
 
 
 def measure_starts() -> list[dict]:
@@ -50,8 +51,7 @@ def measure_starts() -> list[dict]:
         for stage, least in (("rl", "torch, trl"), ("evaluation", "torch, transformers"), ("labels", "pandas"))
     ]  # fmt: skip
     rows.append(compare("a plan of ten times the experiments", name_all(many), "a plan, ten times", name_all(once), 10))
-    dry = (SNAKEMAKE, "--dry-run", "--quiet", "all", "figures")
-    rows.append(compare("planning all figures", run(*dry), "snakemake --version", run(SNAKEMAKE, "--version")))
+    rows.append(compare("planning all figures", run(*DRY_RUN), "snakemake --version", run(SNAKEMAKE, "--version")))
     return rows
 
 
