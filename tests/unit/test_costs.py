@@ -1,5 +1,6 @@
 """Foretelling how long a run takes, on graphs small enough to schedule by hand."""
 
+import json
 from itertools import permutations
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from selectimprove.config.stages import LabelsStage
 from selectimprove.dag.artifact import Artifact
-from selectimprove.dag.costs import Estimate, describe, time_left
+from selectimprove.dag.costs import Estimate, describe, recorded, time_left
 from selectimprove.reports.benchmarks.schedules import schedule
 
 SHARES = {"sft_train": 0.4, "sft_validation": 0.1, "rl": 0.25, "test": 0.25}
@@ -80,6 +81,16 @@ def test_the_most_alike_record_counts():
     assert Estimate("laptop", records[2:]).seconds(new) == 30
     assert Estimate("laptop", records).seconds(artifact("B-gf11-s1", stage="measures")) is None
     assert Estimate("paper", records).seconds(new) is None
+
+
+def test_what_was_resumed_has_no_cost(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole, resumed = artifact("whole"), artifact("resumed")
+    for made in (whole, resumed):
+        made.folder.mkdir(parents=True)
+        made.done.write_text(json.dumps({"inputs": {}, "files": {}, "seconds": 5.0, "resumed": made is resumed}))
+    assert recorded(whole)["seconds"] == 5.0
+    assert recorded(resumed) is None
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(40, "40 s"), (89.4, "89 s"), (600, "10 min"), (12600, "3.5 h")])

@@ -43,8 +43,8 @@ def recorder(monkeypatch):
         def __init__(self, *_):
             pass
 
-        def finish(self, folder: Path) -> dict:
-            return {"source": self.source, "inputs": self.input_names}
+        def finish(self, folder: Path, resumed: bool) -> dict:
+            return {"source": self.source, "inputs": self.input_names, "resumed": resumed}
 
     monkeypatch.setattr(runner, "Recorder", Recorder)
 
@@ -125,6 +125,15 @@ def test_a_log_says_from_which_step_a_training_goes_on(tmp_path, caplog):
     begun = [line for line in caplog.messages if line.endswith("artifact")]
     assert begun[0] == f"going on from step 16, where an earlier run was stopped: {tmp_path / 'artifact'}"
     assert f"making {tmp_path / 'other/artifact'}" in begun
+
+
+def test_a_record_says_whether_its_times_are_of_the_last_of_several_processes(tmp_path):
+    make(tmp_path / "at_once", seconds=0)
+    with pytest.raises(RuntimeError):
+        make(tmp_path / "again", seconds=0, fails=True)
+    make(tmp_path / "again", seconds=0)
+    records = [json.loads((tmp_path / f"{name}/artifact/provenance.json").read_text()) for name in ("at_once", "again")]
+    assert [record["resumed"] for record in records] == [False, True]
 
 
 def test_who_is_stopped_while_the_record_is_written_repeats_nothing(tmp_path, monkeypatch):

@@ -204,8 +204,14 @@ class Recorder:
         """The names of the input artifacts by role, which end with their keys."""
         return {role: path.name for role, path in self.inputs.items()}
 
-    def finish(self, folder: Path) -> dict:
+    def finish(self, folder: Path, resumed: bool) -> dict:
         """Describe the run, hashing every file in `folder`.
+
+        Parameters
+        ----------
+        folder : Path
+        resumed : bool
+            Whether an earlier process had begun it.
 
         Returns
         -------
@@ -228,6 +234,7 @@ class Recorder:
                 "cores": os.cpu_count(),
                 "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or None,
             },
+            "resumed": resumed,
             "started": self.started.isoformat(timespec="seconds"),
             "seconds": round((datetime.now(UTC) - self.started).total_seconds(), 1),
             "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,

@@ -184,13 +184,16 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
         try:
             # It gets its name when the stage is done, for which no disk is too full. So who is stopped after that repeats no training.
             done, begun = partial / "config.json", partial / "config.json.begun"
+            resumed = begun.exists() or done.exists()
             used = config.model_dump_json(indent=2) + "\n"
             if not (done.exists() and done.read_text(encoding="utf-8") == used):
                 require_intact(inputs.values())
                 begun.write_text(used, encoding="utf-8")
                 run(config, inputs, partial)
                 begun.replace(done)
-            (partial / RECORD).write_text(json.dumps(recorder.finish(partial), indent=2) + "\n", encoding="utf-8")
+            (partial / RECORD).write_text(
+                json.dumps(recorder.finish(partial, resumed), indent=2) + "\n", encoding="utf-8"
+            )
         except ParamsError as error:
             if [path.name for path in partial.iterdir()] == [begun.name]:
                 shutil.rmtree(partial)

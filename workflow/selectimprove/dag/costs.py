@@ -72,12 +72,18 @@ def _slug(name: str) -> str:
 
 
 def recorded(artifact: Artifact) -> dict | None:
-    """Read the provenance of an artifact that is made; None if there is none, or it is broken, which verification will say."""
+    """Read the provenance of an artifact that is made, for what it cost.
+
+    Returns
+    -------
+    dict or None
+        None if there is none, it is broken, which verification will say, or it has the time of the last of several processes alone.
+    """
     try:
         record = read_record(artifact.done)
     except ParamsError:
         return None
-    return record if isinstance(record.get("seconds"), int | float) else None
+    return record if isinstance(record.get("seconds"), int | float) and not record.get("resumed") else None
 
 
 def collect_costs(plan: Plan, earlier: list[dict[str, str]]) -> list[dict]:
