@@ -47,9 +47,13 @@ def measure_starts() -> list[dict]:
         return lambda: [artifact.name for stage in Plan(of).artifacts.values() for artifact in stage.values()]
 
     rows = [
-        compare(f"importing the stage {stage}", python(f"import selectimprove.stages.{stage}"), f"importing {least}", python(f"import {least}"))
-        for stage, least in (("rl", "torch, trl"), ("evaluation", "torch, transformers"), ("labels", "pandas"))
-    ]  # fmt: skip
+        compare(f"importing the stage {stage}", python(f"import selectimprove.stages.{stage}"), least, python(least))
+        for stage, least in (
+            ("rl", "from trl import GRPOConfig, GRPOTrainer"),
+            ("evaluation", "from transformers import AutoModelForCausalLM, AutoTokenizer"),
+            ("labels", "import pandas"),
+        )
+    ]
     rows.append(compare("a plan of ten times the experiments", name_all(many), "a plan, ten times", name_all(once), 10))
     rows.append(compare("planning all figures", run(*DRY_RUN), "snakemake --version", run(SNAKEMAKE, "--version")))
     return rows
