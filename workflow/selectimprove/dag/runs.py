@@ -37,7 +37,7 @@ class Runs:
         self.ranks: dict[Artifact, int] = {}
         """Which was the current `rank` when an artifact was planned first."""
         self.rank = 0
-        self._base, self._sft, self._problems = cache(self._base), cache(self._sft), cache(self._problems)
+        self._base, self._sft = cache(self._base), cache(self._sft)
 
     def add(self, stage: str, slug: str, config: Strict, inputs: dict[str, Artifact] | None = None) -> Artifact:
         """Plan an artifact, or find it if it is planned."""
