@@ -27,9 +27,9 @@ plan: $(VENV)/train.done  ## what `make figures` would make, why, and how long i
 smoke: $(VENV)/train.done  ## a first taste, to results/smoke: the main experiment, too small to mean anything
 	snakemake --cores $(CORES) main --config scale=smoke
 
-# Three processes on two cores: a test waits for something a third of its time.
+# Two processes: most tests keep one core busy.
 test: $(VENV)/dev.done  ## all tests but those below
-	python -m pytest --numprocesses 3 --dist worksteal
+	python -m pytest --numprocesses 2 --dist worksteal
 
 # What needs no DAG: under a minute.
 test-fast: $(VENV)/dev.done  ## the tests that need no DAG
