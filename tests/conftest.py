@@ -14,6 +14,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from forked import open_for_commands, with_server
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
 from selectimprove.reports.verify import verify
@@ -36,6 +37,12 @@ ENVIRONMENT = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults", type=int, default=0, help="how many faults tests/faults draws; a few by default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Open a server for commands, one for all the processes that share the tests."""
+    if "PYTEST_XDIST_WORKER" not in os.environ and not config.option.collectonly:
+        open_for_commands()
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
@@ -63,7 +70,7 @@ class Checkout:
             command,
             shell=True,
             cwd=self.folder,
-            env=ENVIRONMENT,
+            env=with_server(ENVIRONMENT),
             capture_output=True,
             text=True,
             executable="/bin/bash",

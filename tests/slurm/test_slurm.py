@@ -12,6 +12,7 @@ import yaml
 from cluster import Cluster, is_installed
 
 from conftest import ENVIRONMENT, ROOT, Checkout
+from forked import OPENED
 from selectimprove.artifacts.provenance import RECORD, folder_hashes
 from selectimprove.config.loading import load_params
 from selectimprove.dag.table import STAGES
@@ -34,6 +35,8 @@ def cluster(tmp_path_factory):
     cluster = Cluster(tmp_path_factory.mktemp("slurm"))
     with pytest.MonkeyPatch.context() as context:
         context.setitem(ENVIRONMENT, "PATH", f"{ENVIRONMENT['PATH']}:/usr/sbin")
+        # A job of a cluster starts by itself.
+        context.delenv(OPENED, raising=False)
         try:
             cluster.start()
             yield cluster

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,10 +10,12 @@ import sys
 import tempfile
 import textwrap
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
+import selectimprove
 from conftest import heed_interrupts
 from selectimprove.artifacts.forking import SERVER, open_server
 
@@ -25,6 +28,9 @@ JOB = """
         raise SyntaxError("imported ahead")
     what, *rest = sys.argv[1:]
     print(f"{os.getppid()} {os.getcwd()} {os.environ.get('TOLD')} {sys.orig_argv[1:]} {rest}", flush=True)
+    if what == "import":
+        from selectimprove.artifacts import keys, writing
+        print(keys.__file__, writing.__file__)
     if what == "refuse":
         sys.exit("one line")
     if what == "exit":
@@ -168,6 +174,24 @@ def test_the_server_ends_with_who_opened_it_and_leaves_no_file(folder, opener, n
     job = start(folder, "exit", SELECTIMPROVE_SERVER=opener.server)
     assert int(job.communicate()[0].split()[0]) == os.getpid()
     assert job.returncode == 3
+
+
+def test_a_job_of_another_checkout_imports_its_package(folder, opener, tmp_path):
+    package = Path(selectimprove.__file__).parent
+    shutil.copytree(package, tmp_path / "workflow/selectimprove", ignore=shutil.ignore_patterns("__pycache__"))
+    for workflow in (tmp_path / "workflow", package.parent):
+        job = start(folder, "import", SELECTIMPROVE_SERVER=opener.server, PYTHONPATH=str(workflow))
+        first, imported = job.communicate()[0].splitlines()
+        assert int(first.split()[0]) != os.getpid()
+        assert [Path(file).parents[2] for file in imported.split()] == [workflow, workflow]
+
+
+def test_a_process_that_was_given_a_server_opens_none(opener, monkeypatch):
+    monkeypatch.setenv(SERVER, opener.server)
+    children = psutil.Process().children()
+    open_server(["another"], {})
+    assert os.environ[SERVER] == opener.server
+    assert psutil.Process().children() == children
 
 
 def test_a_server_runs_no_module_that_it_was_not_opened_for(folder, opener):

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from conftest import ENVIRONMENT, ROOT, Checkout
+from forked import OPENED
 
 PROFILE = "workflow/profiles/kubernetes"
 KUBECTL = f"""\
@@ -47,6 +48,8 @@ def jobs(tmp_path, monkeypatch):
     (tmp_path / "bin/kubectl").chmod(0o755)
     (tmp_path / "jobs").mkdir()
     monkeypatch.setitem(ENVIRONMENT, "PATH", f"{tmp_path}/bin:{ENVIRONMENT['PATH']}")
+    # A pod's job starts by itself.
+    monkeypatch.delenv(OPENED, raising=False)
     monkeypatch.setitem(ENVIRONMENT, "KUBECTL_JOBS", str(tmp_path / "jobs"))
     monkeypatch.setitem(ENVIRONMENT, "KUBECTL_IMAGE_FAILS", "")
     return tmp_path / "jobs"

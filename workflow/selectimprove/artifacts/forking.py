@@ -35,13 +35,15 @@ LONGEST = 2**20
 def open_server(modules: Iterable[str], allocation: dict[str, str]) -> None:
     """Have jobs of this process run some modules in forks of a server, which ends with this process; not where forks are unsafe.
 
+    Where this process has been given a server, its jobs use that one.
+
     Parameters
     ----------
     modules : iterable of str
     allocation : dict of str to str
         Variables of the environment that a process reads at its start alone, and that forks would take from the server.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or SERVER in os.environ:
         return
     folder = tempfile.mkdtemp(prefix="selectimprove-")
     address = f"{folder}/socket"
@@ -136,6 +138,18 @@ def import_ahead(module: str) -> None:
     gc.freeze()
 
 
+def import_from(path: str) -> None:
+    """Import from the folders of a ``PYTHONPATH``; where it is not this process's, that is another checkout, whose package is read anew."""
+    own = os.environ.get("PYTHONPATH", "")
+    if path == own:
+        return
+    others = [folder for folder in sys.path[1:] if folder not in own.split(os.pathsep)]
+    sys.path[1:] = [*filter(None, path.split(os.pathsep)), *others]
+    for name in list(sys.modules):
+        if name.partition(".")[0] == "selectimprove":
+            del sys.modules[name]
+
+
 def _run(told: dict, streams: list[int], connection: socket.socket, others: list[socket.socket]) -> None:
     """Run a job's command in this process, which was forked for it."""
     for other in others:
@@ -153,6 +167,7 @@ def _run(told: dict, streams: list[int], connection: socket.socket, others: list
     os.chdir(told["folder"])
     # As ``python -m`` has it.
     sys.path[0] = told["folder"]
+    import_from(told["environment"].get("PYTHONPATH", ""))
     os.environ.clear()
     os.environ.update(told["environment"])
     sys.orig_argv = told["command"]
