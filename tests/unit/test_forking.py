@@ -28,6 +28,9 @@ JOB = """
         raise SyntaxError("imported ahead")
     what, *rest = sys.argv[1:]
     print(f"{os.getppid()} {os.getcwd()} {os.environ.get('TOLD')} {sys.orig_argv[1:]} {rest}", flush=True)
+    if what == "reconfigure":
+        sys.stdout.reconfigure(errors="replace")
+        print("\\ud800")
     if what == "import":
         from selectimprove.artifacts import keys, writing
         print(keys.__file__, writing.__file__)
@@ -44,8 +47,13 @@ JOB = """
 """
 OPENER = """
     import os, sys
+    # The server's own streams are files, those of jobs pipes.
+    os.dup2(os.open("streams", os.O_WRONLY | os.O_CREAT), 2)
     from selectimprove.artifacts.forking import SERVER, open_server
+    told = os.dup(1)
+    os.dup2(2, 1)
     open_server(["job"], {"ALLOCATION": "64"})
+    os.dup2(told, 1)
     print(os.environ[SERVER], flush=True)
     sys.stdin.read()
 """
@@ -64,6 +72,7 @@ def opener(folder):
     with tempfile.TemporaryDirectory(prefix="a:b ") as temporary:
         process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(OPENER)],
+            cwd=folder,
             env=os.environ | {"TMPDIR": temporary},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -97,7 +106,7 @@ def eventually(condition):
     pytest.fail("waited 20 s in vain")
 
 
-@pytest.mark.parametrize("what", ["succeed", "refuse", "exit", "break"])
+@pytest.mark.parametrize("what", ["succeed", "reconfigure", "refuse", "exit", "break"])
 def test_a_forked_job_does_what_it_does_by_itself(folder, opener, what):
     alone = start(folder, what, "a word", TOLD="something")
     forked = start(folder, what, "a word", TOLD="something", SELECTIMPROVE_SERVER=opener.server)

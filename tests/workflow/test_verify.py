@@ -5,7 +5,7 @@ import importlib
 import json
 import re
 import shutil
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +13,10 @@ import pytest
 
 from conftest import ROOT, SMOKE_SEEDS, Checkout
 from selectimprove.artifacts.keys import digest
-from selectimprove.artifacts.provenance import folder_hashes
+from selectimprove.artifacts.provenance import file_hash, folder_hashes
+from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.table import STAGES
+from selectimprove.reports.checks import check_artifact
 
 SEED, OTHER_SEED = (f"s{seed}" for seed in SMOKE_SEEDS)
 
@@ -250,33 +252,51 @@ PLANTED = [
 ]
 
 
+@cache
+def state_of(artifact: Artifact) -> str:
+    """Digest all files of an artifact and of what it was made from, which do not change while one process verifies."""
+    files = sorted(path for path in artifact.folder.rglob("*") if path.is_file())
+    found = [(str(path), file_hash(path)) for path in files]
+    return digest([artifact.name, found, *map(state_of, artifact.inputs.values())])
+
+
+def check_once(artifact: Artifact, kept: Path, **options) -> list[str]:
+    """Check an artifact, unless another test has checked it and all that it was made from, as they are."""
+    said = kept / state_of(artifact)
+    if not said.exists():
+        said.write_text(json.dumps(check_artifact(artifact, **options)))
+    return json.loads(said.read_text())
+
+
 @pytest.fixture
-def remade_once(monkeypatch, tmp_path_factory) -> None:
-    """Let verification make again, over all tests, only what it has not yet made from the very same config and inputs."""
-    kept = tmp_path_factory.getbasetemp() / "remade"
+def checked_once(monkeypatch, tmp_path_factory) -> None:
+    """Let verification check, over all tests, an artifact again, and make it again, only where something is not as it was."""
+    kept = tmp_path_factory.getbasetemp()
+    (kept / "checked").mkdir(exist_ok=True)
 
     def make_once(make, config, inputs: dict[str, Path], folder: Path) -> None:
         hashes = {role: folder_hashes(source) for role, source in inputs.items()}
-        key = digest([make.__qualname__, config.model_dump(mode="json"), hashes])
-        if (kept / key).exists():
-            shutil.copytree(kept / key, folder, dirs_exist_ok=True)
+        made = kept / "remade" / digest([make.__qualname__, config.model_dump(mode="json"), hashes])
+        if made.exists():
+            shutil.copytree(made, folder, dirs_exist_ok=True)
         else:
             make(config, inputs, folder)
-            shutil.copytree(folder, kept / key)
+            shutil.copytree(folder, made)
 
     for stage in STAGES.values():
         if "remade" in stage.checks:
             module = importlib.import_module(f"selectimprove.{stage.module}")
             monkeypatch.setattr(module, stage.rule, partial(make_once, stage.function))
+    monkeypatch.setattr("selectimprove.reports.verify.check_artifact", partial(check_once, kept=kept / "checked"))
 
 
-@pytest.mark.usefixtures("remade_once")
+@pytest.mark.usefixtures("checked_once")
 def test_an_untouched_tree_passes(audited, monkeypatch):
     assert audited.mismatches(monkeypatch) == []
 
 
 @pytest.mark.parametrize(("plant", "expected"), [(plant, expected) for plant, *expected in PLANTED])
-@pytest.mark.usefixtures("remade_once")
+@pytest.mark.usefixtures("checked_once")
 def test_a_planted_error_is_found_and_named(audited, tmp_path, monkeypatch, plant, expected):
     copy = audited.copy(tmp_path / "repository")
     plant(copy.folder)
@@ -284,7 +304,7 @@ def test_a_planted_error_is_found_and_named(audited, tmp_path, monkeypatch, plan
     assert any(all(part in line for part in expected) for line in lines), "\n".join(lines)
 
 
-@pytest.mark.usefixtures("remade_once")
+@pytest.mark.usefixtures("checked_once")
 def test_a_table_that_is_cut_short_hides_nothing_else(audited, tmp_path, monkeypatch):
     copy = audited.copy(tmp_path / "repository")
     path = find(copy.folder, f"problems/test-gf11-6to9-{SEED}-*/problems.parquet")

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -157,6 +158,11 @@ def _run(told: dict, streams: list[int], connection: socket.socket, others: list
     for target, stream in enumerate(streams):
         os.dup2(stream, target)
         os.close(stream)
+    # What Python knows of the server's own, such as whether they are files, is not so of these.
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        former, raw = getattr(sys, name), io.FileIO(number, "w", closefd=False)
+        by_line = name == "stderr" or raw.isatty()
+        setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(raw), former.encoding, former.errors, None, by_line))
     # When the job is killed, its end of the connection closes, and SIGIO ends this process.
     fcntl.fcntl(connection, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(connection, fcntl.F_SETFL, fcntl.fcntl(connection, fcntl.F_GETFL) | os.O_ASYNC)

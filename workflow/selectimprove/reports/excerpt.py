@@ -146,23 +146,24 @@ def draw_excerpt(models: dict[Artifact, str]) -> Excerpt:
         n_last += len(rows)
         n_all += pq.read_metadata(labels.folder / "generations.parquet").num_rows
         rng = random.Random(f"excerpt/{labels.slug}")
-        for _, kind in rows.groupby(["problem_type", difficulty, "correct"]):
-            numbers = sorted(rng.sample(range(len(kind)), min(PER_KIND, len(kind))))
-            found += [
-                [
-                    model,
-                    row.problem_type,
-                    row.problem_set,
-                    int(row.n_steps),
-                    row.strategy,
-                    "right" if row.correct else "wrong",
-                    row.prompt,
-                    answer_text(row.answer),
-                    mark_response(task, row),
-                    row.first_error,
-                    labels.name,
-                    locate(row),
-                ]
-                for row in kind.iloc[numbers].itertuples()
+        drawn = []
+        for _, kind in sorted(rows.groupby(["problem_type", difficulty, "correct"]).indices.items()):
+            drawn += kind[sorted(rng.sample(range(len(kind)), min(PER_KIND, len(kind))))].tolist()
+        found += [
+            [
+                model,
+                row.problem_type,
+                row.problem_set,
+                int(row.n_steps),
+                row.strategy,
+                "right" if row.correct else "wrong",
+                row.prompt,
+                answer_text(row.answer),
+                mark_response(task, row),
+                row.first_error,
+                labels.name,
+                locate(row),
             ]
+            for row in rows.iloc[drawn].itertuples()
+        ]
     return Excerpt(found, n_last, n_all)
