@@ -20,7 +20,7 @@ from conftest import heed_interrupts
 from selectimprove.artifacts.forking import SERVER, open_server
 
 JOB = """
-    import os, sys, time
+    import atexit, os, sys, time
     from selectimprove.artifacts.forking import hand_over
     if __name__ == "__main__":
         hand_over()
@@ -31,6 +31,8 @@ JOB = """
     if what == "reconfigure":
         sys.stdout.reconfigure(errors="replace")
         print("\\ud800")
+    if what == "register":
+        atexit.register(print, "at exit")
     if what == "import":
         from selectimprove.artifacts import keys, writing
         print(keys.__file__, writing.__file__)
@@ -106,7 +108,7 @@ def eventually(condition):
     pytest.fail("waited 20 s in vain")
 
 
-@pytest.mark.parametrize("what", ["succeed", "reconfigure", "refuse", "exit", "break"])
+@pytest.mark.parametrize("what", ["succeed", "reconfigure", "register", "refuse", "exit", "break"])
 def test_a_forked_job_does_what_it_does_by_itself(folder, opener, what):
     alone = start(folder, what, "a word", TOLD="something")
     forked = start(folder, what, "a word", TOLD="something", SELECTIMPROVE_SERVER=opener.server)

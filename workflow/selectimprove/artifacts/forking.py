@@ -8,6 +8,7 @@ key covers: a job reads that anew. The threads that it has by then, of OpenBLAS 
 A job that finds no server imports by itself: one that is started by hand, runs on a cluster or takes a GPU, which does not bear a fork.
 """
 
+import atexit
 import contextlib
 import fcntl
 import gc
@@ -179,7 +180,12 @@ def _run(told: dict, streams: list[int], connection: socket.socket, others: list
     sys.orig_argv = told["command"]
     module = _module(sys.orig_argv)
     sys.argv = sys.orig_argv[sys.orig_argv.index(module) :]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    # What the server registered is its own; of a forked process's, Python before 3.13 runs nothing.
+    atexit._clear()
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        atexit._run_exitfuncs()
 
 
 if __name__ == "__main__":
