@@ -18,7 +18,7 @@ from selectimprove.config.loading import load_params
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
-from selectimprove.reports.exporting.folders import push_folder, require_pushable, write_folder
+from selectimprove.reports.exporting.folders import describe_lineage, push_folder, require_pushable, write_folder
 from selectimprove.reports.exporting.models import count_parameters, write_model
 
 
@@ -102,6 +102,15 @@ def test_every_name_of_a_checkpoint_finds_it(plan, tmp_path, monkeypatch):
     with pytest.raises(ParamsError, match="--step: '7' is unknown; use one of 9, 160"):
         find(plan, "table1 FB rl_6_9 --step 7")
     assert count_parameters(last) == 10
+
+
+def test_the_lineage_has_no_time_of_what_was_resumed(plan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    base = next(iter(plan.artifacts["base"].values()))
+    make_up(base, "model")
+    assert [entry["seconds"] for entry in describe_lineage(base)] == [60.0]
+    base.done.write_text(json.dumps(json.loads(base.done.read_text()) | {"resumed": True}))
+    assert [entry["seconds"] for entry in describe_lineage(base)] == [None]
 
 
 def test_weights_that_are_not_those_of_the_record_are_refused(plan, tmp_path, monkeypatch):

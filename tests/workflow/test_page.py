@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,11 +16,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
+from conftest import SMOKE_SEEDS
 from selectimprove.analysis.claims import ClaimTest, read_claims
+from selectimprove.artifacts.provenance import read_record
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
 from selectimprove.reports.excerpt import COLUMNS, PER_KIND, draw_excerpt, name_models
-from selectimprove.reports.page import read_rows
+from selectimprove.reports.page import read_rows, write_page
 from selectimprove.reports.shown_tests import choose_ticks, claimed_range, describe_range, describe_test, show_tests
 from selectimprove.tasks.compositions.problems import from_row, respond
 
@@ -116,6 +119,21 @@ def test_the_excerpt_is_of_every_kind_and_marks_what_the_labels_say(smoke, monke
                 assert all(words[1][0] in "+-*/" for words, _ in steps)
                 pairs = zip(source["step_in_order"], source["step_right"], strict=True)
                 assert [sign == "✓" for _, sign in steps] == [ordered and right for ordered, right in pairs]
+
+
+def test_what_was_resumed_is_said_to_count_from_there(audited, monkeypatch):
+    monkeypatch.chdir(audited.folder)
+    monkeypatch.setattr("selectimprove.config.loading.SCALES", audited.folder / "workflow/scales")
+    plan = Plan(load_params(audited.folder / "params.yaml"))
+    assert "resumed" not in write_page(plan)
+
+    def read(path: Path) -> dict:
+        return read_record(path) | {"resumed": "rl/FB-gf11-rl_6_9-" in str(path)}
+
+    monkeypatch.setattr("selectimprove.reports.page.read_record", read)
+    page = write_page(plan)
+    assert page.count(" s since it was resumed, ") == len(SMOKE_SEEDS)
+    assert f"{len(SMOKE_SEEDS)} were resumed, and count from there." in page
 
 
 @pytest.fixture(scope="module")

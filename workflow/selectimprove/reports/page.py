@@ -201,7 +201,7 @@ def write_page(plan: Plan) -> str:
     numbers, environments = number_environments(artifacts)
     models = name_models([a for a in artifacts if a.stage == "measures"])
     shown = {labels.inputs["evaluation"]: name for labels, name in models.items()}
-    claims = claim_entries(plan, shown)
+    claims, stages = claim_entries(plan, shown), stage_entries(artifacts, numbers)
     excerpt = draw_excerpt(models)
     rows = json.dumps({"columns": COLUMNS, "rows": excerpt.rows}, separators=(",", ":"), ensure_ascii=False)
     environment = Environment(
@@ -222,7 +222,8 @@ def write_page(plan: Plan) -> str:
         verdicts=[(verdict, sum(claim["verdict"] == verdict for claim in claims)) for verdict in VERDICTS],
         table=table_1(plan, shown),
         exhibits=exhibit_entries(plan, numbers),
-        stages=stage_entries(artifacts, numbers),
+        stages=stages,
+        n_resumed=sum(bool(row["provenance"].get("resumed")) for entry in stages for row in entry["rows"]),
         environments=environments,
         commits=Counter(read_record(artifact.done)["commit"] or "unknown" for artifact in artifacts).most_common(),
         # No closing tag may end the script element that holds the rows.

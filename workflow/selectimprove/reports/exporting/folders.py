@@ -91,7 +91,8 @@ def describe_lineage(artifact: Artifact) -> list[dict]:
     -------
     list of dict
         ``name`` with its stage and ``title`` for people; ``sources``, names of what it was made from; ``data``, what problems or demonstrations
-        are, ``params``, with what any other artifact was trained, in YAML; ``commit`` and ``seconds``, None where it is not here.
+        are, ``params``, with what any other artifact was trained, in YAML; ``commit`` and ``seconds``, None where it is not here or was
+        resumed: only its last process is recorded.
     """
     entries = []
     for source in sorted(collect_ancestors([artifact]), key=lambda each: list(STAGES).index(each.stage)):
@@ -106,7 +107,7 @@ def describe_lineage(artifact: Artifact) -> list[dict]:
                 "data": yaml.safe_dump(config, default_flow_style=True, width=1000).strip()[1:-1] if is_data else "",
                 "params": "" if is_data else yaml.safe_dump(config, sort_keys=False).strip(),
                 "commit": record.get("commit"),
-                "seconds": record.get("seconds"),
+                "seconds": None if record.get("resumed") else record.get("seconds"),
             }
         )
     return entries
