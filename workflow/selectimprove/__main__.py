@@ -14,7 +14,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command; a mistake of the caller is one line on stderr and exit status 1."""
     parser = argparse.ArgumentParser(prog="selectimprove", description=__doc__)
     chosen = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name in COMMANDS:
+    asked = (sys.argv[1:] if arguments is None else arguments)[:1]
+    # Each needs packages of its own, which take longer to import than some commands do to run. Help tells of all.
+    for name in [name for name in COMMANDS if asked == [name]] or COMMANDS:
         module = importlib.import_module(f"selectimprove.commands.{name}")
         summary = module.__doc__.partition("\n")[0]
         added = chosen.add_parser(
