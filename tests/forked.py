@@ -17,6 +17,8 @@ from selectimprove.dag.table import STAGES
 
 COMMANDS = {"snakemake": "snakemake.cli", "selectimprove": "selectimprove.__main__"}
 """Commands of a shell, and the modules whose ``main`` they run."""
+LATER = ("smart_open", "pandas", "scipy.stats", "matplotlib.pyplot")
+"""What they import only when they run."""
 OPENED = "TESTS_SERVER"
 """The variable that names the server, as `SERVER` does, to all the processes that share the tests, and to the commands."""
 HERE = str(Path(__file__).parent)
@@ -70,5 +72,7 @@ if __name__ == "__main__":
         del sys.modules[module]
     importlib.import_module(COMMANDS[command]).main()
 else:
-    for module in COMMANDS.values():
+    for module in (*COMMANDS.values(), *LATER):
         importlib.import_module(module)
+    # So are the plugins of Snakemake, for which it looks when it reads its arguments.
+    sys.modules["snakemake.cli"].get_argument_parser()

@@ -3,7 +3,6 @@
 import argparse
 import json
 import re
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +15,7 @@ from selectimprove.dag.plan import Plan
 
 
 def show(checkout: Checkout, words: str) -> list[str]:
-    return checkout.run(f"{sys.executable} -m selectimprove show {words}").stdout.splitlines()
+    return checkout.run(f"selectimprove show {words}").stdout.splitlines()
 
 
 def test_every_number_of_table_1_is_counted_alike(smoke, monkeypatch):
