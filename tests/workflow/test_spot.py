@@ -1,5 +1,6 @@
 """Spot checks: what a model made is made again, so that a forgery is found though every hash was forged too; the untouched passes."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 from test_verify import SEED, edit_table, record, with_value
 
+from forked import with_server
 from selectimprove.config.loading import load_params
 from selectimprove.dag.artifact import Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
@@ -27,6 +29,8 @@ def plan(audited, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(copy.folder)
         patch.setattr("selectimprove.config.loading.SCALES", copy.folder / "workflow/scales")
+        for name, value in with_server(dict(os.environ)).items():
+            patch.setenv(name, value)
         yield Plan(load_params(Path("params.yaml")))
 
 
