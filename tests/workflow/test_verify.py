@@ -337,3 +337,9 @@ def test_of_much_that_is_missing_a_line_says_how_to_make_it_or_leave_it_out(audi
     assert any(re.search(r" and \d+ more of \w+: missing", line) for line in lines), lines
     assert all("run `snakemake --cores all figures audit --config scale=smoke`" in line for line in lines)
     assert "verify={only: [table1]}" in capsys.readouterr().out
+    # What is there is compared all the same, and what was asked for alone passes.
+    (copy.folder / "results/smoke/tables/table1.csv").write_text("sft\n")
+    said = "\n".join(copy.mismatches(monkeypatch))
+    assert "results/smoke/tables/table1.csv: is not the file of results/exhibits/table1" in said
+    copy.run("snakemake --cores all table1")
+    copy.run("snakemake --cores all verify --config 'verify={only: [main]}'")
