@@ -1,5 +1,6 @@
 """A repository in which something is to go wrong: runs in it, and what must be true of its results then and at the end."""
 
+import contextlib
 import hashlib
 import json
 import random
@@ -22,6 +23,8 @@ SUPPORT = ("*.partial", "*.partial.lock", "*.tmp", "published.lock")
 """What lies beside results while they are made."""
 OLDER = "{}\n"
 """What other params published."""
+FORKS = "selectimprove.artifacts.forking"
+"""In the command of the server that forks jobs, and of what it forks."""
 STATES = re.compile(r"optimizer|scheduler|rng_state|trainer_state|training_args|/trainer/")
 
 
@@ -158,7 +161,21 @@ class Scene:
         return start(folder or self.folder, "snakemake", "--cores", "1", self.target, log=log)
 
     def job(self, process: subprocess.Popen) -> psutil.Process | None:
-        """Wait for the process of the stage below Snakemake's; None if Snakemake ended without."""
+        """Wait for the process below Snakemake's that runs the stage; None if Snakemake, or the job, ended without."""
+        asked = self._asked(process)
+        if asked is None or self.stage == "publish":
+            return asked
+        # What Snakemake started waits for what is forked for it.
+        while process.poll() is None and asked.is_running() and asked.status() != psutil.STATUS_ZOMBIE:
+            for child in children(process):
+                with contextlib.suppress(psutil.Error, AttributeError):
+                    if FORKS in child.cmdline() and FORKS in child.parent().cmdline():
+                        return child
+            time.sleep(0.02)
+        return None
+
+    def _asked(self, process: subprocess.Popen) -> psutil.Process | None:
+        """Wait for the process that Snakemake starts for the stage."""
         module = "selectimprove.reports.publishing" if self.stage == "publish" else f"selectimprove.stages.{self.stage}"
         while process.poll() is None:
             for child in children(process):
