@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from filelock import FileLock
@@ -57,6 +58,14 @@ def pytest_collection_finish() -> None:
 def heed_interrupts() -> None:
     """Undo, in a process that is started, that a shell's background is deaf to Ctrl-C, and the tests with it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def runs(process: psutil.Process) -> bool:
+    """Tell whether a process has not ended; one that has may stay in the table until its parent asks for it, and go at any moment."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Checkout:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from conftest import ENVIRONMENT, Checkout, heed_interrupts
+from conftest import ENVIRONMENT, Checkout, heed_interrupts, runs
 
 TABLE = "rates"
 PUBLISHED = ("tables/rates.csv", "tables/rates.md", "published/rates.json")
@@ -166,7 +166,7 @@ class Scene:
         if asked is None or self.stage == "publish":
             return asked
         # What Snakemake started waits for what is forked for it.
-        while process.poll() is None and asked.is_running() and asked.status() != psutil.STATUS_ZOMBIE:
+        while process.poll() is None and runs(asked):
             for child in children(process):
                 with contextlib.suppress(psutil.Error, AttributeError):
                     if FORKS in child.cmdline() and FORKS in child.parent().cmdline():

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import selectimprove
-from conftest import heed_interrupts
+from conftest import heed_interrupts, runs
 from selectimprove.artifacts.forking import SERVER, open_server
 
 JOB = """
@@ -138,7 +138,7 @@ def test_who_kills_the_job_kills_what_was_forked_for_it(folder, opener, number):
     (forked,) = server.children()
     job.send_signal(number)
     job.communicate()
-    eventually(lambda: not forked.is_running() or forked.status() == psutil.STATUS_ZOMBIE)
+    eventually(lambda: not runs(forked))
     # The server goes on.
     assert start(folder, "succeed", SELECTIMPROVE_SERVER=opener.server).communicate()[0]
 
@@ -180,7 +180,7 @@ def test_the_server_ends_with_who_opened_it_and_leaves_no_file(folder, opener, n
     else:
         opener.stdin.close()
     eventually(lambda: not os.path.exists(os.path.dirname(address)))
-    eventually(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
+    eventually(lambda: not runs(server))
     # A job that comes too late runs by itself.
     job = start(folder, "exit", SELECTIMPROVE_SERVER=opener.server)
     assert int(job.communicate()[0].split()[0]) == os.getpid()
