@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from selectimprove.artifacts.forking import SERVER, open_server
+from selectimprove.artifacts.forking import SERVER, forget, open_server
 from selectimprove.dag.command import AT_START
 from selectimprove.dag.table import STAGES
 
@@ -68,8 +68,7 @@ if __name__ == "__main__":
     # The command was handed over without it.
     os.environ[SERVER] = os.environ.pop(OPENED)
     # What is imported from here on is the code of the repository that the command is called in.
-    for module in [name for name in sys.modules if name.partition(".")[0] == "selectimprove"]:
-        del sys.modules[module]
+    forget(lambda inner: True)
     importlib.import_module(COMMANDS[command]).main()
 else:
     for module in (*COMMANDS.values(), *LATER):

@@ -162,31 +162,19 @@ class Scene:
 
     def job(self, process: subprocess.Popen) -> psutil.Process | None:
         """Wait for the process below Snakemake's that runs the stage; None if Snakemake, or the job, ended without."""
-        asked = self._asked(process)
-        if asked is None or self.stage == "publish":
-            return asked
-        # What Snakemake started waits for what is forked for it.
-        while process.poll() is None and runs(asked):
-            for child in children(process):
-                with contextlib.suppress(psutil.Error, AttributeError):
-                    if FORKS in child.cmdline() and FORKS in child.parent().cmdline():
-                        return child
-            time.sleep(0.02)
-        return None
-
-    def _asked(self, process: subprocess.Popen) -> psutil.Process | None:
-        """Wait for the process that Snakemake starts for the stage."""
         module = "selectimprove.reports.publishing" if self.stage == "publish" else f"selectimprove.stages.{self.stage}"
-        while process.poll() is None:
-            for child in children(process):
-                try:
-                    words = child.cmdline()
-                except psutil.Error:
-                    continue
-                if "python" in Path(words[0] if words else "").name and any(word.startswith(module) for word in words):
-                    return child
-            time.sleep(0.02)
-        return None
+
+        def is_asked(child: psutil.Process) -> bool:
+            words = child.cmdline()
+            return "python" in Path(words[0] if words else "").name and any(word.startswith(module) for word in words)
+
+        def is_forked(child: psutil.Process) -> bool:
+            parent = child.parent()
+            return parent is not None and FORKS in child.cmdline() and FORKS in parent.cmdline()
+
+        asked = wait_below(process, is_asked)
+        # What Snakemake started waits for what is forked for it; what publishes is not forked.
+        return asked if asked is None or self.stage == "publish" else wait_below(process, is_forked, asked)
 
     def wait(self, seconds: float) -> None:
         """Wait for a random share of some seconds."""
@@ -256,6 +244,19 @@ def children(process: subprocess.Popen) -> list[psutil.Process]:
         return psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def wait_below(
+    process: subprocess.Popen, wanted: Callable[[psutil.Process], bool], job: psutil.Process | None = None
+) -> psutil.Process | None:
+    """Wait for a process below another, for as long as that runs, and a job of it if one is named."""
+    while process.poll() is None and (job is None or runs(job)):
+        for child in children(process):
+            with contextlib.suppress(psutil.Error):
+                if wanted(child):
+                    return child
+        time.sleep(0.02)
+    return None
 
 
 def end(process: subprocess.Popen, seconds: float = 300) -> int:

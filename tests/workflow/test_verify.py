@@ -255,9 +255,8 @@ PLANTED = [
 @cache
 def state_of(artifact: Artifact) -> str:
     """Digest all files of an artifact and of what it was made from, which do not change while one process verifies."""
-    files = sorted(path for path in artifact.folder.rglob("*") if path.is_file())
-    found = [(str(path), file_hash(path)) for path in files]
-    return digest([artifact.name, found, *map(state_of, artifact.inputs.values())])
+    record = artifact.done.exists() and file_hash(artifact.done)
+    return digest([artifact.name, folder_hashes(artifact.folder), record, *map(state_of, artifact.inputs.values())])
 
 
 def check_once(artifact: Artifact, kept: Path, **options) -> list[str]:

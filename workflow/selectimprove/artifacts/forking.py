@@ -23,7 +23,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from multiprocessing import get_context
 from multiprocessing.connection import wait
@@ -132,12 +132,18 @@ def import_ahead(module: str) -> None:
     # A job that hands over needs nothing of this.
     from selectimprove.artifacts.keys import is_frame
 
-    for name in list(sys.modules):
-        package, _, inner = name.partition(".")
-        if name == module or (package == "selectimprove" and not is_frame(inner)):
-            sys.modules.pop(name, None)
+    sys.modules.pop(module, None)
+    forget(lambda inner: not is_frame(inner))
     # What no process touches, all share.
     gc.freeze()
+
+
+def forget(which: Callable[[str], bool]) -> None:
+    """Have modules of this package, which are named without it, be read anew when they are imported next."""
+    for name in list(sys.modules):
+        package, _, inner = name.partition(".")
+        if package == "selectimprove" and which(inner):
+            del sys.modules[name]
 
 
 def import_from(path: str) -> None:
@@ -147,9 +153,7 @@ def import_from(path: str) -> None:
         return
     others = [folder for folder in sys.path[1:] if folder not in own.split(os.pathsep)]
     sys.path[1:] = [*filter(None, path.split(os.pathsep)), *others]
-    for name in list(sys.modules):
-        if name.partition(".")[0] == "selectimprove":
-            del sys.modules[name]
+    forget(lambda inner: True)
 
 
 def _run(told: dict, streams: list[int], connection: socket.socket, others: list[socket.socket]) -> None:
