@@ -19,7 +19,7 @@ WAITS = """begun = Path("begun")
             time.sleep(0.05)
     if Path("fails").exists():
         raise RuntimeError
-    task = load_aspect"""
+    task = load_task"""
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def waiting(fresh, tmp_path) -> Checkout:
     """A repository where the first set of problems is complete only when there is a file ``go``."""
     checkout = fresh.copy(tmp_path / "repository")
     checkout.edit("workflow/selectimprove/stages/problems.py", "from pathlib", "import time\nfrom pathlib")
-    checkout.edit("workflow/selectimprove/stages/problems.py", "task = load_aspect", WAITS)
+    checkout.edit("workflow/selectimprove/stages/problems.py", "task = load_task", WAITS)
     return checkout
 
 

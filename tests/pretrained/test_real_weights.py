@@ -17,9 +17,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from selectimprove.tasks.chains.labels import label
-from selectimprove.tasks.chains.problems import from_row, longest_response
 from selectimprove.tasks.chains.settings import Settings
+from selectimprove.tasks.interface import load_task
 from selectimprove.training.engine_transformers import Sampler
 from selectimprove.training.policies import load_frozen, load_model, load_tokenizer, max_new_tokens, render_prompts
 
@@ -142,9 +141,9 @@ def read_generations(evaluation: Path, problems: Path, table: str = "generations
     """Read what was generated, with labels."""
     generations = pd.read_parquet(evaluation / f"{table}.parquet")
     asked = pd.read_parquet(problems / "problems.parquet").set_index("problem_id")
-    settings = Settings.model_validate(TASK["task"])
+    settings, chains = Settings.model_validate(TASK["task"]), load_task("chains")
     labels = [
-        label(settings, from_row(asked.loc[number].to_dict() | {"problem_id": number}), text)
+        chains.label(settings, chains.from_row(asked.loc[number].to_dict() | {"problem_id": number}), text)
         for number, text in zip(generations["problem_id"], generations["completion"], strict=True)
     ]
     return generations.assign(**pd.DataFrame(labels))
@@ -176,7 +175,7 @@ def test_a_bound_on_the_length_holds_every_demonstration(base, demonstrations):
     tokenizer = load_tokenizer(base / "model")
     texts = pd.read_parquet(demonstrations["train"] / "demonstrations.parquet")["completion"]
     lengths = [len(tokenizer(f"{text.strip()}<|im_end|>")["input_ids"]) for text in texts]
-    assert max(lengths) <= max_new_tokens(tokenizer, longest_response(SETTINGS, STEPS))
+    assert max(lengths) <= max_new_tokens(tokenizer, load_task("chains").longest_response(SETTINGS, STEPS))
 
 
 def test_sft_lowers_the_cross_entropy_on_validation_problems(base, sft, demonstrations):
@@ -203,7 +202,7 @@ def test_the_format_is_learned_and_every_turn_ends(base, evaluation, problems):
     generations = read_generations(evaluation, problems["test"])
     tokenizer = load_tokenizer(base / "model")
     lengths = [len(tokenizer(text)["input_ids"]) for text in generations["completion"]]
-    ended = pd.Series(lengths) < max_new_tokens(tokenizer, longest_response(SETTINGS, STEPS)) - 1
+    ended = pd.Series(lengths) < max_new_tokens(tokenizer, load_task("chains").longest_response(SETTINGS, STEPS)) - 1
     parsed = generations["strategy"] != "other"
     print(f"parsed {parsed.mean():.2f}, answered {generations['answer'].notna().mean():.2f}, ended {ended.mean():.2f}")
     # Measured: 0.78, 1.00 and 1.00. A standard error of 32 generations is 0.07.
@@ -226,7 +225,7 @@ def test_a_reloaded_adapter_answers_as_in_evaluation(base, sft, evaluation, prob
     asked = pd.read_parquet(problems["test"] / "problems.parquet").set_index("problem_id").loc[answered["problem_id"]]
     sampler = Sampler(sft / "model", base / "model", None, 1)
     prompts = render_prompts(sampler.tokenizer, asked["prompt"].tolist(), SYSTEM_PROMPT)
-    longest = max_new_tokens(sampler.tokenizer, longest_response(SETTINGS, STEPS))
+    longest = max_new_tokens(sampler.tokenizer, load_task("chains").longest_response(SETTINGS, STEPS))
     again = [samples[0] for samples in sampler.sample(prompts, 0.0, 1, longest, 1)]
     same = [one == other for one, other in zip(again, answered["completion"], strict=True)]
     # Measured: all of 8. Batches of another size are rounded otherwise, which may decide a near tie.

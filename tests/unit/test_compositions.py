@@ -11,16 +11,15 @@ from selectimprove.tasks.compositions.labels import FIRST_ERRORS, label_parts
 from selectimprove.tasks.compositions.problems import (
     content_of,
     draw_composition,
-    draw_problems,
-    from_row,
     part_label,
     respond,
-    to_row,
 )
 from selectimprove.tasks.compositions.settings import Problems, Settings
 from selectimprove.tasks.field import FiniteField
+from selectimprove.tasks.interface import load_task
 from selectimprove.tasks.reward import reward
 
+TASK = load_task("compositions")
 SHARES = {"sft_train": 0.4, "sft_validation": 0.1, "rl": 0.25, "test": 0.25}
 RING = 20
 FIELD = FiniteField(11, 0)
@@ -76,13 +75,13 @@ def test_labels_run_on_through_parts_and_none_comes_twice(seed, n_parts):
 
 def test_tables_hold_all_of_a_composition():
     compositions = [composition_of(seed, 1 + seed % 6) for seed in range(30)]
-    assert [from_row(to_row(composition)) for composition in compositions] == compositions
+    assert [TASK.from_row(TASK.to_row(composition)) for composition in compositions] == compositions
 
 
 def test_splits_share_no_chains_and_are_spread_over_numbers_of_parts():
     task = Settings(field_order=11, relabel_seed=0, ring_size=RING, split_shares=SHARES, part_steps=(1, 2))
     drawn = {
-        split: draw_problems(task, Problems(parts=(1, 2)), 200, split, seed)
+        split: TASK.draw_problems(task, Problems(parts=(1, 2)), 200, split, seed)
         for seed, split in enumerate(("sft_train", "rl", "test"))
     }
     chains = {split: {content_of(c) for c in compositions} for split, compositions in drawn.items()}

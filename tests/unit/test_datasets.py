@@ -6,8 +6,10 @@ import pytest
 from selectimprove.config.stages import ProblemsStage
 from selectimprove.stages.problems import generate_problems
 from selectimprove.tasks.chains.demonstrations import assign_strategies
-from selectimprove.tasks.chains.problems import Problem, from_row, to_row
+from selectimprove.tasks.chains.problems import Problem
+from selectimprove.tasks.interface import load_task
 
+CHAINS = load_task("chains")
 TASK = {
     "field_order": 11,
     "relabel_seed": 0,
@@ -25,11 +27,11 @@ CONFIG = ProblemsStage(
 
 
 def problem_rows(problems: list[Problem]) -> pd.DataFrame:
-    return pd.DataFrame([{"problem_id": number, **to_row(problem)} for number, problem in enumerate(problems)])
+    return pd.DataFrame([{"problem_id": number, **CHAINS.to_row(problem)} for number, problem in enumerate(problems)])
 
 
 def read_problems(table: pd.DataFrame) -> list[Problem]:
-    return list(map(from_row, table.to_dict("records")))
+    return list(map(CHAINS.from_row, table.to_dict("records")))
 
 
 @pytest.fixture

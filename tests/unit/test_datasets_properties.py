@@ -11,9 +11,10 @@ from selectimprove.stages.demonstrations import write_demonstrations
 from selectimprove.stages.problems import generate_problems
 from selectimprove.tasks.chains.demonstrations import assign_strategies
 from selectimprove.tasks.chains.labels import label_generation
-from selectimprove.tasks.chains.problems import draw_problems, from_row, to_row
+from selectimprove.tasks.interface import load_task
 from selectimprove.types import ParamsError
 
+CHAINS = load_task("chains")
 SHARES = {"sft_train": 0.4, "sft_validation": 0.1, "rl": 0.25, "test": 0.25}
 TASK = {"field_order": 11, "relabel_seed": 3, "ring_size": 20, "split_shares": SHARES}
 PROBLEMS = {"steps": (4, 5), "evaluation_share": 0.5}
@@ -21,11 +22,11 @@ CONFIG = {"task_name": "chains", "task": TASK, "seed": 4, "split": "rl", "n_prob
 
 
 def problem_rows(problems):
-    return pd.DataFrame([{"problem_id": number, **to_row(problem)} for number, problem in enumerate(problems)])
+    return pd.DataFrame([{"problem_id": number, **CHAINS.to_row(problem)} for number, problem in enumerate(problems)])
 
 
 def read_problems(table):
-    return list(map(from_row, table.to_dict("records")))
+    return list(map(CHAINS.from_row, table.to_dict("records")))
 
 
 def write(folder, **changes):
@@ -37,7 +38,7 @@ def write(folder, **changes):
 
 def test_the_problems_read_are_the_problems_drawn(tmp_path):
     config, path = write(tmp_path / "problems")
-    drawn = draw_problems(config.task, config.problems, 80, "rl", 4)
+    drawn = CHAINS.draw_problems(config.task, config.problems, 80, "rl", 4)
     table = pd.read_parquet(path)
     assert read_problems(table) == read_problems(problem_rows(drawn)) == drawn
     assert table["problem_id"].tolist() == list(range(80))

@@ -9,7 +9,7 @@ from conftest import ROOT
 from selectimprove.config.loading import load_params
 from selectimprove.config.resolving import Case
 from selectimprove.tasks.chains.problems import run_chain, split_of
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 
 READ = {"sft_train", "sft_validation"}
 CASES = {task: Case(load_params(ROOT / "params.yaml"), task) for task in ("chains", "compositions")}
@@ -19,7 +19,7 @@ def read(task: str, n_batches: int = 40, **changes) -> list:
     """Draw documents that have a prompt."""
     case, rng = CASES[task], random.Random(task)
     documents = case.section.documents.model_copy(update=changes)
-    draw = load_aspect(task, "documents").draw_documents
+    draw = load_task(task).draw_documents
     batches = [draw(case.settings, documents, 32, rng) for _ in range(n_batches)]
     return [document for batch in batches for document in batch if document.prompt]
 
@@ -90,5 +90,5 @@ def test_params_that_leave_nothing_to_read_are_refused():
     settings = case.settings.model_copy(
         update={"split_shares": {"sft_train": 0.0, "sft_validation": 0.0, "rl": 0.5, "test": 0.5}}
     )
-    (mistake,) = load_aspect("chains", "documents").find_mistakes(settings, case.section.documents)
+    (mistake,) = load_task("chains").refuse_documents(settings, case.section.documents)
     assert "no chains to read" in mistake[1]

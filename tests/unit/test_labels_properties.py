@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from selectimprove.reports.checks import answers_rightly
 from selectimprove.tasks.chains.labels import FIRST_ERRORS, Label, label_generation
-from selectimprove.tasks.chains.labels import STRATEGIES as LABELS
-from selectimprove.tasks.chains.problems import PROBLEM_TYPES, Problem, run_chain
-from selectimprove.tasks.chains.strategies import STRATEGIES, SUITED, respond, trace_text
+from selectimprove.tasks.chains.problems import PROBLEM_TYPES, STRATEGIES, SUITED, Problem, run_chain
+from selectimprove.tasks.chains.strategies import respond, trace_text
 from selectimprove.tasks.field import FiniteField
+from selectimprove.tasks.interface import load_task
 from selectimprove.tasks.reward import answer_text, reward
 
 FIELDS = {order: FiniteField(order) for order in (2, 3, 11, 13)}
@@ -222,7 +222,7 @@ def test_a_word_behind_the_answer_is_a_format_error(given, word):
 
 def assert_label_is_valid(field, problem, text):
     found = label_generation(field, problem, text)
-    assert found.strategy in LABELS
+    assert found.strategy in load_task("chains").label_strategies
     assert found.first_error in FIRST_ERRORS
     assert len(found.step_in_order) == len(found.step_right) > found.first_error_step or found.first_error == "missing"
     assert reward(text, problem.answer) == float(found.correct)

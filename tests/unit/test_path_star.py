@@ -13,27 +13,15 @@ from conftest import ROOT
 from selectimprove.config.loading import load_params
 from selectimprove.config.resolving import Case
 from selectimprove.reports.excerpt import mark_response
-from selectimprove.tasks.path_star.demonstrations import demonstrate, respond
-from selectimprove.tasks.path_star.documents import draw_documents, find_mistakes, vocabulary
-from selectimprove.tasks.path_star.labels import FIRST_ERRORS, STRATEGIES, label
-from selectimprove.tasks.path_star.problems import (
-    OPENINGS,
-    SUITED,
-    content_of,
-    draw_problems,
-    draw_star,
-    from_row,
-    longest_response,
-    reward,
-    split_of,
-    to_row,
-)
-from selectimprove.tasks.path_star.problems import find_mistakes as find_mistakes_of_problems
+from selectimprove.tasks.interface import load_task
+from selectimprove.tasks.path_star.demonstrations import respond
+from selectimprove.tasks.path_star.problems import STRATEGIES, SUITED, draw_star, split_of
 from selectimprove.tasks.path_star.settings import Problems
 from selectimprove.types import SPLITS
 
 CASE = Case(load_params(ROOT / "params.yaml"), "path_star")
 SETTINGS, DOCUMENTS = CASE.settings, CASE.section.documents
+TASK = load_task("path_star")
 TYPES = st.sampled_from(SETTINGS.problem_types)
 
 
@@ -71,7 +59,7 @@ def test_a_search_of_the_prompt_finds_one_path_and_the_answer_on_it(seed, proble
 @settings(max_examples=60, deadline=None)
 def test_the_suited_walk_never_has_a_choice_and_the_other_has_one_at_the_hub(seed, problem_type, n_steps):
     problem = star(seed, problem_type, n_steps)
-    for strategy in OPENINGS:
+    for strategy in STRATEGIES:
         path = problem.path if strategy == "forward" else problem.path[::-1]
         choices = [len(problem.next_nodes(node, strategy)) for node in path[:-1]]
         suited = SUITED[problem_type] == strategy
@@ -91,9 +79,7 @@ def test_neither_place_in_the_prompt_nor_name_tells_the_answer_from_the_other_ne
     assert len(ranks) == 2 * SETTINGS.n_arms
 
 
-@given(
-    seed=st.integers(0, 10**6), problem_type=TYPES, n_steps=st.integers(1, 9), strategy=st.sampled_from(list(OPENINGS))
-)
+@given(seed=st.integers(0, 10**6), problem_type=TYPES, n_steps=st.integers(1, 9), strategy=st.sampled_from(STRATEGIES))
 @settings(max_examples=60, deadline=None)
 def test_a_demonstration_follows_edges_of_the_prompt_and_is_labelled_as_what_it_is(
     seed, problem_type, n_steps, strategy
@@ -105,28 +91,30 @@ def test_a_demonstration_follows_edges_of_the_prompt_and_is_labelled_as_what_it_
     assert ("guess" in walk) == (SUITED[problem_type] != strategy) == (walk[1] == "guess")
     walk = [word for word in walk if word != "guess"]
     assert (walk if strategy == "forward" else walk[::-1]) in search(edges, beginning, end)
-    assert reward(response, problem.answer) == 1.0
-    assert len(response.split()) <= len(longest_response(SETTINGS, n_steps))
-    found = label(SETTINGS, problem, response)
+    assert TASK.reward(response, problem.answer) == 1.0
+    assert len(response.split()) <= len(TASK.longest_response(SETTINGS, n_steps))
+    found = TASK.label(SETTINGS, problem, response)
     assert (found["strategy"], found["first_error"], found["correct"]) == (strategy, "none", True)
     said = {"forward": "backward", "backward": "forward"}[strategy]
-    assert label(SETTINGS, problem, response.replace(strategy, said))["strategy"] == strategy
+    assert TASK.label(SETTINGS, problem, response.replace(strategy, said))["strategy"] == strategy
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_a_mix_shows_forward_as_often_as_it_says_for_each_type_and_length(share):
-    problems = draw_problems(SETTINGS, Problems(steps=(2, 5)), 64, "sft_train", 3)
+    problems = TASK.draw_problems(SETTINGS, Problems(steps=(2, 5)), 64, "sft_train", 3)
     mix = CASE.section.sft_mixes["F"].model_copy(update={"forward_share": share})
     shown = Counter(
         (p.problem_type, p.n_steps, strategy)
-        for p, (strategy, _) in zip(problems, demonstrate(SETTINGS, mix, problems, 3), strict=True)
+        for p, (strategy, _) in zip(problems, TASK.demonstrate(SETTINGS, mix, problems, 3), strict=True)
     )
     for problem_type in SETTINGS.problem_types:
         assert [shown[problem_type, n, "forward"] for n in range(2, 6)] == [8 * share] * 4
 
 
 def test_no_star_is_in_two_splits_whatever_its_type_its_leaf_and_the_order_of_its_edges():
-    drawn = {split: draw_problems(SETTINGS, Problems(steps=(1, 3)), 120, split, n) for n, split in enumerate(SPLITS)}
+    drawn = {
+        split: TASK.draw_problems(SETTINGS, Problems(steps=(1, 3)), 120, split, n) for n, split in enumerate(SPLITS)
+    }
     stars = {split: {frozenset(map(frozenset, p.edges)) for p in problems} for split, problems in drawn.items()}
     for one in SPLITS:
         assert len(stars[one]) == 120
@@ -134,23 +122,23 @@ def test_no_star_is_in_two_splits_whatever_its_type_its_leaf_and_the_order_of_it
         assert [sum(p.n_steps == n for p in drawn[one]) for n in (1, 2, 3)] == [40] * 3
     problem = drawn["test"][0]
     n = problem.n_steps
-    turned = from_row(
-        to_row(problem)
+    turned = TASK.from_row(
+        TASK.to_row(problem)
         | {"nodes": problem.nodes[n:] + problem.nodes[:n], "order": problem.order[::-1], "problem_type": "inversion"}
     )
-    assert content_of(turned) == content_of(problem)
+    assert TASK.content_of(turned) == TASK.content_of(problem)
     assert split_of(turned, SETTINGS.split_shares) == "test"
 
 
 def test_tables_hold_all_of_a_problem():
     problems = [star(seed, list(SUITED)[seed % 2], 1 + seed % 9) for seed in range(30)]
-    assert [from_row(to_row(problem)) for problem in problems] == problems
+    assert [TASK.from_row(TASK.to_row(problem)) for problem in problems] == problems
 
 
 def read(**changes) -> list[tuple]:
     """Draw walks, each with the edges that it is on."""
     rng, documents = random.Random(5), DOCUMENTS.model_copy(update={"drill_share": 0.0, **changes})
-    batches = [draw_documents(SETTINGS, documents, 32, rng) for _ in range(40)]
+    batches = [TASK.draw_documents(SETTINGS, documents, 32, rng) for _ in range(40)]
     return [(*read_prompt(" ".join(d.prompt)), d.prompt[-1], d.response) for batch in batches for d in batch]
 
 
@@ -162,7 +150,7 @@ def test_no_star_of_an_rl_or_a_test_problem_is_read():
     assert not known & {problem.prompt.partition(" from")[0] for problem in stars}
     for split in SPLITS:
         only = SETTINGS.model_copy(update={"split_shares": {name: float(name == split) for name in SPLITS}})
-        assert bool(list(find_mistakes(only, DOCUMENTS))) == (split in ("rl", "test"))
+        assert bool(list(TASK.refuse_documents(only, DOCUMENTS))) == (split in ("rl", "test"))
 
 
 def test_directions_are_drawn_without_regard_to_the_type_and_guesses_are_of_any_arm():
@@ -173,9 +161,9 @@ def test_directions_are_drawn_without_regard_to_the_type_and_guesses_are_of_any_
         (path,) = search(edges, beginning, end)
         right[problem_type, response[0]] += response[-2] == path[-2 if problem_type == "evaluation" else 1]
     for problem_type, suited in SUITED.items():
-        both = sum(directions[problem_type, strategy] for strategy in OPENINGS)
+        both = sum(directions[problem_type, strategy] for strategy in STRATEGIES)
         assert abs(directions[problem_type, "backward"] / both - DOCUMENTS.backward_share) < 0.08
-        for strategy in OPENINGS:
+        for strategy in STRATEGIES:
             rate = right[problem_type, strategy] / directions[problem_type, strategy]
             assert rate == 1 if strategy == suited else abs(rate - 1 / SETTINGS.n_arms) < 0.1
 
@@ -196,10 +184,10 @@ def test_backward_walks_alone_slip_and_only_past_the_sound_steps():
 
 
 def test_every_word_of_documents_and_responses_is_a_token():
-    known = {word.strip() for word in vocabulary(SETTINGS)}
+    known = {word.strip() for word in TASK.vocabulary(SETTINGS)}
     rng = random.Random(2)
     for _ in range(20):
-        for document in draw_documents(SETTINGS, DOCUMENTS, 8, rng):
+        for document in TASK.draw_documents(SETTINGS, DOCUMENTS, 8, rng):
             assert {*document.prompt, *document.response} - {document.END} <= known
             assert document.learned is None or len(document.learned) == len(document.response)
 
@@ -220,7 +208,7 @@ def test_every_word_of_documents_and_responses_is_a_token():
 def test_the_first_error_is_named(edit, error):
     problem = star(1, "inversion")
     words = edit(respond(problem, "forward").split(), problem)
-    found = label(SETTINGS, problem, " ".join(words))
+    found = TASK.label(SETTINGS, problem, " ".join(words))
     assert (found["strategy"], found["first_error"]) == ("forward", error)
     assert found["correct"] == (words[-1] == f"e{problem.answer}" and words[-2] == "answer")
 
@@ -228,15 +216,15 @@ def test_the_first_error_is_named(edit, error):
 @given(
     problem_type=TYPES,
     text=st.text(max_size=80)
-    | st.lists(st.sampled_from([w.strip() for w in vocabulary(SETTINGS)]), max_size=30).map(" ".join),
+    | st.lists(st.sampled_from([w.strip() for w in TASK.vocabulary(SETTINGS)]), max_size=30).map(" ".join),
 )
 @settings(max_examples=100, deadline=None)
 def test_no_text_breaks_the_labels_and_the_reward_agrees_with_them(problem_type, text):
     problem = star(1, problem_type)
-    found = label(SETTINGS, problem, text)
-    assert found["strategy"] in STRATEGIES
-    assert found["first_error"] in FIRST_ERRORS
-    assert reward(text, problem.answer) == float(found["correct"])
+    found = TASK.label(SETTINGS, problem, text)
+    assert found["strategy"] in TASK.label_strategies
+    assert found["first_error"] in TASK.first_errors
+    assert TASK.reward(text, problem.answer) == float(found["correct"])
 
 
 def test_people_see_which_steps_follow_an_edge():
@@ -250,12 +238,12 @@ def test_people_see_which_steps_follow_an_edge():
 
 
 def test_too_many_nodes_and_too_many_problems_are_said_before_anything_runs():
-    (mistake,) = find_mistakes_of_problems(SETTINGS, Problems(steps=(2, 10)), 8, "test")
+    (mistake,) = TASK.refuse_problems(SETTINGS, Problems(steps=(2, 10)), 8, "test")
     assert mistake[0] == "steps"
-    (mistake,) = find_mistakes(SETTINGS, DOCUMENTS.model_copy(update={"max_steps": 10}))
+    (mistake,) = TASK.refuse_documents(SETTINGS, DOCUMENTS.model_copy(update={"max_steps": 10}))
     assert mistake[0] == "max_steps"
     few = SETTINGS.model_copy(update={"n_nodes": 4})
-    (mistake,) = find_mistakes_of_problems(few, Problems(steps=(1, 1)), 8, "test")
+    (mistake,) = TASK.refuse_problems(few, Problems(steps=(1, 1)), 8, "test")
     assert mistake[0] == "n_problems"
     with pytest.raises(ValueError, match="only"):
-        draw_problems(few, Problems(steps=(1, 1)), 8, "test", 1)
+        TASK.draw_problems(few, Problems(steps=(1, 1)), 8, "test", 1)

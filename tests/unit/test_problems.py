@@ -10,12 +10,12 @@ from selectimprove.tasks.chains.problems import (
     Problem,
     cell_counts,
     count_chains,
-    draw_problems,
     run_chain,
     split_of,
 )
 from selectimprove.tasks.chains.settings import Problems, Settings
 from selectimprove.tasks.field import FiniteField
+from selectimprove.tasks.interface import load_task
 
 GF11 = FiniteField(11)
 SHARES = {"sft_train": 0.4, "sft_validation": 0.1, "rl": 0.25, "test": 0.25}
@@ -23,7 +23,7 @@ SHARES = {"sft_train": 0.4, "sft_validation": 0.1, "rl": 0.25, "test": 0.25}
 
 def draw(split="test", n=200, steps=(2, 5), share=0.5, seed=0, field=GF11):
     task = Settings(field_order=field.order, relabel_seed=field.relabel_seed, ring_size=20, split_shares=SHARES)
-    return draw_problems(task, Problems(steps=steps, evaluation_share=share), n, split, seed)
+    return load_task("chains").draw_problems(task, Problems(steps=steps, evaluation_share=share), n, split, seed)
 
 
 def chain(problem):
@@ -75,7 +75,9 @@ def test_types_and_steps_are_balanced(n, steps, share):
     problems = draw(n=n, steps=steps, share=share)
     assert len({chain(p) for p in problems}) == len(problems) == n
     counts = Counter((p.problem_type, p.n_steps) for p in problems)
-    assert counts == {cell: count for cell, count in cell_counts(n, steps, share).items() if count}
+    assert counts == {
+        cell: count for cell, count in cell_counts(Problems(steps=steps, evaluation_share=share), n).items() if count
+    }
     assert abs(sum(counts["evaluation", k] for k in range(20)) - n * share) <= 0.5
     for problem_type in PROBLEM_TYPES:
         per_length = [counts[problem_type, k] for k in range(steps[0], steps[1] + 1)]

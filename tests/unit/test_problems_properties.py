@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selectimprove.tasks.chains.problems import ENUMERABLE, count_chains, draw_problems, run_chain, split_of
+from selectimprove.tasks.chains.problems import ENUMERABLE, count_chains, run_chain, split_of
 from selectimprove.tasks.chains.settings import Problems, Settings
 from selectimprove.tasks.field import FiniteField
+from selectimprove.tasks.interface import load_task
 
 SHARES = {"sft_train": 0.4, "sft_validation": 0.1, "rl": 0.25, "test": 0.25}
 GF11 = FiniteField(11)
@@ -17,7 +18,8 @@ GF11 = FiniteField(11)
 
 def draw(n_problems=60, steps=(4, 6), evaluation_share=0.5, split="rl", seed=0, field=GF11, shares=SHARES):
     task = Settings(field_order=field.order, relabel_seed=field.relabel_seed, ring_size=20, split_shares=shares)
-    return draw_problems(task, Problems(steps=steps, evaluation_share=evaluation_share), n_problems, split, seed)
+    distribution = Problems(steps=steps, evaluation_share=evaluation_share)
+    return load_task("chains").draw_problems(task, distribution, n_problems, split, seed)
 
 
 def chain_of(problem):

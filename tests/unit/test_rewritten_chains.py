@@ -7,17 +7,14 @@ import pytest
 from conftest import ROOT
 from selectimprove.config.loading import load_params
 from selectimprove.config.resolving import Case
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 from selectimprove.training.architecture import build_tokenizer
 
 PARAMS = load_params(ROOT / "params.yaml")
 CHAINS, REWRITTEN = Case(PARAMS, "chains"), Case(PARAMS, "rewritten_chains")
 WRITTEN = [{}, {"question": "first"}, {"direction_words": False}, {"question": "first", "direction_words": False}]
 DIRECTIONS = {"forward", "backward", "guess"}
-
-
-def aspect(name: str):
-    return load_aspect("rewritten_chains", name)
+TASK = load_task("rewritten_chains")
 
 
 def settings_with(**written):
@@ -25,24 +22,24 @@ def settings_with(**written):
 
 
 def drawn(settings, n: int = 60) -> list:
-    return aspect("problems").draw_problems(settings, REWRITTEN.section.rl_problems["rl_6_9"], n, "rl", 3)
+    return TASK.draw_problems(settings, REWRITTEN.section.rl_problems["rl_6_9"], n, "rl", 3)
 
 
 def answered(settings, problems, **mix) -> list[tuple[str, str]]:
     demonstrations = REWRITTEN.section.sft_mixes["FB"].model_copy(update=mix)
-    return aspect("demonstrations").demonstrate(settings, demonstrations, problems, 3)
+    return TASK.demonstrate(settings, demonstrations, problems, 3)
 
 
 @pytest.mark.parametrize("written", WRITTEN)
 def test_a_seed_draws_the_problems_of_chains_asked_at_the_other_end(written):
-    problems = load_aspect("chains", "problems")
-    originals = problems.draw_problems(CHAINS.settings, CHAINS.section.rl_problems["rl_6_9"], 60, "rl", 3)
+    chains = load_task("chains")
+    originals = chains.draw_problems(CHAINS.settings, CHAINS.section.rl_problems["rl_6_9"], 60, "rl", 3)
     for original, problem in zip(originals, drawn(settings_with(**written)), strict=True):
-        assert problems.content_of(problem) == problems.content_of(original)
+        assert chains.content_of(problem) == chains.content_of(original)
         assert sorted(problem.prompt.split()) == sorted(original.prompt.split())
         asks = problem.prompt.split()[0 if written.get("question") == "first" else -1]
         assert asks == ("find-end" if problem.problem_type == "evaluation" else "find-start")
-        assert aspect("problems").from_row(aspect("problems").to_row(problem)) == problem
+        assert TASK.from_row(TASK.to_row(problem)) == problem
 
 
 @pytest.mark.parametrize("written", WRITTEN)
@@ -50,7 +47,7 @@ def test_demonstrations_are_right_and_name_their_strategy_only_where_they_should
     settings = settings_with(**written)
     problems = drawn(settings)
     for problem, (strategy, response) in zip(problems, answered(settings, problems), strict=True):
-        label = aspect("labels").label(settings, problem, response)
+        label = TASK.label(settings, problem, response)
         assert (label["strategy"], label["first_error"], label["correct"]) == (strategy, "none", True)
         assert bool(DIRECTIONS & set(response.split())) == settings.direction_words
 
@@ -66,11 +63,10 @@ def test_unsuited_demonstrations_take_each_type_the_way_that_needs_a_guess():
 @pytest.mark.parametrize("written", WRITTEN)
 def test_the_base_model_reads_what_is_asked_later_word_for_word(written):
     settings, rng = settings_with(**written), random.Random(0)
-    documents = aspect("documents")
-    tokenizer = build_tokenizer(documents.vocabulary(settings))
-    vocabulary = {token.strip() for token in documents.vocabulary(settings)}
-    read = documents.draw_documents(settings, REWRITTEN.section.documents, 64, rng)
-    assert vocabulary == {token.strip() for token in load_aspect("chains", "documents").vocabulary(CHAINS.settings)}
+    tokenizer = build_tokenizer(TASK.vocabulary(settings))
+    vocabulary = {token.strip() for token in TASK.vocabulary(settings)}
+    read = TASK.draw_documents(settings, REWRITTEN.section.documents, 64, rng)
+    assert vocabulary == {token.strip() for token in load_task("chains").vocabulary(CHAINS.settings)}
     assert {word for document in read for word in document.prompt} <= vocabulary
     firsts = {document.prompt[0] for document in read if document.prompt}
     assert firsts == ({"find-end", "find-start"} if settings.question == "first" else {"start"})

@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selectimprove.tasks.chains.labels import FIRST_ERRORS, label_generation
-from selectimprove.tasks.chains.labels import STRATEGIES as LABELS
-from selectimprove.tasks.chains.problems import Problem, run_chain
-from selectimprove.tasks.chains.strategies import STRATEGIES, SUITED, respond, trace_text
+from selectimprove.tasks.chains.problems import STRATEGIES, SUITED, Problem, run_chain
+from selectimprove.tasks.chains.strategies import respond, trace_text
 from selectimprove.tasks.field import FiniteField
+from selectimprove.tasks.interface import load_task
 from selectimprove.tasks.reward import answer_of, reward
 
 GF11 = FiniteField(11, relabel_seed=2)
@@ -122,7 +122,7 @@ def test_the_first_error_is_named(edit, error, step):
 @given(problems(least=1), st.text() | st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join))
 def test_no_text_breaks_the_labels_and_the_reward_agrees_with_them(problem, text):
     label = label_generation(GF11, problem, text)
-    assert label.strategy in LABELS
+    assert label.strategy in load_task("chains").label_strategies
     assert label.first_error in FIRST_ERRORS
     assert len(label.step_in_order) == len(label.step_right)
     assert reward(text, problem.answer) == float(label.correct)

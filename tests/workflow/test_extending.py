@@ -7,7 +7,7 @@ import pandas as pd
 import yaml
 
 SORTING = '''
-"""A toy task: sort letters. One module holds all aspects."""
+"""A toy task: sort letters. One class holds all aspects."""
 
 import random
 from dataclasses import dataclass
@@ -17,8 +17,6 @@ from selectimprove.tasks import interface
 from selectimprove.types import Positive, Range
 
 LETTERS = "abcdefgh"
-STRATEGIES = ("ascending", "other")
-FIRST_ERRORS = ("none", "order")
 
 
 class Settings(interface.Settings):
@@ -40,6 +38,9 @@ class Problems(interface.Problems):
     @property
     def difficulties(self):
         return range(self.length[0], self.length[1] + 1)
+
+    def count_types(self, n_problems):
+        return {"sort": n_problems}
 
 
 class Demonstrations(interface.Demonstrations):
@@ -68,79 +69,74 @@ class Problem:
         return LETTERS.index(min(self.letters))
 
 
-def draw_problems(settings, problems, n_problems, split, seed):
-    rng = random.Random(f"{seed}/{split}")
-    lengths = list(problems.difficulties)
-    return [
-        Problem("".join(rng.choices(LETTERS[: settings.n_letters], k=lengths[n % len(lengths)]))) for n in range(n_problems)
-    ]
-
-
-def to_row(problem):
-    return {"letters": problem.letters, "problem_type": "sort", "n_steps": problem.n_steps, "prompt": problem.prompt, "answer": problem.answer}
-
-
-def from_row(row):
-    return Problem(row["letters"])
-
-
-def content_of(problem):
-    return problem.letters
-
-
-def answer_text(answer):
-    return LETTERS[answer]
-
-
-def reward(completion, answer):
-    return float(completion.split()[-2:] == ["answer", LETTERS[answer]])
-
-
-OPENINGS = {}
-
-
-def longest_response(settings, n_steps):
-    return ["a"] * n_steps + ["answer", "a"]
-
-
-def most_steps(settings, problems):
-    return problems.length[1]
-
-
-def find_mistakes(settings, *_):
-    return iter(())
-
-
 def respond(problem):
     return [*sorted(problem.letters), "answer", min(problem.letters)]
 
 
-def demonstrate(settings, demonstrations, problems, seed):
-    return [("ascending", " ".join(respond(problem))) for problem in problems]
+class Sorting(interface.Task):
+    Settings, Problems, Demonstrations, Documents = Settings, Problems, Demonstrations, Documents
+    strategies = ("ascending",)
+    suited = {"sort": "ascending"}
+    openings = {}
+    label_strategies = ("ascending", "other")
+    first_errors = ("none", "order")
 
+    def draw_problems(self, settings, problems, n_problems, split, seed):
+        rng = random.Random(f"{seed}/{split}")
+        lengths = list(problems.difficulties)
+        return [
+            Problem("".join(rng.choices(LETTERS[: settings.n_letters], k=lengths[n % len(lengths)]))) for n in range(n_problems)
+        ]
 
-def vocabulary(settings):
-    return ["sort", " answer", *(f" {letter}" for letter in LETTERS)]
+    def to_row(self, problem):
+        return {"letters": problem.letters, "problem_type": "sort", "n_steps": problem.n_steps, "prompt": problem.prompt, "answer": problem.answer}
 
+    def from_row(self, row):
+        return Problem(row["letters"])
 
-def draw_documents(settings, documents, batch_size, rng):
-    drawn = [Problem("".join(rng.choices(LETTERS, k=rng.randint(*documents.length)))) for _ in range(batch_size)]
-    return [interface.Document(p.prompt.split(), [*respond(p), interface.Document.END]) for p in drawn]
+    def content_of(self, problem):
+        return problem.letters
 
+    def answer_text(self, answer):
+        return LETTERS[answer]
 
-def label(settings, problem, completion):
-    right = completion.split() == respond(problem)
-    correct = bool(reward(completion, problem.answer))
-    return {
-        "strategy": "ascending" if right else "other",
-        "first_error": "none" if right else "order",
-        "correct": correct,
-        "answer": problem.answer if correct else None,
-    }
+    def reward(self, completion, answer):
+        return float(completion.split()[-2:] == ["answer", LETTERS[answer]])
 
+    def longest_response(self, settings, n_steps):
+        return ["a"] * n_steps + ["answer", "a"]
 
-def mark_steps(row):
-    return 0, ""
+    def most_steps(self, settings, problems):
+        return problems.length[1]
+
+    def refuse_problems(self, settings, *_):
+        return iter(())
+
+    def demonstrate(self, settings, demonstrations, problems, seed):
+        return [("ascending", " ".join(respond(problem))) for problem in problems]
+
+    def vocabulary(self, settings):
+        return ["sort", " answer", *(f" {letter}" for letter in LETTERS)]
+
+    def draw_documents(self, settings, documents, batch_size, rng):
+        drawn = [Problem("".join(rng.choices(LETTERS, k=rng.randint(*documents.length)))) for _ in range(batch_size)]
+        return [interface.Document(p.prompt.split(), [*respond(p), interface.Document.END]) for p in drawn]
+
+    def label(self, settings, problem, completion):
+        right = completion.split() == respond(problem)
+        correct = bool(self.reward(completion, problem.answer))
+        return {
+            "strategy": "ascending" if right else "other",
+            "first_error": "none" if right else "order",
+            "correct": correct,
+            "answer": problem.answer if correct else None,
+        }
+
+    def mark_steps(self, row):
+        return 0, []
+
+    def refuse_documents(self, settings, documents):
+        return iter(())
 '''
 
 PARAMS = {

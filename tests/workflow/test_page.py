@@ -24,7 +24,8 @@ from selectimprove.dag.plan import Plan
 from selectimprove.reports.excerpt import COLUMNS, PER_KIND, draw_excerpt, name_models
 from selectimprove.reports.page import read_rows, write_page
 from selectimprove.reports.shown_tests import choose_ticks, claimed_range, describe_range, describe_test, show_tests
-from selectimprove.tasks.compositions.problems import from_row, respond
+from selectimprove.tasks.compositions.problems import respond
+from selectimprove.tasks.interface import load_task
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 in_browser = pytest.mark.skipif(
@@ -100,7 +101,7 @@ def test_the_excerpt_is_of_every_kind_and_marks_what_the_labels_say(smoke, monke
         composed = labels.config.task_name == "compositions"
         if composed:
             problems = pd.read_parquet(labels.inputs["test"].folder / "problems.parquet")
-            compositions = list(map(from_row, problems.to_dict("records")))
+            compositions = list(map(load_task("compositions").from_row, problems.to_dict("records")))
         else:
             kinds = Counter(zip(table["problem_type"], table["n_steps"], table["correct"], strict=True))
             found = Counter(zip(shown["type"], shown["steps"], shown["outcome"] == "right", strict=True))

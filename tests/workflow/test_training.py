@@ -26,13 +26,14 @@ from selectimprove.stages.base import pretrain_base
 from selectimprove.stages.pretrained import fetch_model
 from selectimprove.stages.rft import train_rft
 from selectimprove.stages.sft import train_sft
-from selectimprove.tasks.chains import problems as chains
 from selectimprove.tasks.chains.settings import Problems
-from selectimprove.tasks.chains.strategies import SUITED, respond
+from selectimprove.tasks.chains.strategies import respond
+from selectimprove.tasks.interface import load_task
 from selectimprove.training.policies import is_adapter, load_model, load_tokenizer, max_new_tokens, render_prompts
 from selectimprove.training.trainer import batch_arguments, latest_checkpoint
 from selectimprove.types import ParamsError
 
+CHAINS = load_task("chains")
 SMOKE = load_params(ROOT / "params.yaml", {"scale": "smoke"})
 REHEARSAL = load_params(ROOT / "params.yaml", {"scale": "rehearsal"})
 
@@ -40,10 +41,10 @@ REHEARSAL = load_params(ROOT / "params.yaml", {"scale": "rehearsal"})
 def write_problems(params, folder: Path, n_problems: int, split: str) -> Path:
     folder.mkdir()
     task = Case(params, "chains").settings
-    problems = chains.draw_problems(task, Problems(steps=(2, 3)), n_problems, split, 0)
-    table = pd.DataFrame([{"problem_id": number, **chains.to_row(p)} for number, p in enumerate(problems)])
+    problems = CHAINS.draw_problems(task, Problems(steps=(2, 3)), n_problems, split, 0)
+    table = pd.DataFrame([{"problem_id": number, **CHAINS.to_row(p)} for number, p in enumerate(problems)])
     table.to_parquet(folder / "problems.parquet", index=False)
-    responses = [" " + respond(task.field, p, SUITED[p.problem_type]) for p in problems]
+    responses = [" " + respond(task.field, p, CHAINS.suited[p.problem_type]) for p in problems]
     table.assign(completion=responses).to_parquet(folder / "demonstrations.parquet", index=False)
     return folder
 
@@ -131,7 +132,7 @@ def test_a_killed_run_of_rl_ends_as_one_that_was_not(models, tmp_path, monkeypat
             raise KeyboardInterrupt
         return float(zlib.crc32(completion.encode()) % 2)
 
-    monkeypatch.setattr(chains, "reward", reward)
+    monkeypatch.setattr(CHAINS, "reward", reward)
     rl_stage.train_grpo(rl_config(params), inputs, whole)
     # In step 6, whose epoch is not that of the last checkpoint, of step 3.
     calls, most = [], 5 * 8
@@ -164,7 +165,7 @@ def test_advantages_are_those_of_exact_roots_rounded_once(models, tmp_path, monk
             seen.append(batch["advantages"].numpy())
             return super()._compute_loss(model, batch)
 
-    monkeypatch.setattr(chains, "reward", lambda completion, answer: float(next(coming)))
+    monkeypatch.setattr(CHAINS, "reward", lambda completion, answer: float(next(coming)))
     monkeypatch.setattr(rl_stage, "ReproducibleGRPOTrainer", Watched)
     rl_stage.train_grpo(config, inputs, tmp_path)
 
@@ -260,7 +261,7 @@ def test_no_demonstration_is_longer_than_a_response_may_be(models):
     tokenizer = load_tokenizer(inputs["sft"] / "model")
     demonstrations = pd.read_parquet(inputs["sft"].parent / "train" / "demonstrations.parquet")
     longest = max(len(tokenizer(text)["input_ids"]) + 1 for text in demonstrations["completion"])
-    assert longest <= max_new_tokens(tokenizer, chains.longest_response(Case(params, "chains").settings, 3))
+    assert longest <= max_new_tokens(tokenizer, CHAINS.longest_response(Case(params, "chains").settings, 3))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from selectimprove.config.messages import describe_all, unknown_name
 from selectimprove.config.params import Params
 from selectimprove.config.resolving import Case
 from selectimprove.errors import one_line
-from selectimprove.tasks.interface import Settings, load_aspect
+from selectimprove.tasks.interface import Settings, load_task
 from selectimprove.types import NUMBER, ParamsError, Strict
 
 CLAIMS = Path(__file__).parents[2] / "claims.yaml"
@@ -181,12 +181,12 @@ def _never_true(name: str, claim: Claim, params: Params) -> Iterator[str]:
 
 def _values_of(task: str, settings: Settings) -> Iterator[str]:
     """List the values that models of a task have."""
-    strategies = load_aspect(task, "labels").STRATEGIES
+    strategies = load_task(task).label_strategies
     yield from ("pass_at_1", "cross_entropy")
     yield from (strategy for strategy in ("forward", "backward", "other") if strategy in strategies)
     if "forward" in strategies and "evaluation" in settings.problem_types:
         yield "rollouts_excess"
-    if load_aspect(task, "problems").OPENINGS:
+    if load_task(task).openings:
         yield from get_args(Mechanism)
 
 

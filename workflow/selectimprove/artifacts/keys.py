@@ -119,14 +119,17 @@ def _own_digests(modules: set[str]) -> dict[str, str]:
 def source_digests(modules: frozenset[str]) -> dict[str, str]:
     """Return the digest of each of some modules and of all that they import, directly or not."""
     own = {module for module in modules if module.startswith(OWN)}
-    digests, waiting = _own_digests(own), set(modules - own)
+    digests, waiting, folders = _own_digests(own), set(modules - own), set()
     while waiting:
         module = waiting.pop()
         digests[module] = module_digest(module)
-        # Whoever imports a module runs what the folders above it do at import.
+        # Importing a module runs the folders above it. The folder of a task counts without its imports: it imports all aspects
+        # to put the task together, and `aspect_modules` names those that a stage uses.
         above = {module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)}
-        used = imported_modules(module_source(module)) | {folder for folder in above if not is_frame(folder)}
+        folders |= {folder for folder in above if not is_frame(folder)}
+        used = imported_modules(module_source(module)) | {f for f in folders if not f.startswith("tasks.")}
         waiting |= used - set(digests)
+    digests |= {folder: module_digest(folder) for folder in folders}
     return dict(sorted(digests.items()))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from selectimprove.artifacts.keys import OWN
 from selectimprove.config.files.own_code import load_module
-from selectimprove.tasks.interface import aspect_module
+from selectimprove.tasks.interface import aspect_modules
 from selectimprove.types import Strict
 
 
@@ -23,7 +23,7 @@ def loaded_by_name(config: Strict) -> frozenset[str]:
     configs = [config, *(task for variants in getattr(config, "tasks", {}).values() for task in variants.values())]
     for part in configs:
         if hasattr(part, "task_name"):
-            modules |= {aspect_module(part.task_name, aspect) for aspect in part.aspects}
+            modules = modules.union(*(aspect_modules(part.task_name, aspect) for aspect in part.aspects))
     if hasattr(config, "sampling"):
         modules.add(f"training.engine_{config.sampling.engine}")
     if own_reward := getattr(getattr(config, "rl", None), "own_reward", None):

@@ -27,7 +27,7 @@ from selectimprove.errors import ParamsError
 from selectimprove.reports.excerpt import locate, mark_response, read_generations
 from selectimprove.stages.measures.interventions import measure_interventions
 from selectimprove.stages.measures.pass_rates import POOLED, measure_pass_rates
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 
 COLOURS = {"✓": "32", "✗": "31"}
 """ANSI codes for what begins with a sign: green and red."""
@@ -88,7 +88,7 @@ def require_answered(labels: Artifact, options: argparse.Namespace) -> None:
         known = labels.inputs[options.problem_set].config.problems.difficulties
         require_known("--n-steps", options.difficulty, known)
     if options.told:
-        openings = load_aspect(labels.config.task_name, "problems").OPENINGS
+        openings = load_task(labels.config.task_name).openings
         if not openings:
             raise ParamsError(f"--told: models are told no strategy in {labels.config.task_name}")
         require_known("--told", options.told, openings)
@@ -139,7 +139,7 @@ def measure_rows(measures: Artifact, rows: pd.DataFrame, options: argparse.Names
     statistics = measures.config.statistics
     if options.told or options.greedy:
         return measure_interventions(rows, statistics).set_index("seed").loc[POOLED]
-    difficulty = load_aspect(measures.config.task_name, "settings").Settings.difficulty
+    difficulty = load_task(measures.config.task_name).Settings.difficulty
     rates = measure_pass_rates(rows, difficulty, statistics).set_index(["seed", "problem_type", difficulty])
     return rates.loc[(POOLED, "all", "all")]
 
@@ -151,7 +151,7 @@ def describe_number(
     rl_step, first = rows["rl_step"].iloc[0], runs[0]
     where = ["all problem types" if options.problem_type == "all" else options.problem_type]
     where += [f"problem set {options.problem_set}"]
-    difficulty = load_aspect(measures.config.task_name, "settings").Settings.difficulty
+    difficulty = load_task(measures.config.task_name).Settings.difficulty
     where += [f"{options.difficulty} {difficulty.removeprefix('n_')}"] * bool(options.difficulty)
     where += [f"told {options.told}"] * bool(options.told) + ["greedy"] * options.greedy
     variant = "" if first.variant == "default" else f" ({first.variant})"
@@ -173,7 +173,7 @@ def describe_number(
 
 def show_rows(task: str, rows: pd.DataFrame, options: argparse.Namespace) -> Iterator[str]:
     """Show generations of either outcome, drawn alike each time, with every step marked."""
-    answer_text = load_aspect(task, "problems").answer_text
+    answer_text = load_task(task).answer_text
     for correct, outcome, wanted in ((False, "wrong", options.wrong), (True, "right", options.right)):
         kind = rows[rows["correct"] == correct]
         drawn = sorted(random.Random(0).sample(range(len(kind)), min(wanted, len(kind))))

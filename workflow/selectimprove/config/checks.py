@@ -14,7 +14,7 @@ from selectimprove.config.messages import describe_all, unknown_name
 from selectimprove.config.params import ALL_CLAIMS, NO_SFT, Params
 from selectimprove.config.resolving import Case, resolve_case
 from selectimprove.config.training import ALL_LINEAR
-from selectimprove.tasks.interface import Problems, load_aspect
+from selectimprove.tasks.interface import Problems, load_task
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 """Names become those of files and folders."""
@@ -249,7 +249,7 @@ def _of_task(case: Case, rl_problems: list[str]) -> list[str]:
             for name, size in large.items()
         ]
     documents = case.section.documents
-    found = load_aspect(case.task, "documents").find_mistakes(settings, documents)
+    found = load_task(case.task).refuse_documents(settings, documents)
     mistakes = [f"{place}.documents.{field}: {what}" for field, what in found]
     too_many: dict[str, Mistake] = {}
     for key, problems, number, n_problems, split in _asked(case, rl_problems):

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from selectimprove.config.params import Exhibit, Params, TaskParams
-from selectimprove.tasks.interface import Settings, load_aspect, task_types
+from selectimprove.tasks.interface import Settings, load_task, task_names
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -33,8 +33,8 @@ def extend_tasks(values: dict) -> dict:
     for name, section in tasks.items():
         extends = section.get("extends") if isinstance(section, dict) else None
         below = tasks.get(extends) if isinstance(extends, str) else None
-        if isinstance(below, dict) and name in task_types():
-            known = task_types()[name].Settings.model_fields
+        if isinstance(below, dict) and name in task_names():
+            known = load_task(name).Settings.model_fields
             section = merge({key: below[key] for key in known if key in below}, section)
         extended[name] = section
     return values | {"tasks": extended}
@@ -63,7 +63,7 @@ class Case:
 
     def settings_of(self, other: str) -> Settings:
         """Return the settings of another task, those that both have as this one has them."""
-        kind = load_aspect(other, "settings").Settings
+        kind = load_task(other).Settings
         own = self.section.model_dump()
         values = getattr(self.params.tasks, other).model_dump()
         return kind.model_validate({name: own.get(name, values[name]) for name in kind.model_fields})

@@ -1,6 +1,5 @@
 """The typed config of each stage: all that its artifact is a function of, besides source and inputs."""
 
-from types import ModuleType
 from typing import ClassVar, NamedTuple
 
 from pydantic import SerializeAsAny, model_serializer, model_validator
@@ -19,7 +18,7 @@ from selectimprove.config.params import (
     Sft,
 )
 from selectimprove.config.training import Arithmetic, TargetModules
-from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, task_types
+from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, Task, load_task, task_names
 from selectimprove.types import Natural, Positive, Rate, Strict
 
 
@@ -43,12 +42,11 @@ class Rollouts(NamedTuple):
     are_outcomes: bool
 
 
-def _types_of(task_name: object) -> ModuleType:
-    """Return the module of a task's types."""
-    known = task_types()
-    if task_name not in list(known):
-        raise ValueError(f"{task_name!r} is no task; use one of {', '.join(known)}")
-    return known[task_name]
+def _task_of(task_name: object) -> Task:
+    """Return the task that a config names."""
+    if task_name not in task_names():
+        raise ValueError(f"{task_name!r} is no task; use one of {', '.join(task_names())}")
+    return load_task(task_name)
 
 
 class OfTask(Strict):
@@ -67,8 +65,8 @@ class OfTask(Strict):
     def _of_its_task(cls, values: dict) -> dict:
         if not isinstance(values, dict) or "task_name" not in values:
             return values
-        types, kinds = _types_of(values["task_name"]), {"task": "Settings", **cls.typed}
-        of_task = {name: getattr(types, kind) for name, kind in kinds.items() if name in values}
+        task, kinds = _task_of(values["task_name"]), {"task": "Settings", **cls.typed}
+        of_task = {name: getattr(task, kind) for name, kind in kinds.items() if name in values}
         return values | {name: kind.model_validate(values[name]) for name, kind in of_task.items()}
 
 
@@ -254,7 +252,7 @@ class MeasuresStage(Strict):
     def _of_its_task(cls, values: dict) -> dict:
         if not isinstance(values.get("variants"), dict) or "task_name" not in values:
             return values
-        kind = _types_of(values["task_name"]).Settings
+        kind = _task_of(values["task_name"]).Settings
         return values | {"variants": {name: _with_task(kind, of) for name, of in values["variants"].items()}}
 
 

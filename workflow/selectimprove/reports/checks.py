@@ -14,7 +14,7 @@ from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.command import snakemake_command
 from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 
 SAFE = {".parquet", ".json", ".safetensors", ".csv", ".md", ".rst", ".ipynb", ".png", ".pdf", ".svg", ".jinja"}
 """Suffixes of files that no reader has to unpickle."""
@@ -112,7 +112,7 @@ def answers_rightly(completion: str, answer: str) -> bool:
 def _problems_of(artifact: Artifact) -> pd.DataFrame:
     """Read the problems of an artifact, with their answers as responses write them, by number."""
     table = pd.read_parquet(artifact.folder / "problems.parquet").set_index("problem_id")
-    answer_text = load_aspect(artifact.config.task_name, "problems").answer_text
+    answer_text = load_task(artifact.config.task_name).answer_text
     return table.assign(answer=table["answer"].map(answer_text))
 
 
@@ -152,7 +152,7 @@ def check_generations(artifact: Artifact) -> Iterator[str]:
         yield f"{path}: {len(rows)} generations, not {wanted}"
     if config.told_problems:
         path = artifact.folder / "interventions.parquet"
-        n_told = len(load_aspect(config.task_name, "problems").OPENINGS)
+        n_told = len(load_task(config.task_name).openings)
         per_problem = 1 + n_told * (1 + config.n_samples)
         found, wanted = len(pd.read_parquet(path)), per_problem * sum(min(n, config.told_problems) for n in sizes)
         if found != wanted:
@@ -176,7 +176,7 @@ def count_pass_at_1(artifact: Artifact) -> dict[tuple, Fraction]:
 def check_pass_rates(artifact: Artifact) -> Iterator[str]:
     """Compare the pass rates of an experiment with a second count, from generations."""
     path = artifact.folder / "pass_rates.parquet"
-    difficulty = load_aspect(artifact.config.task_name, "settings").Settings.difficulty
+    difficulty = load_task(artifact.config.task_name).Settings.difficulty
     keys = ["variant", "sft", "training", "seed", "rl_step", "step_range", "problem_type", difficulty]
     rates = pd.read_parquet(path).set_index(keys)["pass_at_1"]
     for run in artifact.config.runs:

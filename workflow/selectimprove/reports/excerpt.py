@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from selectimprove.dag.artifact import Artifact
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 
 PER_KIND = 3
 """Generations shown of each model, problem type, number of steps (of parts, for compositions) and outcome."""
@@ -32,11 +32,8 @@ COLUMNS = (
     "where",
 )
 
-SIGNS = {"r": "✓", "o": "✓", "w": "✓", "v": "✗ result", "s": "✗ step", "x": "✗ step"}
-"""What people see of the letters that the labels' `mark_steps` gives: right, a wrong result, not the strategy's step."""
-
-WIDTHS = {"r": 3, "o": 4, "w": 1, "v": 3, "s": 3, "x": 1}
-"""Words of a step, by its letter."""
+SIGNS = {"right": "✓", "wrong result": "✗ result", "wrong step": "✗ step"}
+"""The sign of a step, by the judgement of its `StepMark`."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +113,11 @@ def mark_response(task: str, row) -> list[tuple[str, str]]:
         Words, and the sign of a step, one of `SIGNS`; an empty one beside words that are no step.
     """
     words = row.completion.split()
-    head, marks = load_aspect(task, "labels").mark_steps(row)
+    head, marks = load_task(task).mark_steps(row)
     parts, at = [(" ".join(words[:head]), "")], head
-    for mark in marks:
-        parts.append((" ".join(words[at : at + WIDTHS[mark]]), SIGNS[mark]))
-        at += WIDTHS[mark]
+    for n_words, judgement in marks:
+        parts.append((" ".join(words[at : at + n_words]), SIGNS[judgement]))
+        at += n_words
     parts.append((" ".join(words[at:]), ""))
     return [(text, sign) for text, sign in parts if text]
 
@@ -141,7 +138,7 @@ def draw_excerpt(models: dict[Artifact, str]) -> Excerpt:
     found, n_last, n_all = [], 0, 0
     for labels, model in models.items():
         task, difficulty = labels.config.task_name, labels.config.task.difficulty
-        answer_text = load_aspect(task, "problems").answer_text
+        answer_text = load_task(task).answer_text
         rows = read_generations(labels)
         n_last += len(rows)
         n_all += pq.read_metadata(labels.folder / "generations.parquet").num_rows

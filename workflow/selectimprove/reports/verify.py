@@ -31,7 +31,7 @@ from selectimprove.reports.publishing.committed import changes_since_commit
 from selectimprove.reports.publishing.publications import Publication, audit_publication, publications, root_of
 from selectimprove.reports.publishing.records import read_if_whole
 from selectimprove.reports.spot import spot_check
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 
 FEW = 3
 """Missing artifacts of a stage that are named each."""
@@ -74,7 +74,7 @@ def check_leaks(checked: list[Artifact]) -> Iterator[str]:
     found = defaultdict(dict)
     for artifact in (artifact for artifact in checked if artifact.stage == "problems"):
         config = artifact.config
-        task = load_aspect(config.task_name, "problems")
+        task = load_task(config.task_name)
         # With other settings, say other shares, a problem may be of another split; no model sees problems of two.
         settings = config.task.model_dump_json()
         use = "test" if config.split == "test" else "training"

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingA
 
 from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.stages import BaseStage
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 from selectimprove.training.architecture import build_model, build_tokenizer
 from selectimprove.training.documents import DocumentBatches
 from selectimprove.training.trainer import (
@@ -30,7 +30,7 @@ def pretrain_base(config: BaseStage, inputs: dict[str, Path], folder: Path) -> N
         tokenizer = AutoTokenizer.from_pretrained(inputs["base"] / "model")
         model = AutoModelForCausalLM.from_pretrained(inputs["base"] / "model")
     else:
-        tokenizer = build_tokenizer(load_aspect(config.task_name, "documents").vocabulary(config.task))
+        tokenizer = build_tokenizer(load_task(config.task_name).vocabulary(config.task))
         model = build_model(config.model, tokenizer)
     arguments = TrainingArguments(
         **trainer_arguments(folder, config.seed, config.base.learning_rate, config.base.warmup_steps, config.optimizer),

@@ -10,14 +10,14 @@ import pandas as pd
 
 from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.stages import DemonstrationsStage
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 
 
 def write_demonstrations(config: DemonstrationsStage, inputs: dict[str, Path], folder: Path) -> None:
     """Answer every problem of ``problems``."""
     table = pd.read_parquet(inputs["problems"] / "problems.parquet")
-    problems = list(map(load_aspect(config.task_name, "problems").from_row, table.to_dict("records")))
-    demonstrate = load_aspect(config.task_name, "demonstrations").demonstrate
+    problems = list(map(load_task(config.task_name).from_row, table.to_dict("records")))
+    demonstrate = load_task(config.task_name).demonstrate
     responses = demonstrate(config.task, config.demonstrations, problems, config.seed)
     strategies, completions = zip(*responses, strict=True)
     # The leading space keeps prompt and completion apart when a trainer joins them.

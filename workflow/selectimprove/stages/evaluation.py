@@ -15,7 +15,7 @@ import pandas as pd
 from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.params import Checkpoints
 from selectimprove.config.stages import EvaluationStage
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 from selectimprove.training.policies import keeps_first_space, load_tokenizer, max_new_tokens, render_prompts
 from selectimprove.training.sampling import open_sampler
 from selectimprove.training.trainer import prepare_torch
@@ -49,7 +49,7 @@ class Asking:
 
     def __init__(self, config: EvaluationStage, checkpoint: Path, base: Path | None, rl_step: int):
         self.config, self.rl_step = config, rl_step
-        self.task = load_aspect(config.task_name, "problems")
+        self.task = load_task(config.task_name)
         self.tokenizer = load_tokenizer(checkpoint)
         self.between = "" if keeps_first_space(self.tokenizer) else " "
         self.sampler = open_sampler(config.sampling, checkpoint, base, config.seed)
@@ -66,7 +66,7 @@ class Asking:
         told : str
             A strategy: the response is begun for the model, which goes on. Empty: the model chooses.
         """
-        config, opening = self.config, self.task.OPENINGS[told] if told else ""
+        config, opening = self.config, self.task.openings[told] if told else ""
         prompts = render_prompts(self.tokenizer, problems["prompt"].tolist(), config.system_prompt)
         # A chat's turn begins without a space.
         separator = " " if opening and not config.system_prompt else ""
@@ -87,7 +87,7 @@ class Asking:
 
     def intervene(self, problem_set: str, problems: pd.DataFrame) -> Iterator[pd.DataFrame]:
         """Ask greedily, and with each strategy told, both greedily and not."""
-        for told in ("", *self.task.OPENINGS):
+        for told in ("", *self.task.openings):
             for greedy in (True, False) if told else (True,):
                 yield self.ask(problem_set, problems, greedy, told).assign(greedy=greedy, told=told)
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.stages import LabelsStage
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 
 
 def label_rows(config: LabelsStage, problems: list, rows: pd.DataFrame) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def label_rows(config: LabelsStage, problems: list, rows: pd.DataFrame) -> pd.Da
     pandas.DataFrame
         The rows, with `problem_type`, the task's difficulty, and the label.
     """
-    label_one = load_aspect(config.task_name, "labels").label
+    label_one = load_task(config.task_name).label
     # The better a model, the more of its responses to a problem are the same.
     label = cache(lambda problem, completion: label_one(config.task, problem, completion))
     labels = [label(problem, completion) for problem, completion in zip(problems, rows["completion"], strict=True)]
@@ -39,7 +39,7 @@ def label_rows(config: LabelsStage, problems: list, rows: pd.DataFrame) -> pd.Da
 
 def label_strategies(config: LabelsStage, inputs: dict[str, Path], folder: Path) -> None:
     """Label the generations of ``evaluation``, and the rollouts of ``rl`` on its problems ``rollouts``."""
-    from_row = load_aspect(config.task_name, "problems").from_row
+    from_row = load_task(config.task_name).from_row
     problems = {
         role: list(map(from_row, pd.read_parquet(path / "problems.parquet").to_dict("records")))
         for role, path in inputs.items()

@@ -9,13 +9,13 @@ import pandas as pd
 
 from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.stages import ProblemsStage
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 from selectimprove.types import ParamsError
 
 
 def generate_problems(config: ProblemsStage, inputs: dict[str, Path], folder: Path) -> None:
     """Write ``problems.parquet``."""
-    task = load_aspect(config.task_name, "problems")
+    task = load_task(config.task_name)
     try:
         problems = task.draw_problems(config.task, config.problems, config.n_problems, config.split, config.seed)
     except ValueError as error:

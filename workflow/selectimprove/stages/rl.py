@@ -21,7 +21,7 @@ from trl import GRPOConfig
 from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.files.own_code import load_function
 from selectimprove.config.stages import RlStage
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 from selectimprove.training.grpo import ReproducibleGRPOTrainer, Rollouts, keep_checkpoints, own_reward
 from selectimprove.training.policies import load_model, load_tokenizer, max_new_tokens, render_prompts
 from selectimprove.training.sampling import load_engine, rollout_arguments
@@ -68,7 +68,7 @@ def choose_reward(config: RlStage, problems: pd.DataFrame) -> Callable[[str, int
     """Return the reward of a completion and the number of its problem: the outcome, or the user's own."""
     if config.rl.own_reward:
         return own_reward(load_function(config.rl.own_reward), problems)
-    outcome = load_aspect(config.task_name, "problems").reward
+    outcome = load_task(config.task_name).reward
     answers = dict(zip(problems["problem_id"], problems["answer"], strict=True))
     return lambda completion, problem_id: outcome(completion, answers[problem_id])
 
@@ -82,7 +82,7 @@ def train_grpo(config: RlStage, inputs: dict[str, Path], folder: Path) -> None:
     tokenizer = load_tokenizer(policy)
     problems = pd.read_parquet(inputs["problems"] / "problems.parquet")
     prompts = render_prompts(tokenizer, problems["prompt"], config.system_prompt)
-    task = load_aspect(config.task_name, "problems")
+    task = load_task(config.task_name)
     longest = task.longest_response(config.task, int(problems["n_steps"].max()))
     arguments = grpo_config(config, folder, max_new_tokens(tokenizer, longest))
     resumed_from = latest_checkpoint(folder / "trainer")

@@ -1,60 +1,37 @@
-"""The interface of a task: what is asked, demonstrated, answered and labeled.
+"""The interface of a task: what is asked, demonstrated, read by the base model, and labeled.
 
-A task is a module of this folder, or a folder of modules, one per aspect. Stages know the interface alone; they load an aspect by
-name with `load_aspect`, so that the key of an artifact covers the aspects that its stage uses and no others. In a task that is a
-single module, all aspects are that module.
+A task is a class that implements the protocol `Task`. It lies in a module of this folder, or in the ``__init__`` of a subfolder
+that puts it together from one class per aspect; the task has the name of the module or subfolder. `load_task` returns it.
 
-``settings``
-    Types: `Settings` (what every stage of the task is given), `Problems` (a distribution of problems), `Demonstrations` (how SFT
-    data are answered), `Documents` (what a base model that is trained from scratch reads), each a subclass of the type of that name here.
-``problems``
-    ``draw_problems(settings, problems, n_problems, split, seed)`` returns a list of distinct problems, hashable objects with the
-    attributes `prompt`, `answer` (an int), `n_steps`, `problem_type` and, if its name is another, the difficulty.
-    ``to_row(problem)`` and ``from_row(row)`` turn a problem into a dict of what a Parquet file holds, and back.
-    ``content_of(problem)`` is what two problems share that count as the same one, whatever their type and labels.
-    ``answer_text(answer)`` is how a response writes an answer, and ``reward(completion, answer)`` the outcome reward.
-    ``OPENINGS`` gives for each strategy that a model can be told to take the words with which such a response begins.
-    ``longest_response(settings, n_steps)`` lists the words of the longest response to a problem of so many steps.
-    ``most_steps(settings, problems)`` is the most steps of any problem of a distribution.
-    ``find_mistakes(settings, problems, n_problems, split)`` yields pairs: a field of `Problems` or ``n_problems``, and what is wrong.
-``demonstrations``
-    ``demonstrate(settings, demonstrations, problems, seed)`` returns for each problem the strategy and the completion.
-``documents``
-    ``vocabulary(settings)`` lists the tokens of a word-level tokenizer, each with the space before it except the first of a prompt.
-    ``draw_documents(settings, documents, batch_size, rng)`` returns a batch of `Document`.
-    ``find_mistakes(settings, documents)``, as above.
-``labels``
-    ``STRATEGIES`` and ``FIRST_ERRORS``, the values that labels take. ``label(settings, problem, completion)`` returns a dict with at least
-    `strategy`, `first_error`, `correct` and `answer`; it never fails.
-    ``mark_steps(row)`` returns, for a labeled response with the columns of its problem, the number of words before its first step and a letter
-    per step of three words: ``r`` right, ``v`` a wrong result, ``s`` not the step that the strategy takes there; ``o``, four words that open a
-    part, right; or for a step of one word ``w``, right, and ``x``, not the strategy's.
+The protocol has one part per aspect, so that the key of an artifact covers only the aspects that its stage uses: `aspect_modules`
+names their modules. A method may therefore call functions of another aspect's module, which it imports, but not another aspect's
+methods through ``self``. A task has no state: methods take the settings as an argument.
 """
 
 import importlib
 import pkgutil
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from random import Random
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from selectimprove.types import Strict
 
-ASPECTS = ("settings", "problems", "demonstrations", "documents", "labels")
-
 
 class Settings(Strict):
-    """What every stage of a task is given."""
+    """The settings that every stage of a task is given."""
 
     problem_types: ClassVar[tuple[str, ...]]
-    """Types of problems, each of which weighs the same in an average over all."""
+    """Types of problems; each has the same weight in an average over all."""
     difficulty: ClassVar[str] = "n_steps"
-    """The column by which pass rates are broken down besides the type."""
+    """The column that breaks pass rates down within a type."""
 
     @property
     def slug(self) -> str:
-        """Name the task with what most tells its variants apart, for the names of artifacts."""
+        """Name the task for the names of artifacts, with the setting that best tells its variants apart."""
         raise NotImplementedError
 
 
@@ -70,13 +47,17 @@ class Problems(Strict):
         """Return the values of the difficulty that the problems take."""
         raise NotImplementedError
 
+    def count_types(self, n_problems: int) -> dict[str, int]:
+        """Return how many of `n_problems` problems are of each type."""
+        raise NotImplementedError
+
 
 class Demonstrations(Strict):
     """How the problems of SFT are answered."""
 
 
 class Documents(Strict):
-    """What the base model reads, where it is trained from scratch."""
+    """The documents that a base model is pretrained on."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +67,7 @@ class Document:
     Parameters
     ----------
     prompt, response : list of str
-        Words; the loss is taken on those of the response alone. A response ends with `END` where the text does.
+        Words. Only those of the response count in the loss. A response ends with `END` where the text does.
     learned : tuple of bool, optional
         Which words of the response count in the loss; all by default.
     """
@@ -98,32 +79,215 @@ class Document:
     learned: tuple[bool, ...] | None = None
 
 
+class StepMark(NamedTuple):
+    """A step of a response: how many words it has, and whether it is right."""
+
+    n_words: int
+    judgement: Literal["right", "wrong result", "wrong step"]
+    """``wrong step``: the strategy takes another step there; ``wrong result``: the right step with a wrong result."""
+
+
+class Problem(Hashable, Protocol):
+    """A problem; if the settings name a `difficulty` other than ``n_steps``, it has an attribute of that name too."""
+
+    prompt: str
+    answer: int
+    n_steps: int
+    problem_type: str
+
+
+class TypesAspect(Protocol):
+    """The types of the task's params; each inherits from the type of the same name in this module."""
+
+    Settings: type[Settings]
+    Problems: type[Problems]
+    Demonstrations: type[Demonstrations]
+    Documents: type[Documents]
+
+
+class ProblemsAspect(Protocol):
+    """Problems, the strategies that solve them, and the outcome reward."""
+
+    strategies: tuple[str, ...]
+    """The strategies that demonstrations show."""
+    suited: dict[str, str]
+    """For each problem type, the strategy that suits it."""
+    openings: dict[str, str]
+    """For each strategy that a model can be told to take, the words that begin such a response; may be empty."""
+
+    def draw_problems(self, settings: Any, problems: Any, n_problems: int, split: str, seed: int) -> list[Problem]:
+        """Draw distinct problems of one split.
+
+        Raises
+        ------
+        ValueError
+            If the split holds fewer.
+        """
+        ...
+
+    def refuse_problems(self, settings: Any, problems: Any, n_problems: int, split: str) -> Iterator[tuple[str, str]]:
+        """Find why so many problems cannot be drawn; yield the field of `Problems`, or ``n_problems``, and the reason."""
+        ...
+
+    def to_row(self, problem: Any) -> dict:
+        """Return a problem as a row of a Parquet file; with at least the attributes of `Problem`."""
+        ...
+
+    def from_row(self, row: dict) -> Problem:
+        """Undo `to_row`."""
+        ...
+
+    def content_of(self, problem: Any) -> Hashable:
+        """Return the part of a problem that decides its split. Problems with equal contents count as the same problem."""
+        ...
+
+    def answer_text(self, answer: int) -> str:
+        """Write an answer as a response does."""
+        ...
+
+    def reward(self, completion: str, answer: int) -> float:
+        """Return the outcome reward of a completion; never fails."""
+        ...
+
+    def longest_response(self, settings: Any, n_steps: int) -> list[str]:
+        """List the words of the longest response to a problem of `n_steps` steps."""
+        ...
+
+    def most_steps(self, settings: Any, problems: Any) -> int:
+        """Return the largest number of steps that a problem of the distribution can have."""
+        ...
+
+
+class DemonstrationsAspect(Protocol):
+    """Demonstrations: the responses that SFT trains on."""
+
+    def demonstrate(self, settings: Any, demonstrations: Any, problems: list[Any], seed: int) -> list[tuple[str, str]]:
+        """Return the strategy and the completion for each problem."""
+        ...
+
+
+class DocumentsAspect(Protocol):
+    """Documents: the texts that the base model is pretrained on."""
+
+    def vocabulary(self, settings: Any) -> list[str]:
+        """List the tokens of a word-level tokenizer; each starts with a space unless it begins a prompt."""
+        ...
+
+    def draw_documents(self, settings: Any, documents: Any, batch_size: int, rng: Random) -> list[Document]:
+        """Draw a batch."""
+        ...
+
+    def refuse_documents(self, settings: Any, documents: Any) -> Iterator[tuple[str, str]]:
+        """Find why documents cannot be drawn; yield the field of `Documents` and the reason."""
+        ...
+
+
+class LabelsAspect(Protocol):
+    """Labels: how a response went about its problem."""
+
+    label_strategies: tuple[str, ...]
+    """The strategies that labels name: usually `strategies` and ``other``."""
+    first_errors: tuple[str, ...]
+    """The kinds of first error; ``none`` is one."""
+
+    def label(self, settings: Any, problem: Any, completion: str) -> dict:
+        """Label a completion with at least ``strategy``, ``first_error``, ``correct`` and ``answer``; never fails."""
+        ...
+
+    def mark_steps(self, row: Any) -> tuple[int, list[StepMark]]:
+        """Mark the steps of a labeled response.
+
+        Parameters
+        ----------
+        row : named tuple
+            The completion and its label, with the columns of its problem.
+
+        Returns
+        -------
+        n_before : int
+            Words before the first step.
+        marks : list of StepMark
+        """
+        ...
+
+
+class Task(TypesAspect, ProblemsAspect, DemonstrationsAspect, DocumentsAspect, LabelsAspect, Protocol):
+    """All that the stages know of a task."""
+
+
+ASPECTS = {
+    "settings": TypesAspect,
+    "problems": ProblemsAspect,
+    "demonstrations": DemonstrationsAspect,
+    "documents": DocumentsAspect,
+    "labels": LabelsAspect,
+}
+MEMBERS = {
+    aspect: {name for name in (*protocol.__annotations__, *vars(protocol)) if not name.startswith("_")}
+    for aspect, protocol in ASPECTS.items()
+}
+
+
 @cache
-def aspect_module(task: str, aspect: str) -> str:
-    """Name the module of this package that holds an aspect of a task."""
-    if (Path(__file__).parent / task / f"{aspect}.py").is_file():
-        return f"tasks.{task}.{aspect}"
-    return f"tasks.{task}"
+def task_names() -> tuple[str, ...]:
+    """Name all tasks: the modules of this folder that define one."""
+    names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    return tuple(name for name in names if _task_in(importlib.import_module(f"selectimprove.tasks.{name}")))
 
 
-def load_aspect(task: str, aspect: str) -> ModuleType:
-    """Load an aspect of a task.
+def load_task(name: str) -> Task:
+    """Return the task of a name.
 
-    Parameters
-    ----------
-    task : str
-    aspect : str
-        One of `ASPECTS`.
+    Raises
+    ------
+    ValueError
+        If the module of that name defines no task.
     """
-    return importlib.import_module(f"selectimprove.{aspect_module(task, aspect)}")
+    task = _task_in(importlib.import_module(f"selectimprove.tasks.{name}"))
+    if task is None:
+        raise ValueError(f"selectimprove.tasks.{name} has no class that inherits from Task")
+    return task
+
+
+def task_types() -> dict[str, Task]:
+    """Return all tasks by name."""
+    return {name: load_task(name) for name in task_names()}
+
+
+# Caches go by module or class and not by name: a module that is imported anew, after an edit, holds another task.
+@cache
+def _task_in(module: ModuleType) -> Task | None:
+    """Return the task that a module defines, or None."""
+    own = [kind for kind in vars(module).values() if getattr(kind, "__module__", "") == module.__name__ != __name__]
+    kinds = [kind for kind in own if isinstance(kind, type) and Task in kind.__mro__]
+    if not kinds:
+        return None
+    if len(kinds) > 1:
+        raise TypeError(f"{module.__file__} has the tasks {' and '.join(k.__name__ for k in kinds)}; leave only one")
+    defined = {member for base in kinds[0].__mro__ if base.__module__ != __name__ for member in vars(base)}
+    if missing := sorted(set().union(*MEMBERS.values()) - defined):
+        raise TypeError(f"{module.__file__}: {kinds[0].__name__} lacks {', '.join(missing)}; see tasks/interface.py")
+    return kinds[0]()
+
+
+def aspect_modules(name: str, aspect: str) -> frozenset[str]:
+    """Name the modules, without the package, that define an aspect of a task; those of inherited classes count."""
+    return _modules_of(type(load_task(name)), aspect)
 
 
 @cache
-def task_types() -> dict[str, ModuleType]:
-    """Find all tasks; for each, the module of its types."""
-    found = {}
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        types = load_aspect(module.name, "settings")
-        if getattr(types, "Settings", Settings) is not Settings:
-            found[module.name] = types
-    return found
+def _modules_of(task: type[Task], aspect: str) -> frozenset[str]:
+    ours = [
+        kind for kind in task.__mro__ if kind.__module__.startswith("selectimprove.") and kind.__module__ != __name__
+    ]
+    return frozenset(kind.__module__.removeprefix("selectimprove.") for kind in ours if _counts(kind, aspect))
+
+
+def _counts(kind: type, aspect: str) -> bool:
+    """Tell whether a class that a task inherits from has a part in an aspect."""
+    implemented = {name for name, protocol in ASPECTS.items() if protocol in kind.__mro__}
+    if implemented and Task not in kind.__mro__:
+        return aspect in implemented
+    # A whole task or a mixin: its helpers may serve any aspect.
+    own = {name for name in vars(kind) if not name.startswith("__")} - set(vars(Task))
+    return bool(own & MEMBERS[aspect] or own - set().union(*MEMBERS.values()))

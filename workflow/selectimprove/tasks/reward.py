@@ -37,3 +37,10 @@ def reward(completion: str, answer: int) -> float:
 def answer_text(answer: int) -> str:
     """Write an answer as a response does."""
     return f"e{answer}"
+
+
+class SymbolAnswers:
+    """The answers and the reward of a task whose answers are symbols."""
+
+    answer_text = staticmethod(answer_text)
+    reward = staticmethod(reward)

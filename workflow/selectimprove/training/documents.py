@@ -7,7 +7,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from selectimprove.config.stages import BaseStage
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 
 
 class DocumentBatches(Dataset):
@@ -21,7 +21,7 @@ class DocumentBatches(Dataset):
 
     def __init__(self, config: BaseStage, tokenizer: PreTrainedTokenizerBase):
         self.config = config
-        self.draw_documents = load_aspect(config.task_name, "documents").draw_documents
+        self.draw_documents = load_task(config.task_name).draw_documents
         self.vocabulary = {word.strip(): number for word, number in tokenizer.get_vocab().items()}
         self.pad = tokenizer.pad_token_id
 

@@ -19,7 +19,7 @@ from selectimprove.config.files.notebooks import Notebook, read_notebook
 from selectimprove.config.messages import describe_all, unknown_name
 from selectimprove.config.params import Exhibit, Experiment, Params
 from selectimprove.config.resolving import Case, notebook_of, resolve_case
-from selectimprove.tasks.interface import Problems, load_aspect
+from selectimprove.tasks.interface import Problems, load_task
 from selectimprove.types import ParamsError, Range, Strict
 
 
@@ -161,7 +161,7 @@ def _of_case(needs: Needs, case: Case, name: str) -> Iterator[str]:
             yield from _differing(wanted[problems], case, given[problems], f"{what} '{problems}'", n_problems)
     if needs.told and not evaluation.told_problems:
         yield f"needs models that are told strategies, but evaluation.told_problems of experiments.{name} is 0"
-    if needs.told and not load_aspect(case.task, "problems").OPENINGS:
+    if needs.told and not load_task(case.task).openings:
         yield f"needs models that are told strategies, and those of the task {case.task} cannot be told any"
     hardest = max(problems.difficulties[-1] for problems in section.test_problems.values())
     shown = max((mix.problems or section.sft_problems).difficulties[-1] for mix in section.sft_mixes.values())
@@ -176,11 +176,7 @@ def _differing(needed: NeededProblems, case: Case, given: Problems, what: str, n
     if needed.difficulty and needed.difficulty != ends:
         unit = case.settings.difficulty.removeprefix("n_")
         yield f"needs {what} of {list(needed.difficulty)} {unit}, not {list(ends)}; give other problems a name of their own"
-    types = set(case.settings.problem_types)
-    if (share := getattr(given, "evaluation_share", None)) is not None:
-        n_evaluation = round(n_problems * share)
-        counts = {"evaluation": n_evaluation, "inversion": n_problems - n_evaluation}
-        types = {problem_type for problem_type in types if counts.get(problem_type, 1)}
+    types = {problem_type for problem_type, n in given.count_types(n_problems).items() if n}
     for problem_type in needed.problem_types:
         if problem_type not in types:
             yield f"needs {problem_type} problems among {what}, of which there are none among {n_problems}"

@@ -8,7 +8,7 @@ were not measured: the estimate refuses what cannot fit, and does not promise th
 from selectimprove.config.params import Lora, Model
 from selectimprove.config.resolving import Case
 from selectimprove.config.training import ALL_LINEAR
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 
 GIB = 2**30
 CONTEXT_GIB = 1.5
@@ -105,7 +105,7 @@ def too_large(case: Case, rl_problems: list[str], gpu_gib: float) -> list[str]:
         A line for each mistake, beginning with its key.
     """
     params, section, settings = case.params, case.section, case.settings
-    most_steps = load_aspect(case.task, "problems").most_steps
+    most_steps = load_task(case.task).most_steps
     vllm = params.sampling.vllm if params.sampling.engine == "vllm" else None
     share = vllm.gpu_memory_utilization if vllm and vllm.mode == "colocate" else 0.0
     sft_steps = most_steps(settings, section.sft_problems)

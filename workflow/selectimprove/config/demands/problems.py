@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from selectimprove.tasks.interface import Problems, Settings, load_aspect
+from selectimprove.tasks.interface import Problems, Settings, load_task
 
 MOST_STEPS = 1000
 """Of a problem; the number of longer ones takes too long to count."""
@@ -47,8 +47,7 @@ def find_mistakes(task: str, settings: Settings, problems: Problems, n_problems:
     n_problems : int
     split : str
     """
-    module = load_aspect(task, "problems")
-    most = module.most_steps(settings, problems)
+    most = load_task(task).most_steps(settings, problems)
     if most > MOST_STEPS:
         field = next(iter(type(problems).model_fields))
         return [Mistake(field, f"{most} steps are more than {MOST_STEPS}, the most that is supported")]
@@ -69,14 +68,14 @@ def find_mistakes(task: str, settings: Settings, problems: Problems, n_problems:
 
 @cache
 def _read(task: str, settings: str, problems: str) -> tuple[Settings, Problems]:
-    types = load_aspect(task, "settings")
+    types = load_task(task)
     return types.Settings.model_validate(json.loads(settings)), types.Problems.model_validate(json.loads(problems))
 
 
 @cache
 def _counted(task: str, settings: str, problems: str, split: str, n_problems: int) -> list[tuple[str, str]]:
     try:
-        found = load_aspect(task, "problems").find_mistakes(*_read(task, settings, problems), n_problems, split)
+        found = load_task(task).refuse_problems(*_read(task, settings, problems), n_problems, split)
         return list(found)
     except OverflowError:
         # There are more than a float can say.
@@ -95,7 +94,7 @@ def _can_draw(task: str, settings: str, problems: str, split: str, n_problems: i
     if n_problems > MOST_DRAWN or not _too_many(task, settings, problems, split, beyond):
         return True
     try:
-        load_aspect(task, "problems").draw_problems(*_read(task, settings, problems), n_problems, split, 0)
+        load_task(task).draw_problems(*_read(task, settings, problems), n_problems, split, 0)
     except ValueError:
         return False
     return True

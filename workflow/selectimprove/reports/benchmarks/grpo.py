@@ -13,7 +13,7 @@ from trl import GRPOConfig, GRPOTrainer
 from selectimprove.dag.artifact import Artifact
 from selectimprove.reports.benchmarks.pairs import compare
 from selectimprove.stages.rl import train_grpo
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 from selectimprove.training.policies import load_model, load_tokenizer, max_new_tokens, render_prompts
 from selectimprove.training.sampling import rollout_arguments
 from selectimprove.training.trainer import prepare_torch
@@ -47,7 +47,7 @@ def measure_grpo(policy: Artifact) -> list[dict]:
         prepare_torch(config.seed)
         tokenizer = load_tokenizer(inputs["sft"] / "model")
         problems = pd.read_parquet(inputs["problems"] / "problems.parquet")
-        task = load_aspect(config.task_name, "problems")
+        task = load_task(config.task_name)
         longest = max_new_tokens(tokenizer, task.longest_response(config.task, int(problems["n_steps"].max())))
         prompts = render_prompts(tokenizer, problems["prompt"], config.system_prompt)
         batch = rl.prompts_per_step * rl.group_size

@@ -29,7 +29,7 @@ from selectimprove.stages.pretrained import fetch_model
 from selectimprove.stages.problems import generate_problems
 from selectimprove.stages.rl import train_grpo
 from selectimprove.stages.sft import train_sft
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 from selectimprove.training.policies import load_tokenizer, max_new_tokens, render_completions, render_prompts
 from selectimprove.training.sampling import open_sampler
 
@@ -216,7 +216,7 @@ def measure_sampling(params: Params, sampling: Sampling, inputs: dict[str, Path]
     tokenizer = load_tokenizer(base)
     problems = pd.read_parquet(inputs["problems"] / "problems.parquet")
     prompts = render_prompts(tokenizer, problems["prompt"].tolist(), params.system_prompt)
-    longest_response = load_aspect("chains", "problems").longest_response
+    longest_response = load_task("chains").longest_response
     bound = max_new_tokens(tokenizer, longest_response(Case(params, "chains").settings, int(problems["n_steps"].max())))
     sampler = open_sampler(sampling, inputs["sft"] / "model", base if params.lora else None, seed=0)
     asked = (prompts, params.evaluation.temperature, params.evaluation.n_samples, bound)

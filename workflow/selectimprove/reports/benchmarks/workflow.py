@@ -25,7 +25,7 @@ from selectimprove.reports.benchmarks.hardware import machine_name
 from selectimprove.reports.benchmarks.pairs import compare, python, run
 from selectimprove.reports.benchmarks.schedules import measure_schedules
 from selectimprove.stages.exhibits import draw_exhibit
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 DRY_RUN = (SNAKEMAKE, "figures", "--dry-run", "--quiet", "all")
@@ -83,8 +83,8 @@ def measure_labels(evaluation: Artifact) -> list[dict]:
     rows = pd.read_parquet(evaluation.folder / "generations.parquet")
     problem_set = rows["problem_set"].iloc[0]
     rows = rows[rows["problem_set"] == problem_set].head(1000)
-    task = load_aspect(evaluation.config.task_name, "labels")
-    from_row = load_aspect(evaluation.config.task_name, "problems").from_row
+    task = load_task(evaluation.config.task_name)
+    from_row = load_task(evaluation.config.task_name).from_row
     records = pd.read_parquet(evaluation.inputs[problem_set].folder / "problems.parquet").to_dict("records")
     problems = list(map(from_row, records))
     asked = [(problems[number], text) for number, text in zip(rows["problem_id"], rows["completion"], strict=True)]

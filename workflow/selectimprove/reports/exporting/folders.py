@@ -14,7 +14,7 @@ from selectimprove.artifacts.provenance import file_hash, read_record
 from selectimprove.dag.artifact import Artifact, collect_ancestors
 from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 
 ROOT = Path(__file__).parents[4]
 TEMPLATES = ROOT / "workflow" / "cards"
@@ -81,7 +81,7 @@ def render_card(template: str, metadata: str, **values: object) -> str:
 
 def summarise_task(task: str) -> str:
     """Return the sentence that a task's problems are introduced with."""
-    return (inspect.getdoc(load_aspect(task, "problems")) or "").partition("\n")[0]
+    return (inspect.getdoc(load_task(task)) or "").partition("\n")[0]
 
 
 def describe_lineage(artifact: Artifact) -> list[dict]:

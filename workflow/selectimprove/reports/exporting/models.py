@@ -20,7 +20,7 @@ from selectimprove.reports.exporting.folders import (
     summarise_task,
     write_records,
 )
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 
 STAGES_OF_MODELS = ("base", "sft", "rl", "rft")
 METHODS = {"base": "pretraining", "sft": "sft", "rl": "grpo"}
@@ -84,7 +84,7 @@ def read_numbers(checkpoint: Checkpoint) -> pd.DataFrame:
     if measures is None or not measures.done.exists():
         return pd.DataFrame()
     rates = pd.read_parquet(measures.folder / "pass_rates.parquet")
-    settings = load_aspect(measures.config.task_name, "settings").Settings
+    settings = load_task(measures.config.task_name).Settings
     wanted = {name: str(value) for name, value in run.model_dump().items()} | {settings.difficulty: "all"}
     rates = rates[rates["rl_step"] == checkpoint.step]
     for name, value in wanted.items():
@@ -134,7 +134,7 @@ def write_model(plan: Plan, checkpoint: Checkpoint, loaded_as: str, folder: Path
 def write_model_card(plan: Plan, checkpoint: Checkpoint, loaded_as: str) -> str:
     """Write a model card in the form of the hub, from the records of a checkpoint and of what it was made from."""
     artifact, task, numbers = checkpoint.artifact, checkpoint.task, read_numbers(checkpoint)
-    aspect = load_aspect(task.task_name, "problems")
+    aspect = load_task(task.task_name)
     # Any test set shows what a problem looks like.
     tested = next(iter(getattr(plan.params.tasks, task.task_name).test_problems.values()))
     problem = aspect.draw_problems(task.task, tested, len(task.task.problem_types), "test", 0)[0]

@@ -38,7 +38,7 @@ from selectimprove.stages.measures.interventions import measure_interventions, m
 from selectimprove.stages.measures.pass_rates import measure_first_errors, measure_pass_rates, measure_rewards
 from selectimprove.stages.measures.strategies import measure_strategies, strategy_counts
 from selectimprove.stages.measures.training import measure_training, read_log
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 
 LOG = logging.getLogger(__name__)
 
@@ -84,18 +84,18 @@ def read_logs(runs: list[Run], inputs: dict[str, Path]) -> list[tuple[Run, pd.Da
 
 def measure_experiment(config: MeasuresStage, inputs: dict[str, Path], folder: Path) -> None:
     """Measure the runs of an experiment, whose labels, generations and trained models are the inputs."""
-    task = load_aspect(config.task_name, "labels")
+    task = load_task(config.task_name)
     logs = read_logs(config.runs, inputs)
     alarms = [run.model_dump() | alarm for run, log in logs for alarm in find_alarms(log, config.alarms)]
     for alarm in alarms:
         LOG.warning("alarm: {variant}/{sft}/{training}/{seed}: {says}".format(**alarm))
     pd.DataFrame(alarms, columns=COLUMNS).to_csv(folder / "alarms.csv", index=False)
-    difficulty = load_aspect(config.task_name, "settings").Settings.difficulty
+    difficulty = load_task(config.task_name).Settings.difficulty
     generations = read_labels(config.runs, inputs, "generations")
     rollouts = read_labels(config.runs, inputs, "rollouts")
     interventions = read_labels(config.runs, inputs, "interventions")
-    openings = load_aspect(config.task_name, "problems").OPENINGS
-    counts = strategy_counts(generations, difficulty, task.STRATEGIES)
+    openings = load_task(config.task_name).openings
+    counts = strategy_counts(generations, difficulty, task.label_strategies)
     told = not interventions.empty and bool(openings)
     tables = {
         "pass_rates": measure_pass_rates(generations, difficulty, config.statistics),
@@ -106,9 +106,9 @@ def measure_experiment(config: MeasuresStage, inputs: dict[str, Path], folder: P
         "mechanisms": measure_mechanisms(generations, interventions, difficulty, openings, config.statistics)
         if told
         else pd.DataFrame(),
-        "first_errors": measure_first_errors(generations, difficulty, task.FIRST_ERRORS),
-        "rewards": measure_rewards(rollouts, difficulty, task.STRATEGIES),
-        "training": measure_training(logs, rollouts, task.STRATEGIES),
+        "first_errors": measure_first_errors(generations, difficulty, task.first_errors),
+        "rewards": measure_rewards(rollouts, difficulty, task.label_strategies),
+        "training": measure_training(logs, rollouts, task.label_strategies),
         "models": name_folders(config.runs, inputs),
     }
     for name, measured in tables.items():

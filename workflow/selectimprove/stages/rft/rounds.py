@@ -9,7 +9,7 @@ from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
 from selectimprove.config.stages import RftStage
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 from selectimprove.training.policies import (
     load_model,
     load_tokenizer,
@@ -48,7 +48,7 @@ def sample_round(
     pandas.DataFrame
         A row per completion: `step`, the round from 1; `problem_id`, `completion`, `reward`.
     """
-    task, tokenizer = load_aspect(config.task_name, "problems"), load_tokenizer(policy)
+    task, tokenizer = load_task(config.task_name), load_tokenizer(policy)
     greedy = config.method == "self_distillation"
     sampler = open_sampler(config.sampling, policy, base, config.seed)
     completions = sampler.sample(

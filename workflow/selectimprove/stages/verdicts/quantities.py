@@ -11,7 +11,7 @@ from selectimprove.analysis.mechanisms import Behaviour, find_openings, split_ch
 from selectimprove.analysis.stats import bootstrap_weights
 from selectimprove.config.stages import VerdictsStage
 from selectimprove.stages.verdicts.judging import Outcome, judge_difference
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 
 LAST_STEPS = 25
 """RL steps at the end of training whose rollouts count as its outcome."""
@@ -37,7 +37,7 @@ class Generations:
         return self.config.tasks[experiment][variant].task.difficulty
 
     def strategies(self, experiment: str, variant: str) -> tuple[str, ...]:
-        return load_aspect(self.config.tasks[experiment][variant].task_name, "labels").STRATEGIES
+        return load_task(self.config.tasks[experiment][variant].task_name).label_strategies
 
     def problem_types(self, experiment: str, variant: str) -> tuple[str, ...]:
         return self.config.tasks[experiment][variant].task.problem_types
@@ -59,8 +59,8 @@ class Generations:
                 rows = pd.read_parquet(self.inputs[f"evaluation/{name}"] / f"{table}.parquet")
                 rows = rows[(rows["problem_set"] == problem_set) & (rows["rl_step"] == rows["rl_step"].max())]
             task = self.config.tasks[model[0]][model[1]]
-            from_row = load_aspect(task.task_name, "problems").from_row
-            label = load_aspect(task.task_name, "labels").label
+            from_row = load_task(task.task_name).from_row
+            label = load_task(task.task_name).label
             drawn = pd.read_parquet(self.inputs[f"problems/{name}/{problem_set}"] / "problems.parquet")
             problems = list(map(from_row, drawn.to_dict("records")))
             asked = [problems[number] for number in rows["problem_id"]]
@@ -97,7 +97,7 @@ class Generations:
 
     def split(self, model: tuple, problem_set: str, problem_type: str) -> tuple[dict[str, np.ndarray], int]:
         """Split the change since before RL on one type of problems; returns the draws of each part, and the number of problems."""
-        openings = load_aspect(self.config.tasks[model[0]][model[1]].task_name, "problems").OPENINGS
+        openings = load_task(self.config.tasks[model[0]][model[1]].task_name).openings
         sides, problems = [], None
         for training in ("sft", model[3]):
             own = (*model[:3], training, model[4])

@@ -9,6 +9,7 @@ import random
 from selectimprove.tasks.chains.problems import Problem
 from selectimprove.tasks.chains.settings import Demonstrations, Settings
 from selectimprove.tasks.chains.strategies import respond
+from selectimprove.tasks.interface import DemonstrationsAspect
 
 
 def assign_strategies(problems: list[Problem], forward_share: float, seed: int) -> list[str]:
@@ -37,10 +38,13 @@ def assign_strategies(problems: list[Problem], forward_share: float, seed: int) 
     return strategies
 
 
-def demonstrate(
-    settings: Settings, demonstrations: Demonstrations, problems: list[Problem], seed: int
-) -> list[tuple[str, str]]:
-    """Answer every problem; returns strategy and completion."""
-    strategies = assign_strategies(problems, demonstrations.forward_share, seed)
-    field = settings.field
-    return [(strategy, respond(field, p, strategy)) for p, strategy in zip(problems, strategies, strict=True)]
+class ChainDemonstrations(DemonstrationsAspect):
+    """Demonstrations of chains."""
+
+    def demonstrate(
+        self, settings: Settings, demonstrations: Demonstrations, problems: list[Problem], seed: int
+    ) -> list[tuple[str, str]]:
+        """Answer every problem; returns strategy and completion."""
+        strategies = assign_strategies(problems, demonstrations.forward_share, seed)
+        field = settings.field
+        return [(strategy, respond(field, p, strategy)) for p, strategy in zip(problems, strategies, strict=True)]

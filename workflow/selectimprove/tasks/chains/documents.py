@@ -18,32 +18,16 @@ No chain of an RL or a test problem is among them: all are of the splits that SF
 import random
 from collections.abc import Callable, Iterator
 
-from selectimprove.tasks.chains.problems import PROBLEM_TYPES, Problem, run_chain, split_of
+from selectimprove.tasks.chains.problems import PROBLEM_TYPES, SUITED, Problem, run_chain, split_of
 from selectimprove.tasks.chains.settings import Documents, Settings
-from selectimprove.tasks.chains.strategies import SUITED, steps_of
+from selectimprove.tasks.chains.strategies import steps_of
 from selectimprove.tasks.field import FiniteField
-from selectimprove.tasks.interface import Document
+from selectimprove.tasks.interface import Document, DocumentsAspect
 
 SPLITS = ("sft_train", "sft_validation")
 """The splits whose chains a base model may read."""
 
 WORDS = ("end", "?", "find-start", "find-end", "forward", "backward", "guess", "answer")
-
-
-def vocabulary(settings: Settings) -> list[str]:
-    """List the tokens: a word each, so two tokens per step in prompts and three in responses."""
-    elements = [f"e{symbol}" for symbol in range(settings.field_order)]
-    steps = [operation + element for operation in "+-*/" for element in elements]
-    labels = [f"s{position}" for position in range(settings.ring_size)]
-    return ["start", *(f" {word}" for word in [*WORDS, *labels, *elements, *steps])]
-
-
-def draw_documents(settings: Settings, documents: Documents, batch_size: int, rng: random.Random) -> list[Document]:
-    """Draw a batch of problems worked in either direction, and of drills."""
-    field = settings.field
-    return fill_batch(
-        documents, field, batch_size, rng, lambda n_steps: work_chain(settings, documents, field, n_steps, rng)
-    )
 
 
 def fill_batch(
@@ -112,16 +96,6 @@ def work_chain(
     return Document(problem.prompt.split(), [*words, "answer", answer, Document.END])
 
 
-def find_mistakes(settings: Settings, documents: Documents) -> Iterator[tuple[str, str]]:
-    """Find chains with more steps than labels, and splits that leave no chain to read."""
-    if documents.max_chain_steps > settings.ring_size:
-        yield (
-            "max_chain_steps",
-            f"{documents.max_chain_steps} steps need as many labels, but ring_size is {settings.ring_size}",
-        )
-    yield from nothing_to_read(settings)
-
-
 def nothing_to_read(settings: Settings) -> Iterator[tuple[str, str]]:
     """Find splits that leave too little to read: a chain is drawn until it is of one that may be read."""
     if sum(settings.split_shares[split] for split in SPLITS) < 0.01:
@@ -129,3 +103,32 @@ def nothing_to_read(settings: Settings) -> Iterator[tuple[str, str]]:
             "max_chain_steps",
             f"no chains to read: they are those of the splits {' and '.join(SPLITS)}, whose shares add up to less than 0.01",
         )
+
+
+class ChainDocuments(DocumentsAspect):
+    """Documents of chains."""
+
+    def vocabulary(self, settings: Settings) -> list[str]:
+        """List the tokens: a word each, so two tokens per step in prompts and three in responses."""
+        elements = [f"e{symbol}" for symbol in range(settings.field_order)]
+        steps = [operation + element for operation in "+-*/" for element in elements]
+        labels = [f"s{position}" for position in range(settings.ring_size)]
+        return ["start", *(f" {word}" for word in [*WORDS, *labels, *elements, *steps])]
+
+    def draw_documents(
+        self, settings: Settings, documents: Documents, batch_size: int, rng: random.Random
+    ) -> list[Document]:
+        """Draw a batch of problems worked in either direction, and of drills."""
+        field = settings.field
+        return fill_batch(
+            documents, field, batch_size, rng, lambda n_steps: work_chain(settings, documents, field, n_steps, rng)
+        )
+
+    def refuse_documents(self, settings: Settings, documents: Documents) -> Iterator[tuple[str, str]]:
+        """Find chains with more steps than labels, and splits that leave no chain to read."""
+        if documents.max_chain_steps > settings.ring_size:
+            yield (
+                "max_chain_steps",
+                f"{documents.max_chain_steps} steps need as many labels, but ring_size is {settings.ring_size}",
+            )
+        yield from nothing_to_read(settings)

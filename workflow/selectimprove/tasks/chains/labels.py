@@ -9,14 +9,12 @@ wrong.
 
 from dataclasses import dataclass
 
-from selectimprove.tasks.chains.problems import Problem
+from selectimprove.tasks.chains.problems import STRATEGIES, SUITED, Problem
 from selectimprove.tasks.chains.settings import Settings
-from selectimprove.tasks.chains.strategies import STRATEGIES as DEMONSTRATED
-from selectimprove.tasks.chains.strategies import SUITED, steps_of
+from selectimprove.tasks.chains.strategies import steps_of
 from selectimprove.tasks.field import INVERSE, FiniteField
+from selectimprove.tasks.interface import LabelsAspect, StepMark
 from selectimprove.tasks.reward import answer_of, symbol_of
-
-STRATEGIES = (*DEMONSTRATED, "other")
 
 FIRST_ERRORS = ("none", "format", "start", "order", "operation", "arithmetic", "missing", "extra", "guess", "answer")
 """Kinds of first error, in the order in which a response can meet them.
@@ -90,7 +88,7 @@ def _element(word: str, order: int) -> int | None:
 
 def read_head(words: list[str]) -> tuple[bool, int]:
     """Read the words before a response's first value: whether a guess is announced, and how many they are."""
-    named = int(bool(words) and words[0] in DEMONSTRATED)
+    named = int(bool(words) and words[0] in STRATEGIES)
     guessed = words[named : named + 1] == ["guess"]
     return guessed, named + guessed
 
@@ -139,7 +137,7 @@ def _common_subsequence(left: list, right: list) -> int:
 def strategy_of(problem: Problem, trace: Trace) -> str:
     """Name the strategy of which the trace's first steps, as many as the problem has, hold more than half in order."""
     taken = [step[:3] for step in trace.steps[: problem.n_steps]]
-    for strategy in DEMONSTRATED:
+    for strategy in STRATEGIES:
         if 2 * _common_subsequence(taken, steps_of(problem, strategy)) > problem.n_steps:
             return strategy
     return "other"
@@ -161,7 +159,7 @@ def label_generation(field: FiniteField, problem: Problem, text: str) -> Label:
     """
     trace = parse_response(text, field.order)
     strategy = strategy_of(problem, trace)
-    expected = steps_of(problem, strategy) if strategy in DEMONSTRATED else []
+    expected = steps_of(problem, strategy) if strategy in STRATEGIES else []
 
     in_order, right = [], []
     value = trace.first_value
@@ -175,18 +173,6 @@ def label_generation(field: FiniteField, problem: Problem, text: str) -> Label:
     error, at = _first_error(problem, trace, expected, in_order, right, suited)
     correct = trace.answer == problem.answer
     return Label(strategy, trace.guessed, in_order, right, error, at, trace.answer, correct)
-
-
-def label(settings: Settings, problem: Problem, completion: str) -> dict:
-    """Return the fields of the `Label` of a completion."""
-    return vars(label_generation(settings.field, problem, completion))
-
-
-def mark_steps(row) -> tuple[int, str]:
-    """Return the number of words before the first step of a labeled response, and the marks of its steps."""
-    pairs = list(zip(row.step_in_order, row.step_right, strict=True))
-    marks = "".join("s" if not in_order else "r" if right else "v" for in_order, right in pairs)
-    return read_head(row.completion.split())[1] + 1 if marks else 0, marks
 
 
 def _first_error(problem, trace, expected, in_order, right, suited) -> tuple[str, int]:
@@ -212,3 +198,21 @@ def _first_error(problem, trace, expected, in_order, right, suited) -> tuple[str
     if trace.answer != (found if suited else trace.first_value):
         return "answer", -1
     return "none", -1
+
+
+class ChainLabels(LabelsAspect):
+    """Labels of chains."""
+
+    label_strategies = (*STRATEGIES, "other")
+    first_errors = FIRST_ERRORS
+
+    def label(self, settings: Settings, problem: Problem, completion: str) -> dict:
+        """Return the fields of the `Label` of a completion."""
+        return vars(label_generation(settings.field, problem, completion))
+
+    def mark_steps(self, row) -> tuple[int, list[StepMark]]:
+        marks = []
+        for in_order, right in zip(row.step_in_order, row.step_right, strict=True):
+            judgement = "right" if right else "wrong result"
+            marks.append(StepMark(3, judgement if in_order else "wrong step"))
+        return read_head(row.completion.split())[1] + 1 if marks else 0, marks

@@ -17,13 +17,15 @@ from itertools import product
 
 from selectimprove.tasks.chains.settings import Problems, Settings
 from selectimprove.tasks.field import FiniteField
-from selectimprove.tasks.reward import answer_text, reward
+from selectimprove.tasks.interface import ProblemsAspect
+from selectimprove.tasks.reward import SymbolAnswers
 from selectimprove.tasks.splits import split_of_content
 
 PROBLEM_TYPES = Settings.problem_types
-__all__ = ["answer_text", "reward"]
+STRATEGIES = ("forward", "backward")
+SUITED = {"evaluation": "forward", "inversion": "backward"}
+"""The strategy that reaches the answer of each problem type without a guess."""
 QUESTIONS = {"evaluation": "find-end", "inversion": "find-start"}
-OPENINGS = {"forward": "forward", "backward": "backward"}
 ENUMERABLE = 200_000
 """Chains of one length are drawn from a full list where there are at most this many, else by rejection."""
 
@@ -119,7 +121,7 @@ def _draw_chains(field: FiniteField, n_steps: int, rng: random.Random) -> Iterat
         yield (rng.randrange(field.order), *zip(*(rng.choice(choices) for _ in range(n_steps)), strict=True))
 
 
-def cell_counts(n_problems: int, steps: tuple[int, int], evaluation_share: float) -> dict[tuple[str, int], int]:
+def cell_counts(problems: Problems, n_problems: int) -> dict[tuple[str, int], int]:
     """Spread problems evenly over numbers of steps, and over types by their share.
 
     Returns
@@ -127,79 +129,11 @@ def cell_counts(n_problems: int, steps: tuple[int, int], evaluation_share: float
     dict of (str, int) to int
         Problems per (problem type, number of steps); adds up to `n_problems`.
     """
-    n_evaluation = round(n_problems * evaluation_share)
-    lengths = range(steps[0], steps[1] + 1)
-    counts = {}
-    for problem_type, n in zip(PROBLEM_TYPES, (n_evaluation, n_problems - n_evaluation), strict=True):
+    lengths, counts = problems.difficulties, {}
+    for problem_type, n in problems.count_types(n_problems).items():
         for position, n_steps in enumerate(lengths):
             counts[problem_type, n_steps] = n // len(lengths) + (position < n % len(lengths))
     return counts
-
-
-def draw_problems(settings: Settings, problems: Problems, n_problems: int, split: str, seed: int) -> list[Problem]:
-    """Draw distinct problems of one split.
-
-    Parameters
-    ----------
-    settings : Settings
-    problems : Problems
-        Their distribution.
-    n_problems : int
-    split : str
-        A key of ``settings.split_shares``.
-    seed : int
-
-    Returns
-    -------
-    list of Problem
-        Shuffled; no chain occurs twice, not even with different types.
-
-    Raises
-    ------
-    ValueError
-        If the split holds fewer chains of some length than are asked for.
-    """
-    field, split_shares, ring_size = settings.field, settings.split_shares, settings.ring_size
-    if n_problems and not split_shares[split]:
-        raise ValueError(f"{n_problems} problems asked for, but the share of split '{split}' is 0")
-    drawn = []
-    counts = cell_counts(n_problems, problems.steps, problems.evaluation_share)
-    for n_steps in problems.difficulties:
-        rng = random.Random(f"problems/{seed}/{split}/{field.order}/{n_steps}")
-        wanted = [t for t in PROBLEM_TYPES for _ in range(counts[t, n_steps])]
-        seen = set()
-        for chain in _draw_chains(field, n_steps, rng):
-            if len(seen) == len(wanted):
-                break
-            if chain in seen or split_of(field, chain, split_shares) != split:
-                continue
-            problem_type = wanted[len(seen)]
-            seen.add(chain)
-            start, operations, operands = chain
-            end = run_chain(field, start, operations, operands)
-            drawn.append(Problem(problem_type, operations, operands, start, end, rng.randrange(ring_size), ring_size))
-        if len(seen) < len(wanted):
-            raise ValueError(
-                f"{len(wanted)} problems of {n_steps} steps asked for, but split '{split}' of GF({field.order}) "
-                f"holds only {len(seen)}"
-            )
-    random.Random(f"order/{seed}/{split}").shuffle(drawn)
-    return drawn
-
-
-def to_row(problem: Problem) -> dict:
-    """Return a problem as text and as its parts."""
-    return {**asdict(problem), "n_steps": problem.n_steps, "prompt": problem.prompt, "answer": problem.answer}
-
-
-def from_row(row: dict) -> Problem:
-    """Undo `to_row`."""
-    values = {field.name: row[field.name] for field in fields(Problem)}
-    return Problem(**values | {"operations": tuple(row["operations"]), "operands": tuple(map(int, row["operands"]))})
-
-
-def content_of(problem: Problem) -> tuple:
-    return problem.start, problem.operations, problem.operands
 
 
 def longest_steps(settings: Settings, n_steps: int) -> list[str]:
@@ -208,25 +142,100 @@ def longest_steps(settings: Settings, n_steps: int) -> list[str]:
     return [f"s{settings.ring_size - 1}", f"/{symbol}", symbol] * n_steps
 
 
-def longest_response(settings: Settings, n_steps: int) -> list[str]:
-    symbol = f"e{settings.field_order - 1}"
-    return [*longest_steps(settings, n_steps), "backward", "guess", symbol, "answer", symbol]
+class ChainProblems(SymbolAnswers, ProblemsAspect):
+    """Problems of chains."""
 
+    strategies = STRATEGIES
+    suited = SUITED
+    openings = {strategy: strategy for strategy in STRATEGIES}
 
-def most_steps(settings: Settings, problems: Problems) -> int:
-    return problems.steps[1]
+    def draw_problems(
+        self, settings: Settings, problems: Problems, n_problems: int, split: str, seed: int
+    ) -> list[Problem]:
+        """Draw distinct problems of one split.
 
+        Parameters
+        ----------
+        settings : Settings
+        problems : Problems
+            Their distribution.
+        n_problems : int
+        split : str
+            A key of ``settings.split_shares``.
+        seed : int
 
-def find_mistakes(settings: Settings, problems: Problems, n_problems: int, split: str) -> Iterator[tuple[str, str]]:
-    """Find more steps than labels, and more problems than the split holds of the number of steps with the fewest chains."""
-    if problems.steps[1] > settings.ring_size:
-        yield "steps", f"{problems.steps[1]} steps need as many labels, but ring_size is {settings.ring_size}"
-        return
-    wanted = -(-n_problems // len(problems.difficulties))
-    exist = int(count_chains(settings.field_order, problems.steps[0]) * settings.split_shares[split])
-    if wanted > exist:
-        yield (
-            "n_problems",
-            f"asks for {wanted} problems of {problems.steps[0]} steps, but about {exist} exist in split '{split}' of "
-            f"GF({settings.field_order}); ask for fewer, or for more steps",
+        Returns
+        -------
+        list of Problem
+            Shuffled; no chain occurs twice, not even with different types.
+
+        Raises
+        ------
+        ValueError
+            If the split holds fewer chains of some length than are asked for.
+        """
+        field, split_shares, ring_size = settings.field, settings.split_shares, settings.ring_size
+        if n_problems and not split_shares[split]:
+            raise ValueError(f"{n_problems} problems asked for, but the share of split '{split}' is 0")
+        drawn = []
+        counts = cell_counts(problems, n_problems)
+        for n_steps in problems.difficulties:
+            rng = random.Random(f"problems/{seed}/{split}/{field.order}/{n_steps}")
+            wanted = [t for t in PROBLEM_TYPES for _ in range(counts[t, n_steps])]
+            seen = set()
+            for chain in _draw_chains(field, n_steps, rng):
+                if len(seen) == len(wanted):
+                    break
+                if chain in seen or split_of(field, chain, split_shares) != split:
+                    continue
+                problem_type = wanted[len(seen)]
+                seen.add(chain)
+                start, operations, operands = chain
+                end = run_chain(field, start, operations, operands)
+                drawn.append(
+                    Problem(problem_type, operations, operands, start, end, rng.randrange(ring_size), ring_size)
+                )
+            if len(seen) < len(wanted):
+                raise ValueError(
+                    f"{len(wanted)} problems of {n_steps} steps asked for, but split '{split}' of GF({field.order}) "
+                    f"holds only {len(seen)}"
+                )
+        random.Random(f"order/{seed}/{split}").shuffle(drawn)
+        return drawn
+
+    def to_row(self, problem: Problem) -> dict:
+        """Return a problem as text and as its parts."""
+        return {**asdict(problem), "n_steps": problem.n_steps, "prompt": problem.prompt, "answer": problem.answer}
+
+    def from_row(self, row: dict) -> Problem:
+        """Undo `to_row`."""
+        values = {field.name: row[field.name] for field in fields(Problem)}
+        return Problem(
+            **values | {"operations": tuple(row["operations"]), "operands": tuple(map(int, row["operands"]))}
         )
+
+    def content_of(self, problem: Problem) -> tuple:
+        return problem.start, problem.operations, problem.operands
+
+    def longest_response(self, settings: Settings, n_steps: int) -> list[str]:
+        symbol = f"e{settings.field_order - 1}"
+        return [*longest_steps(settings, n_steps), "backward", "guess", symbol, "answer", symbol]
+
+    def most_steps(self, settings: Settings, problems: Problems) -> int:
+        return problems.steps[1]
+
+    def refuse_problems(
+        self, settings: Settings, problems: Problems, n_problems: int, split: str
+    ) -> Iterator[tuple[str, str]]:
+        """Find more steps than labels, and more problems than the split holds of the number of steps with the fewest chains."""
+        if problems.steps[1] > settings.ring_size:
+            yield "steps", f"{problems.steps[1]} steps need as many labels, but ring_size is {settings.ring_size}"
+            return
+        wanted = -(-n_problems // len(problems.difficulties))
+        exist = int(count_chains(settings.field_order, problems.steps[0]) * settings.split_shares[split])
+        if wanted > exist:
+            yield (
+                "n_problems",
+                f"asks for {wanted} problems of {problems.steps[0]} steps, but about {exist} exist in split '{split}' of "
+                f"GF({settings.field_order}); ask for fewer, or for more steps",
+            )

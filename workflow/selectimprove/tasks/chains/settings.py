@@ -65,6 +65,10 @@ class Problems(interface.Problems):
     def difficulties(self) -> range:
         return range(self.steps[0], self.steps[1] + 1)
 
+    def count_types(self, n_problems: int) -> dict[str, int]:
+        n_evaluation = round(n_problems * self.evaluation_share)
+        return {"evaluation": n_evaluation, "inversion": n_problems - n_evaluation}
+
 
 class Demonstrations(interface.Demonstrations):
     """An SFT mix."""

@@ -10,12 +10,8 @@ of about 1/p in every unsuited cell of Table 1). In SFT data the guess is right,
     backward guess e4 s8 /e2 e8 s7 -e5 e3 answer e4
 """
 
-from selectimprove.tasks.chains.problems import Problem
+from selectimprove.tasks.chains.problems import SUITED, Problem
 from selectimprove.tasks.field import INVERSE, FiniteField
-
-STRATEGIES = ("forward", "backward")
-SUITED = {"evaluation": "forward", "inversion": "backward"}
-"""The strategy that reaches the answer of each problem type without a guess."""
 
 
 def steps_of(problem: Problem, strategy: str) -> list[tuple[str, str, int]]:

@@ -11,21 +11,12 @@ So the base model can go on to a next part, but cannot know that it should. No c
 import random
 from collections.abc import Iterator
 
-from selectimprove.tasks.chains.documents import SPLITS, fill_batch, nothing_to_read, vocabulary
-from selectimprove.tasks.chains.problems import split_of
-from selectimprove.tasks.chains.strategies import STRATEGIES, SUITED
+from selectimprove.tasks.chains.documents import SPLITS, ChainDocuments, fill_batch, nothing_to_read
+from selectimprove.tasks.chains.problems import STRATEGIES, SUITED, split_of
 from selectimprove.tasks.compositions.problems import content_of, draw_composition, too_few_labels, work_part
 from selectimprove.tasks.compositions.settings import Documents, Settings
 from selectimprove.tasks.field import FiniteField
 from selectimprove.tasks.interface import Document
-
-__all__ = ["draw_documents", "find_mistakes", "vocabulary"]
-
-
-def draw_documents(settings: Settings, documents: Documents, batch_size: int, rng: random.Random) -> list[Document]:
-    """Draw a batch of compositions worked in part, and of drills."""
-    field = settings.field
-    return fill_batch(documents, field, batch_size, rng, lambda _: work_first_parts(settings, documents, field, rng))
 
 
 def work_first_parts(settings: Settings, documents: Documents, field: FiniteField, rng: random.Random) -> Document:
@@ -47,7 +38,19 @@ def work_first_parts(settings: Settings, documents: Documents, field: FiniteFiel
     return Document(composition.prompt.split(), [*words, "answer", f"e{value}", Document.END])
 
 
-def find_mistakes(settings: Settings, documents: Documents) -> Iterator[tuple[str, str]]:
-    """Find compositions with too few labels, and splits that leave nothing to read."""
-    yield from too_few_labels(settings, documents)
-    yield from nothing_to_read(settings)
+class CompositionDocuments(ChainDocuments):
+    """Documents of compositions."""
+
+    def draw_documents(
+        self, settings: Settings, documents: Documents, batch_size: int, rng: random.Random
+    ) -> list[Document]:
+        """Draw a batch of compositions worked in part, and of drills."""
+        field = settings.field
+        return fill_batch(
+            documents, field, batch_size, rng, lambda _: work_first_parts(settings, documents, field, rng)
+        )
+
+    def refuse_documents(self, settings: Settings, documents: Documents) -> Iterator[tuple[str, str]]:
+        """Find compositions with too few labels, and splits that leave nothing to read."""
+        yield from too_few_labels(settings, documents)
+        yield from nothing_to_read(settings)

@@ -2,16 +2,12 @@
 
 from dataclasses import dataclass
 
-from selectimprove.tasks.chains.problems import QUESTIONS
-from selectimprove.tasks.chains.strategies import STRATEGIES as OF_PARTS
-from selectimprove.tasks.chains.strategies import SUITED
-from selectimprove.tasks.compositions.demonstrations import BY_PART
-from selectimprove.tasks.compositions.problems import OPENING_WORDS, Composition, part_label, work_part
+from selectimprove.tasks.chains.problems import QUESTIONS, STRATEGIES, SUITED
+from selectimprove.tasks.compositions.problems import BY_PART, OPENING_WORDS, Composition, part_label, work_part
 from selectimprove.tasks.compositions.settings import Settings
 from selectimprove.tasks.field import FiniteField
+from selectimprove.tasks.interface import LabelsAspect, StepMark
 from selectimprove.tasks.reward import answer_of
-
-STRATEGIES = (BY_PART,)
 
 FIRST_ERRORS = ("none", "format", "stop", "question", "strategy", "carry", "step", "arithmetic", "answer")
 """Kinds of first error.
@@ -85,7 +81,7 @@ def _kind(part, position: int, found: str, answers: bool) -> str:
     if position == 1:
         return "question" if found in QUESTIONS.values() else "format"
     if position == 2:
-        return "strategy" if found in OF_PARTS else "format"
+        return "strategy" if found in STRATEGIES else "format"
     looks_like = {0: "s", 1: "+-*/", 2: "e"}
     if not found or found[0] not in looks_like[within_step] or found == "end":
         return "format"
@@ -94,11 +90,19 @@ def _kind(part, position: int, found: str, answers: bool) -> str:
     return "arithmetic" if within_step == 2 else "step"
 
 
-def label(settings: Settings, composition: Composition, completion: str) -> dict:
-    """Return the fields of the `PartsLabel` of a completion, and the strategy."""
-    return {"strategy": BY_PART, **vars(label_parts(settings.field, composition, completion))}
+class CompositionLabels(LabelsAspect):
+    """Labels of compositions."""
 
+    label_strategies = (BY_PART,)
+    first_errors = FIRST_ERRORS
 
-def mark_steps(row) -> tuple[int, str]:
-    """Mark the openings and steps of the parts that are right from the first one on; labels say no more than that."""
-    return 0, "".join("o" + "r" * int(n_steps) for n_steps in row.part_steps[: row.n_right])
+    def label(self, settings: Settings, composition: Composition, completion: str) -> dict:
+        """Return the fields of the `PartsLabel` of a completion, and the strategy."""
+        return {"strategy": BY_PART, **vars(label_parts(settings.field, composition, completion))}
+
+    def mark_steps(self, row) -> tuple[int, list[StepMark]]:
+        """Mark the openings and steps of the parts before the first error; labels say nothing about later ones."""
+        marks = []
+        for n_steps in row.part_steps[: row.n_right]:
+            marks += [StepMark(OPENING_WORDS, "right"), *[StepMark(3, "right")] * int(n_steps)]
+        return 0, marks

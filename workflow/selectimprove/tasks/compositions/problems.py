@@ -21,21 +21,21 @@ from dataclasses import dataclass
 from selectimprove.tasks.chains.problems import (
     PROBLEM_TYPES,
     QUESTIONS,
+    SUITED,
     Problem,
     count_chains,
     longest_steps,
     run_chain,
     split_of,
 )
-from selectimprove.tasks.chains.strategies import SUITED, steps_of
+from selectimprove.tasks.chains.strategies import steps_of
 from selectimprove.tasks.compositions.settings import Documents, Problems, Settings
 from selectimprove.tasks.field import FiniteField
-from selectimprove.tasks.reward import answer_text, reward
+from selectimprove.tasks.interface import ProblemsAspect
+from selectimprove.tasks.reward import SymbolAnswers
 
-__all__ = ["answer_text", "reward"]
-
-OPENINGS: dict[str, str] = {}
-"""No strategy can be told: a response takes one for each part."""
+BY_PART = "by part"
+"""The strategy of every response: another one may suit each part."""
 
 OPENING_WORDS = 4
 """Words with which a part of a response opens, before its steps of three words each."""
@@ -151,98 +151,9 @@ def content_of(composition: Composition) -> tuple:
     return tuple(part.start for part in parts), operations, tuple(part.operands for part in parts)
 
 
-def draw_problems(settings: Settings, problems: Problems, n_problems: int, split: str, seed: int) -> list[Composition]:
-    """Draw distinct compositions of one split, spread evenly over numbers of parts.
-
-    Parameters
-    ----------
-    settings : Settings
-    problems : Problems
-        Their distribution.
-    n_problems : int
-    split : str
-        A key of ``settings.split_shares``.
-    seed : int
-
-    Returns
-    -------
-    list of Composition
-        Shuffled.
-    """
-    field, numbers = settings.field, problems.difficulties
-    compositions = []
-    for position, n in enumerate(numbers):
-        rng = random.Random(f"compositions/{seed}/{split}/{field.order}/{n}")
-        wanted = n_problems // len(numbers) + (position < n_problems % len(numbers))
-        found: dict[tuple, Composition] = {}
-        while len(found) < wanted:
-            composition = draw_composition(field, n, settings.part_steps, settings.ring_size, rng)
-            content = content_of(composition)
-            if split_of(field, content, settings.split_shares) == split:
-                found.setdefault((content, tuple(part.problem_type for part in composition.parts)), composition)
-        compositions += found.values()
-    random.Random(f"order/{seed}/{split}").shuffle(compositions)
-    return compositions
-
-
-def to_row(composition: Composition) -> dict:
-    """Return a composition as text and as its parts; operations and operands of all parts follow one another."""
-    parts = composition.parts
-    return {
-        "problem_type": composition.problem_type,
-        "part_types": [part.problem_type for part in parts],
-        "part_steps": [part.n_steps for part in parts],
-        "operations": [operation for part in parts for operation in part.operations],
-        "operands": [operand for part in parts for operand in part.operands],
-        "starts": [part.start for part in parts],
-        "ends": [part.end for part in parts],
-        "first_labels": [part.first_label for part in parts],
-        "ring_size": parts[0].ring_size,
-        "n_parts": composition.n_parts,
-        "n_steps": composition.n_steps,
-        "prompt": composition.prompt,
-        "answer": composition.answer,
-    }
-
-
-def from_row(row: dict) -> Composition:
-    """Undo `to_row`."""
-    parts, first = [], 0
-    for number, problem_type in enumerate(row["part_types"]):
-        steps = slice(first, first + row["part_steps"][number])
-        start, end, label = (int(row[name][number]) for name in ("starts", "ends", "first_labels"))
-        operations, operands = tuple(row["operations"][steps]), tuple(map(int, row["operands"][steps]))
-        parts.append(Problem(str(problem_type), operations, operands, start, end, label, int(row["ring_size"])))
-        first = steps.stop
-    return Composition(tuple(parts))
-
-
-def longest_response(settings: Settings, n_steps: int) -> list[str]:
-    # A part has at least one step besides its opening.
-    openings = ["find-start"] * (n_steps // 2)
-    return [*longest_steps(settings, n_steps), *openings, "answer", f"e{settings.field_order - 1}"]
-
-
 def most_steps(settings: Settings, problems: Problems | Documents) -> int:
     """Return the most steps of a composition, the opening of each part being one."""
     return problems.parts[1] * (settings.part_steps[1] + 1)
-
-
-def find_mistakes(settings: Settings, problems: Problems, n_problems: int, split: str) -> Iterator[tuple[str, str]]:
-    """Find compositions with more labels than the ring, and more of them than can be drawn in reasonable time."""
-    fewest = problems.parts[0]
-    longest, order = settings.part_steps[1], settings.field_order
-    yield from too_few_labels(settings, problems)
-    wanted = -(-n_problems // len(problems.difficulties))
-    # Either type of part, for each chain of its steps.
-    exist = (2 * count_chains(order, longest) / order) ** fewest * order
-    # They are drawn until enough are distinct, which takes long where nearly all are wanted.
-    if wanted > 0.75 * exist * settings.split_shares[split]:
-        yield (
-            "n_problems",
-            f"asks for {wanted} problems of {fewest} parts, more than three quarters of what split '{split}' of GF({order}) "
-            "holds; ask for fewer, or for more parts or steps",
-        )
 
 
 def too_few_labels(settings: Settings, asked: Problems | Documents) -> Iterator[tuple[str, str]]:
@@ -253,3 +164,106 @@ def too_few_labels(settings: Settings, asked: Problems | Documents) -> Iterator[
             f"{asked.parts[1]} parts of {settings.part_steps[1]} steps need {labels} labels, one per part and one per step, but "
             f"ring_size is {settings.ring_size}",
         )
+
+
+class CompositionProblems(SymbolAnswers, ProblemsAspect):
+    """Compositions."""
+
+    strategies = (BY_PART,)
+    suited = {"composition": BY_PART}
+    openings = {}
+    """No strategy can be told: a response takes one for each part."""
+
+    def draw_problems(
+        self, settings: Settings, problems: Problems, n_problems: int, split: str, seed: int
+    ) -> list[Composition]:
+        """Draw distinct compositions of one split, spread evenly over numbers of parts.
+
+        Parameters
+        ----------
+        settings : Settings
+        problems : Problems
+            Their distribution.
+        n_problems : int
+        split : str
+            A key of ``settings.split_shares``.
+        seed : int
+
+        Returns
+        -------
+        list of Composition
+            Shuffled.
+        """
+        field, numbers = settings.field, problems.difficulties
+        compositions = []
+        for position, n in enumerate(numbers):
+            rng = random.Random(f"compositions/{seed}/{split}/{field.order}/{n}")
+            wanted = n_problems // len(numbers) + (position < n_problems % len(numbers))
+            found: dict[tuple, Composition] = {}
+            while len(found) < wanted:
+                composition = draw_composition(field, n, settings.part_steps, settings.ring_size, rng)
+                content = content_of(composition)
+                if split_of(field, content, settings.split_shares) == split:
+                    found.setdefault((content, tuple(part.problem_type for part in composition.parts)), composition)
+            compositions += found.values()
+        random.Random(f"order/{seed}/{split}").shuffle(compositions)
+        return compositions
+
+    def to_row(self, composition: Composition) -> dict:
+        """Return a composition as text and as its parts; operations and operands of all parts follow one another."""
+        parts = composition.parts
+        return {
+            "problem_type": composition.problem_type,
+            "part_types": [part.problem_type for part in parts],
+            "part_steps": [part.n_steps for part in parts],
+            "operations": [operation for part in parts for operation in part.operations],
+            "operands": [operand for part in parts for operand in part.operands],
+            "starts": [part.start for part in parts],
+            "ends": [part.end for part in parts],
+            "first_labels": [part.first_label for part in parts],
+            "ring_size": parts[0].ring_size,
+            "n_parts": composition.n_parts,
+            "n_steps": composition.n_steps,
+            "prompt": composition.prompt,
+            "answer": composition.answer,
+        }
+
+    def from_row(self, row: dict) -> Composition:
+        """Undo `to_row`."""
+        parts, first = [], 0
+        for number, problem_type in enumerate(row["part_types"]):
+            steps = slice(first, first + row["part_steps"][number])
+            start, end, label = (int(row[name][number]) for name in ("starts", "ends", "first_labels"))
+            operations, operands = tuple(row["operations"][steps]), tuple(map(int, row["operands"][steps]))
+            parts.append(Problem(str(problem_type), operations, operands, start, end, label, int(row["ring_size"])))
+            first = steps.stop
+        return Composition(tuple(parts))
+
+    def content_of(self, composition: Composition) -> tuple:
+        return content_of(composition)
+
+    def most_steps(self, settings: Settings, problems: Problems) -> int:
+        return most_steps(settings, problems)
+
+    def longest_response(self, settings: Settings, n_steps: int) -> list[str]:
+        # A part has at least one step besides its opening.
+        openings = ["find-start"] * (n_steps // 2)
+        return [*longest_steps(settings, n_steps), *openings, "answer", f"e{settings.field_order - 1}"]
+
+    def refuse_problems(
+        self, settings: Settings, problems: Problems, n_problems: int, split: str
+    ) -> Iterator[tuple[str, str]]:
+        """Find compositions with more labels than the ring, and more of them than can be drawn in reasonable time."""
+        fewest = problems.parts[0]
+        longest, order = settings.part_steps[1], settings.field_order
+        yield from too_few_labels(settings, problems)
+        wanted = -(-n_problems // len(problems.difficulties))
+        # Either type of part, for each chain of its steps.
+        exist = (2 * count_chains(order, longest) / order) ** fewest * order
+        # They are drawn until enough are distinct, which takes long where nearly all are wanted.
+        if wanted > 0.75 * exist * settings.split_shares[split]:
+            yield (
+                "n_problems",
+                f"asks for {wanted} problems of {fewest} parts, more than three quarters of what split '{split}' of GF({order}) "
+                "holds; ask for fewer, or for more parts or steps",
+            )

@@ -35,6 +35,9 @@ class Problems(interface.Problems):
     def difficulties(self) -> range:
         return range(self.parts[0], self.parts[1] + 1)
 
+    def count_types(self, n_problems: int) -> dict[str, int]:
+        return {"composition": n_problems}
+
 
 class Demonstrations(interface.Demonstrations):
     """Every part is answered in the strategy that suits it."""

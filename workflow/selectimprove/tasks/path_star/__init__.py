@@ -19,3 +19,19 @@ The base model reads drills, which look up single edges, and walks in a directio
 random, on stars of the splits that SFT draws from. Past a number of steps backward walks may slip, once: in place of the node before an
 edge they take the one after it in the list, which begins the next edge. As a slip is likelier than not, greedy decoding makes it too.
 """
+
+from selectimprove.tasks.interface import Task
+from selectimprove.tasks.path_star import settings
+from selectimprove.tasks.path_star.demonstrations import PathStarDemonstrations
+from selectimprove.tasks.path_star.documents import PathStarDocuments
+from selectimprove.tasks.path_star.labels import PathStarLabels
+from selectimprove.tasks.path_star.problems import PathStarProblems
+
+
+class PathStar(PathStarProblems, PathStarDemonstrations, PathStarDocuments, PathStarLabels, Task):
+    """Paths in a star of chains: find the node next to the hub on the path of a named leaf."""
+
+    Settings = settings.Settings
+    Problems = settings.Problems
+    Demonstrations = settings.Demonstrations
+    Documents = settings.Documents

@@ -1,6 +1,7 @@
 """Demonstrations of path-stars: each problem answered in one strategy, by the share of the mix."""
 
 from selectimprove.tasks.chains.demonstrations import assign_strategies
+from selectimprove.tasks.interface import DemonstrationsAspect
 from selectimprove.tasks.path_star.problems import SUITED, Problem, write_walk
 from selectimprove.tasks.path_star.settings import Demonstrations, Settings
 
@@ -11,9 +12,12 @@ def respond(problem: Problem, strategy: str) -> str:
     return " ".join(write_walk(strategy, path, SUITED[problem.problem_type] != strategy, problem.answer))
 
 
-def demonstrate(
-    settings: Settings, demonstrations: Demonstrations, problems: list[Problem], seed: int
-) -> list[tuple[str, str]]:
-    """Answer every problem; returns strategy and completion."""
-    strategies = assign_strategies(problems, demonstrations.forward_share, seed)
-    return [(strategy, respond(p, strategy)) for p, strategy in zip(problems, strategies, strict=True)]
+class PathStarDemonstrations(DemonstrationsAspect):
+    """Demonstrations of path-stars."""
+
+    def demonstrate(
+        self, settings: Settings, demonstrations: Demonstrations, problems: list[Problem], seed: int
+    ) -> list[tuple[str, str]]:
+        """Answer every problem; returns strategy and completion."""
+        strategies = assign_strategies(problems, demonstrations.forward_share, seed)
+        return [(strategy, respond(p, strategy)) for p, strategy in zip(problems, strategies, strict=True)]

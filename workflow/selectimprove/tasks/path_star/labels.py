@@ -2,11 +2,11 @@
 
 from itertools import pairwise
 
-from selectimprove.tasks.path_star.problems import OPENINGS, Problem, answer_text
+from selectimprove.tasks.interface import LabelsAspect, StepMark
+from selectimprove.tasks.path_star.problems import STRATEGIES, Problem, answer_text
 from selectimprove.tasks.path_star.settings import Settings
 from selectimprove.tasks.reward import answer_of
 
-STRATEGIES = (*OPENINGS, "other")
 FIRST_ERRORS = ("none", "format", "start", "edge", "missing", "arm", "answer")
 """Kinds of first error.
 
@@ -16,39 +16,10 @@ edge in the strategy's direction; ``missing``: the walk ends where it could go o
 """
 
 
-def label(settings: Settings, problem: Problem, completion: str) -> dict:
-    """Label any text by the walk that it holds, not by the word before it.
-
-    A walk is of a strategy if more than half as many of its first steps as the path has follow edges in the strategy's direction. It is
-    then checked step by step.
-    """
-    _, words, answer = _read(completion)
-    names = {answer_text(node): node for node in range(settings.n_nodes)}
-    walk = [names.get(word) for word in words]
-    steps = list(pairwise(walk))
-    edges = set(problem.edges)
-    follows = {
-        "forward": [step in edges for step in steps],
-        "backward": [step[::-1] in edges for step in steps],
-    }
-    strategy = next((s for s in OPENINGS if 2 * sum(follows[s][: problem.n_steps]) > problem.n_steps), "other")
-    error, at = "format", -1
-    if strategy != "other" and None not in walk and answer is not None:
-        error, at = _first_error(problem, strategy, walk, follows[strategy], answer)
-    return {
-        "strategy": strategy,
-        "step_right": follows.get(strategy, [False] * len(steps)),
-        "first_error": error,
-        "first_error_step": at,
-        "answer": answer,
-        "correct": answer == problem.answer,
-    }
-
-
 def _read(completion: str) -> tuple[int, list[str], int | None]:
     """Return the number of words before a response's first step, the words of its walk, and its answer."""
     words, answer = completion.split(), answer_of(completion)
-    named = int(bool(words) and words[0] in OPENINGS)
+    named = int(bool(words) and words[0] in STRATEGIES)
     walk = words[named : None if answer is None else -2]
     guessed = walk[1:2] == ["guess"]
     if guessed:
@@ -69,7 +40,40 @@ def _first_error(problem: Problem, strategy: str, walk: list, follows: list[bool
     return ("none", -1) if answer == problem.answer else ("answer", -1)
 
 
-def mark_steps(row) -> tuple[int, str]:
-    """Return the number of words before the first step of a labeled response, and the marks of its steps, of one word each."""
-    marks = "".join("w" if follows else "x" for follows in row.step_right)
-    return _read(row.completion)[0] if marks else 0, marks
+class PathStarLabels(LabelsAspect):
+    """Labels of path-stars."""
+
+    label_strategies = (*STRATEGIES, "other")
+    first_errors = FIRST_ERRORS
+
+    def label(self, settings: Settings, problem: Problem, completion: str) -> dict:
+        """Label any text by the walk that it holds, not by the word before it.
+
+        A walk is of a strategy if more than half as many of its first steps as the path has follow edges in the strategy's direction. It is
+        then checked step by step.
+        """
+        _, words, answer = _read(completion)
+        names = {answer_text(node): node for node in range(settings.n_nodes)}
+        walk = [names.get(word) for word in words]
+        steps = list(pairwise(walk))
+        edges = set(problem.edges)
+        follows = {
+            "forward": [step in edges for step in steps],
+            "backward": [step[::-1] in edges for step in steps],
+        }
+        strategy = next((s for s in STRATEGIES if 2 * sum(follows[s][: problem.n_steps]) > problem.n_steps), "other")
+        error, at = "format", -1
+        if strategy != "other" and None not in walk and answer is not None:
+            error, at = _first_error(problem, strategy, walk, follows[strategy], answer)
+        return {
+            "strategy": strategy,
+            "step_right": follows.get(strategy, [False] * len(steps)),
+            "first_error": error,
+            "first_error_step": at,
+            "answer": answer,
+            "correct": answer == problem.answer,
+        }
+
+    def mark_steps(self, row) -> tuple[int, list[StepMark]]:
+        marks = [StepMark(1, "right" if follows else "wrong step") for follows in row.step_right]
+        return _read(row.completion)[0] if marks else 0, marks

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 
+from selectimprove.tasks.interface import ProblemsAspect
 from selectimprove.tasks.path_star.settings import Problems, Settings
-from selectimprove.tasks.reward import answer_text, reward
+from selectimprove.tasks.reward import SymbolAnswers, answer_text
 from selectimprove.tasks.splits import split_of_content
 
-__all__ = ["answer_text", "reward"]
-
+STRATEGIES = ("forward", "backward")
 SUITED = {"evaluation": "forward", "inversion": "backward"}
 """The strategy that reaches the answer of each problem type without a guess."""
 QUESTIONS = {"evaluation": "find-end", "inversion": "find-start"}
-OPENINGS = {"forward": "forward", "backward": "backward"}
 
 
 @dataclass(frozen=True)
@@ -109,57 +108,65 @@ def draw_star(
             return problem
 
 
-def draw_problems(settings: Settings, problems: Problems, n_problems: int, split: str, seed: int) -> list[Problem]:
-    """Draw problems of one split on distinct stars, spread evenly over lengths within each type."""
-    if mistakes := list(find_mistakes(settings, problems, n_problems, split)):
-        raise ValueError(mistakes[0][1])
-    rng = random.Random(f"path_star/{seed}/{split}")
-    n_evaluation = round(n_problems * problems.evaluation_share)
-    drawn: dict[tuple, Problem] = {}
-    for problem_type, n in (("evaluation", n_evaluation), ("inversion", n_problems - n_evaluation)):
-        wanted = len(drawn) + n
-        while len(drawn) < wanted:
-            n_steps = problems.difficulties[(wanted - len(drawn)) % len(problems.difficulties)]
-            problem = draw_star(settings, problem_type, n_steps, (split,), rng)
-            drawn.setdefault(content_of(problem), problem)
-    return rng.sample(list(drawn.values()), n_problems)
-
-
-def to_row(problem: Problem) -> dict:
-    return {**asdict(problem), "n_steps": problem.n_steps, "prompt": problem.prompt, "answer": problem.answer}
-
-
-def from_row(row: dict) -> Problem:
-    values = {field.name: row[field.name] for field in fields(Problem)}
-    return Problem(**values | {name: tuple(map(int, row[name])) for name in ("nodes", "order")})
-
-
-def longest_response(settings: Settings, n_steps: int) -> list[str]:
-    """List the words of a walk that slips outwards at its last step, of nodes whose names have most digits."""
-    node = answer_text(settings.n_nodes - 1)
-    return ["backward", "guess", *[node] * (2 * n_steps + 1), "answer", node]
-
-
-def most_steps(settings: Settings, problems: Problems) -> int:
-    return problems.steps[1]
-
-
-def find_mistakes(settings: Settings, problems: Problems, n_problems: int, split: str) -> Iterator[tuple[str, str]]:
-    """Find stars with more nodes than names, and more problems than a split holds."""
-    n_arms, (fewest, most) = settings.n_arms, problems.steps
-    if n_arms * most + 1 > settings.n_nodes:
-        yield "steps", too_many_nodes(settings, most)
-        return
-    stars = math.perm(settings.n_nodes, n_arms * fewest + 1) // math.factorial(n_arms)
-    # Stars are drawn until so many differ: the last few of a split would take long.
-    exist = int(stars * settings.split_shares[split] / 2)
-    wanted = -(-n_problems // len(problems.difficulties))
-    if wanted > exist:
-        what = f"asks for {wanted} stars with arms of {fewest} edges, but split '{split}' gives only {exist}"
-        yield "n_problems", f"{what}; ask for fewer, or for more nodes"
-
-
 def too_many_nodes(settings: Settings, n_steps: int) -> str:
     """Say that arms are too long for the names that there are."""
     n_nodes = settings.n_arms * n_steps + 1
     return f"arms of {n_steps} edges make stars of {n_nodes} nodes, but n_nodes is {settings.n_nodes}"
+
+
+class PathStarProblems(SymbolAnswers, ProblemsAspect):
+    """Problems of path-stars."""
+
+    strategies = STRATEGIES
+    suited = SUITED
+    openings = {strategy: strategy for strategy in STRATEGIES}
+
+    def draw_problems(
+        self, settings: Settings, problems: Problems, n_problems: int, split: str, seed: int
+    ) -> list[Problem]:
+        """Draw problems of one split on distinct stars, spread evenly over lengths within each type."""
+        if mistakes := list(self.refuse_problems(settings, problems, n_problems, split)):
+            raise ValueError(mistakes[0][1])
+        rng = random.Random(f"path_star/{seed}/{split}")
+        drawn: dict[tuple, Problem] = {}
+        for problem_type, n in problems.count_types(n_problems).items():
+            wanted = len(drawn) + n
+            while len(drawn) < wanted:
+                n_steps = problems.difficulties[(wanted - len(drawn)) % len(problems.difficulties)]
+                problem = draw_star(settings, problem_type, n_steps, (split,), rng)
+                drawn.setdefault(content_of(problem), problem)
+        return rng.sample(list(drawn.values()), n_problems)
+
+    def to_row(self, problem: Problem) -> dict:
+        return {**asdict(problem), "n_steps": problem.n_steps, "prompt": problem.prompt, "answer": problem.answer}
+
+    def from_row(self, row: dict) -> Problem:
+        values = {field.name: row[field.name] for field in fields(Problem)}
+        return Problem(**values | {name: tuple(map(int, row[name])) for name in ("nodes", "order")})
+
+    def content_of(self, problem: Problem) -> tuple:
+        return content_of(problem)
+
+    def longest_response(self, settings: Settings, n_steps: int) -> list[str]:
+        """List the words of a walk that slips outwards at its last step, of nodes whose names have most digits."""
+        node = answer_text(settings.n_nodes - 1)
+        return ["backward", "guess", *[node] * (2 * n_steps + 1), "answer", node]
+
+    def most_steps(self, settings: Settings, problems: Problems) -> int:
+        return problems.steps[1]
+
+    def refuse_problems(
+        self, settings: Settings, problems: Problems, n_problems: int, split: str
+    ) -> Iterator[tuple[str, str]]:
+        """Find stars with more nodes than names, and more problems than a split holds."""
+        n_arms, (fewest, most) = settings.n_arms, problems.steps
+        if n_arms * most + 1 > settings.n_nodes:
+            yield "steps", too_many_nodes(settings, most)
+            return
+        stars = math.perm(settings.n_nodes, n_arms * fewest + 1) // math.factorial(n_arms)
+        # Stars are drawn until so many differ: the last few of a split would take long.
+        exist = int(stars * settings.split_shares[split] / 2)
+        wanted = -(-n_problems // len(problems.difficulties))
+        if wanted > exist:
+            what = f"asks for {wanted} stars with arms of {fewest} edges, but split '{split}' gives only {exist}"
+            yield "n_problems", f"{what}; ask for fewer, or for more nodes"

@@ -3,24 +3,12 @@
 import random
 from dataclasses import replace
 
-from selectimprove.tasks.chains import documents as chains
-from selectimprove.tasks.chains.documents import find_mistakes
+from selectimprove.tasks.chains.documents import ChainDocuments
 from selectimprove.tasks.chains.problems import QUESTIONS
 from selectimprove.tasks.interface import Document
 from selectimprove.tasks.rewritten_chains.demonstrations import without_direction
 from selectimprove.tasks.rewritten_chains.problems import place_question
 from selectimprove.tasks.rewritten_chains.settings import Documents, Settings
-
-__all__ = ["find_mistakes"]
-
-
-def vocabulary(settings: Settings) -> list[str]:
-    """List the tokens of chains; what begins a prompt has no space before it."""
-    tokens = chains.vocabulary(settings)
-    if settings.question == "last":
-        return tokens
-    questions = QUESTIONS.values()
-    return [" start", *questions, *(token for token in tokens if token.strip() not in ("start", *questions))]
 
 
 def rewrite(settings: Settings, document: Document) -> Document:
@@ -31,6 +19,19 @@ def rewrite(settings: Settings, document: Document) -> Document:
     return replace(document, prompt=place_question(document.prompt, settings.question), response=response)
 
 
-def draw_documents(settings: Settings, documents: Documents, batch_size: int, rng: random.Random) -> list[Document]:
-    """Draw a batch of problems worked in either direction, and of drills."""
-    return [rewrite(settings, document) for document in chains.draw_documents(settings, documents, batch_size, rng)]
+class RewrittenDocuments(ChainDocuments):
+    """Documents of chains, written as the settings say."""
+
+    def vocabulary(self, settings: Settings) -> list[str]:
+        """List the tokens of chains; those that begin a prompt have no space before them."""
+        tokens = super().vocabulary(settings)
+        if settings.question == "last":
+            return tokens
+        questions = QUESTIONS.values()
+        return [" start", *questions, *(token for token in tokens if token.strip() not in ("start", *questions))]
+
+    def draw_documents(
+        self, settings: Settings, documents: Documents, batch_size: int, rng: random.Random
+    ) -> list[Document]:
+        drawn = super().draw_documents(settings, documents, batch_size, rng)
+        return [rewrite(settings, document) for document in drawn]
