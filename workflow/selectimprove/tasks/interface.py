@@ -1,11 +1,11 @@
 """The interface of a task: what is asked, demonstrated, read by the base model, and labeled.
 
-A task is a class that implements the protocol `Task`. It lies in a module of this folder, or in the ``__init__`` of a subfolder
-that puts it together from one class per aspect; the task has the name of the module or subfolder. `load_task` returns it.
+A task is a class that implements the protocol `Task`. It lies in a module of this folder, or in the ``__init__`` of a
+subfolder that puts it together from one class per aspect. The task has the name of the module or subfolder.
 
-The protocol has one part per aspect, so that the key of an artifact covers only the aspects that its stage uses: `aspect_modules`
-names their modules. A method may therefore call functions of another aspect's module, which it imports, but not another aspect's
-methods through ``self``. A task has no state: methods take the settings as an argument.
+The protocol has one part per aspect, so that the key of an artifact covers only the aspects that its stage uses:
+`aspect_modules` names their modules. A method may therefore call functions that its module imports from another aspect,
+but not another aspect's methods through ``self``. A task has no state: methods take the settings as an argument.
 """
 
 import importlib
@@ -126,7 +126,13 @@ class ProblemsAspect(Protocol):
         ...
 
     def refuse_problems(self, settings: Any, problems: Any, n_problems: int, split: str) -> Iterator[tuple[str, str]]:
-        """Find why so many problems cannot be drawn; yield the field of `Problems`, or ``n_problems``, and the reason."""
+        """Find why so many problems cannot be drawn.
+
+        Yields
+        ------
+        (str, str)
+            A field of `Problems` or ``n_problems``, and the reason.
+        """
         ...
 
     def to_row(self, problem: Any) -> dict:
@@ -138,7 +144,7 @@ class ProblemsAspect(Protocol):
         ...
 
     def content_of(self, problem: Any) -> Hashable:
-        """Return the part of a problem that decides its split. Problems with equal contents count as the same problem."""
+        """Return the part of a problem that decides its split; equal contents count as the same problem."""
         ...
 
     def answer_text(self, answer: int) -> str:
@@ -178,7 +184,7 @@ class DocumentsAspect(Protocol):
         ...
 
     def refuse_documents(self, settings: Any, documents: Any) -> Iterator[tuple[str, str]]:
-        """Find why documents cannot be drawn; yield the field of `Documents` and the reason."""
+        """Find why documents cannot be drawn; yield a field of `Documents` and the reason."""
         ...
 
 

@@ -152,28 +152,7 @@ class ChainProblems(SymbolAnswers, ProblemsAspect):
     def draw_problems(
         self, settings: Settings, problems: Problems, n_problems: int, split: str, seed: int
     ) -> list[Problem]:
-        """Draw distinct problems of one split.
-
-        Parameters
-        ----------
-        settings : Settings
-        problems : Problems
-            Their distribution.
-        n_problems : int
-        split : str
-            A key of ``settings.split_shares``.
-        seed : int
-
-        Returns
-        -------
-        list of Problem
-            Shuffled; no chain occurs twice, not even with different types.
-
-        Raises
-        ------
-        ValueError
-            If the split holds fewer chains of some length than are asked for.
-        """
+        """Draw distinct chains, shuffled. No chain occurs twice, not even with different types."""
         field, split_shares, ring_size = settings.field, settings.split_shares, settings.ring_size
         if n_problems and not split_shares[split]:
             raise ValueError(f"{n_problems} problems asked for, but the share of split '{split}' is 0")
@@ -204,11 +183,9 @@ class ChainProblems(SymbolAnswers, ProblemsAspect):
         return drawn
 
     def to_row(self, problem: Problem) -> dict:
-        """Return a problem as text and as its parts."""
         return {**asdict(problem), "n_steps": problem.n_steps, "prompt": problem.prompt, "answer": problem.answer}
 
     def from_row(self, row: dict) -> Problem:
-        """Undo `to_row`."""
         values = {field.name: row[field.name] for field in fields(Problem)}
         return Problem(
             **values | {"operations": tuple(row["operations"]), "operands": tuple(map(int, row["operands"]))}

@@ -177,23 +177,7 @@ class CompositionProblems(SymbolAnswers, ProblemsAspect):
     def draw_problems(
         self, settings: Settings, problems: Problems, n_problems: int, split: str, seed: int
     ) -> list[Composition]:
-        """Draw distinct compositions of one split, spread evenly over numbers of parts.
-
-        Parameters
-        ----------
-        settings : Settings
-        problems : Problems
-            Their distribution.
-        n_problems : int
-        split : str
-            A key of ``settings.split_shares``.
-        seed : int
-
-        Returns
-        -------
-        list of Composition
-            Shuffled.
-        """
+        """Draw distinct compositions, shuffled and spread evenly over numbers of parts."""
         field, numbers = settings.field, problems.difficulties
         compositions = []
         for position, n in enumerate(numbers):
@@ -229,7 +213,6 @@ class CompositionProblems(SymbolAnswers, ProblemsAspect):
         }
 
     def from_row(self, row: dict) -> Composition:
-        """Undo `to_row`."""
         parts, first = [], 0
         for number, problem_type in enumerate(row["part_types"]):
             steps = slice(first, first + row["part_steps"][number])
