@@ -89,22 +89,20 @@ def fetch(source: Path, folder: Path, chat: bool = True, target_modules="all-lin
     ],
 )
 def test_a_model_of_any_architecture_is_taken_and_its_layers_are_named(kind, layers, tmp_path):
-    own, sizes, n_parameters = {}, {}, {}
+    own, sizes = {}, {}
     if kind == "gpt2":
         # It names neither key heads nor the inner size, which have their usual values.
         own = {"num_key_value_heads": ABSENT, "intermediate_size": ABSENT}
         sizes = {"n_kv_heads": 4, "intermediate_size": 128}
-        # Of so small a model positions are a large part.
-        n_parameters = {"n_parameters": 68_000}
     source = write_checkpoint(tmp_path / "source", kind=kind, **own)
-    fetched = fetch(source, tmp_path / "fetched", pretrained=n_parameters, **sizes)
+    fetched = fetch(source, tmp_path / "fetched", **sizes)
     before, after = (AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (source, fetched))
     assert all(torch.equal(before[name], after[name]) for name in before)
     with pytest.raises(
         ParamsError,
         match=rf"lora.target_modules: 'projection' is unknown; .*ForCausalLM has {layers}|LMHeadModel has {layers}",
     ):
-        fetch(source, tmp_path / "refused", target_modules=["projection"], pretrained=n_parameters, **sizes)
+        fetch(source, tmp_path / "refused", target_modules=["projection"], **sizes)
 
 
 def test_other_sizes_are_refused_with_all_that_would_be_right(tmp_path):
@@ -115,16 +113,6 @@ def test_other_sizes_are_refused_with_all_that_would_be_right(tmp_path):
         "model.hidden_size: 64, but the checkpoint's hidden_size is 32; it has {hidden_size: 32, n_layers: 2, n_heads: 4, "
         "n_kv_heads: 2, intermediate_size: 48, vocab_size: 300}"
     )
-
-
-def test_more_parameters_than_memory_is_estimated_with_are_refused(tmp_path):
-    source = write_checkpoint(tmp_path / "source", tie_word_embeddings=False)
-    n_parameters = AutoModelForCausalLM.from_pretrained(source).num_parameters()
-    with pytest.raises(
-        ParamsError, match=rf"pretrained.n_parameters: .* but the checkpoint has {n_parameters}; use that"
-    ):
-        fetch(source, tmp_path / "fetched")
-    fetch(source, tmp_path / "fetched", pretrained={"n_parameters": n_parameters})
 
 
 def test_a_model_that_is_not_causal_is_refused(tmp_path):

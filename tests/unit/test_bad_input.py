@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from conftest import ROOT, Checkout
 from selectimprove.config.loading import load_params
+from selectimprove.config.yaml_file import read_scalars, read_yaml
 from selectimprove.dag.plan import Plan
 from selectimprove.types import ParamsError
 
@@ -85,6 +86,20 @@ def test_a_mistake_of_the_command_line_is_named(inputs):
     with pytest.raises(ParamsError) as found:
         load_params(inputs / "params.yaml", {"rl": {"group_size": 1}, "base": {"n_stepps": 1}})
     assert [line.partition(": ")[::2][0] for line in str(found.value).splitlines()] == ["--config", "--config"]
+
+
+def test_numbers_and_keys_are_what_yaml_1_2_says(tmp_path):
+    (tmp_path / "values.yaml").write_text("octal: 0107\nhex: 0xBB8\nrate: 1e-5\ntime: 1:47\nyes: no\ntruth: true\n")
+    values = {"octal": 107, "hex": 3000, "rate": 1e-5, "time": "1:47", "yes": "no", "truth": True}
+    file = read_yaml(tmp_path / "values.yaml")
+    assert file.content == values
+    assert [file.place(key) for key in values] == [f"values.yaml: line {number}" for number in range(1, 7)]
+
+
+def test_texts_of_the_command_line_are_read_as_a_file_is():
+    given = {"n": "3", "rate": "1e-5", "off": "false", "none": "null", "list": ["1", "a"], "text": "a: b", "open": "["}
+    read = {"n": 3, "rate": 1e-5, "off": False, "none": None, "list": [1, "a"], "text": "a: b", "open": "["}
+    assert read_scalars(given) == read
 
 
 def test_an_alias_and_a_merged_mapping_are_no_mistakes(inputs):

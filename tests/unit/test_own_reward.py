@@ -11,7 +11,7 @@ from test_rl_settings import assert_adds_models_of_its_own
 
 from conftest import ROOT
 from selectimprove.artifacts import keys
-from selectimprove.config.files import own_code
+from selectimprove.config import sources as own_code
 from selectimprove.config.loading import load_params
 from selectimprove.dag.changes import explain
 from selectimprove.dag.plan import Plan

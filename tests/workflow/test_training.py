@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 from selectimprove.artifacts.provenance import folder_hashes
 from selectimprove.artifacts.runner import name_run
-from selectimprove.config.files import own_code
+from selectimprove.config import sources as own_code
 from selectimprove.config.loading import load_params
 from selectimprove.config.params import Lora
 from selectimprove.config.resolving import Case

@@ -1,8 +1,10 @@
 """What configs are made of: numbers with bounds, ranges, seeds and lists of names."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from selectimprove.errors import ParamsError
 
@@ -29,14 +31,24 @@ LARGEST_SEED = 2**32 - 1
 
 
 class Strict(BaseModel):
-    """A config: no unknown keys, no changes. The string below a field is its description; `selectimprove.config.schema` reads it."""
+    """A config: no unknown keys, no changes. The string below a field is its description in the schema and the reference."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def refuse(self) -> Iterator[str]:
+        """Yield a line per contradiction between the values, each beginning with its key; called whenever a config is read."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _without_contradictions(self) -> Self:
+        if mistakes := list(self.refuse()):
+            raise PydanticCustomError("contradictions", "{lines}", {"lines": "\n".join(mistakes)})
+        return self
 
 
 def _ordered(ends):
     whole = isinstance(ends, list | tuple) and len(ends) == 2 and all(type(n) is int for n in ends)
-    if not whole or not 1 <= ends[0] <= ends[1]:
+    if not whole or not 1 <= ends[0] <= ends[1] <= LARGEST_SEED:
         raise ValueError(f"{ends} is not a range; use [fewest, most] with 1 <= fewest <= most")
     return ends
 
@@ -55,8 +67,8 @@ def _distinct(values: list) -> list:
     return values
 
 
-Positive = Annotated[int, Field(gt=0, strict=True)]
-Natural = Annotated[int, Field(ge=0, strict=True)]
+Positive = Annotated[int, Field(gt=0, le=LARGEST_SEED, strict=True)]
+Natural = Annotated[int, Field(ge=0, le=LARGEST_SEED, strict=True)]
 NUMBER = BeforeValidator(_no_truth_value)
 """Beside a float's bounds: a truth value is none."""
 Share = Annotated[float, Field(ge=0, le=1), NUMBER]

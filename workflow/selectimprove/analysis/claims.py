@@ -6,11 +6,11 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
-from selectimprove.config.files.yaml_file import YamlFile, read_yaml
 from selectimprove.config.loading import known_scales
 from selectimprove.config.messages import describe_all, unknown_name
 from selectimprove.config.params import Params
 from selectimprove.config.resolving import Case
+from selectimprove.config.yaml_file import YamlFile, read_yaml
 from selectimprove.errors import one_line
 from selectimprove.tasks.interface import Settings, load_task
 from selectimprove.types import NUMBER, ParamsError, Strict

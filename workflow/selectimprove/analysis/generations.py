@@ -14,7 +14,7 @@ from typing import NoReturn
 import numpy as np
 import pandas as pd
 
-from selectimprove.config.files.yaml_file import read_yaml
+from selectimprove.config.yaml_file import read_yaml
 from selectimprove.errors import ParamsError
 
 TRUTH = {True: True, False: False, "true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}

@@ -17,8 +17,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from selectimprove.config.files.notebooks import read_notebook
-from selectimprove.config.files.own_code import read_source, source_files
+from selectimprove.config.sources import read_notebook, read_source, source_files
 from selectimprove.errors import ParamsError
 
 PACKAGE = Path(__file__).parents[1]

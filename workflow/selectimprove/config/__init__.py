@@ -1,1 +1,1 @@
-"""Configuration: the types of params.yaml and of each stage's config, how they are read, and what is checked between them."""
+"""Configuration: the types of params.yaml and of each stage's config, how they are read, and what is checked."""

@@ -1,6 +1,6 @@
-"""Reading `params.yaml`: the overlay of the scale, and errors that a person can act on.
+"""Read `params.yaml`, lay the scale and the command line over it, and report all mistakes at once.
 
-All mistakes are reported at once, one line each, as ``file: line: key: what is wrong and what would be right``.
+A mistake is one line: ``file: line: key: what is wrong and what would be right``.
 """
 
 from collections.abc import Iterator
@@ -8,13 +8,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from selectimprove.config.checks import find_contradictions
-from selectimprove.config.files.yaml_file import YamlFile, read_texts, read_yaml
+from selectimprove.config.checks import find_mistakes
 from selectimprove.config.messages import describe_all, unknown_name
 from selectimprove.config.params import Params
 from selectimprove.config.resolving import extend_tasks, merge
-from selectimprove.errors import one_line
-from selectimprove.types import LARGEST_SEED, ParamsError
+from selectimprove.config.yaml_file import YamlFile, read_scalars, read_yaml
+from selectimprove.errors import ParamsError, one_line
 
 SCALES = Path(__file__).parents[2] / "scales"
 DEFAULT_SCALE = "laptop"
@@ -27,99 +26,63 @@ def known_scales() -> list[str]:
 
 
 def load_params(path: Path, overrides: dict | None = None) -> Params:
-    """Read, overlay and check the params.
+    """Read and check the params.
 
     Parameters
     ----------
     path : Path
-        ``params.yaml``; the values of the laptop scale.
+        ``params.yaml``.
     overrides : dict, optional
-        Laid over everything, as from ``snakemake --config``, which leaves what is nested as text.
-
-    Returns
-    -------
-    Params
+        Values of the command line, as from ``snakemake --config``, which leaves numbers in nested values as text.
 
     Raises
     ------
     ParamsError
-        With all mistakes, one line each.
+        With all mistakes.
     """
-    command_line = YamlFile("--config", read_texts(overrides or {}), {})
-    layers = [read_yaml(path), command_line]
-    scale = merge(layers[0].content, command_line.content).get("scale")
-    known = known_scales()
-    if scale not in known:
-        mistake = f"scale: {scale!r} is unknown; use one of {', '.join(known)}"
-        raise ParamsError(f"{_place('scale', layers)}: {one_line(mistake)}")
-    if scale != DEFAULT_SCALE:
-        layers[1:1] = _read_overlays(scale, known)
-    values: dict = {}
-    for layer in layers:
-        values = merge(values, layer.content)
-    mistakes = list(_too_large(values))
-    if not mistakes:
-        try:
-            params = Params.model_validate(extend_tasks(values))
-            mistakes = find_contradictions(params)
-        except ValidationError as error:
-            mistakes = describe_all(error.errors())
-    if mistakes:
-        lines = (f"{_place(mistake.partition(': ')[0], layers)}: {one_line(mistake)}" for mistake in mistakes)
-        raise ParamsError("\n".join(lines))
+    values = read_scalars(overrides or {})
+    layers = [read_yaml(path), YamlFile("--config", values, dict.fromkeys(_keys(values), "--config"))]
+    scale = (layers[0].content | values).get("scale")
+    _refuse(_merge_all(layers), unknown_name("scale", scale, known_scales()))
+    merged = _merge_all([layers[0], *_read_overlays(scale), layers[1]])
+    try:
+        params = Params.model_validate(extend_tasks(merged.content))
+    except ValidationError as error:
+        _refuse(merged, describe_all(error.errors(), Params))
+    _refuse(merged, find_mistakes(params))
     return params
 
 
-def _read_overlays(scale: str, known: list[str]) -> list[YamlFile]:
-    """Read what a scale changes, after what the scale that it extends does."""
-    overlays: list[YamlFile] = []
-    below, seen = scale, []
-    while below is not None:
-        seen.append(below)
-        overlay = read_yaml(SCALES / f"{below}.yaml", f"workflow/scales/{below}.yaml")
-        below = overlay.content.pop("extends", None)
-        overlays.insert(0, overlay)
-        wrong = [] if below is None else unknown_name("extends", below, known[1:])
-        if below in seen:
-            wrong = [f"extends: '{below}' extends this scale itself"]
-        if wrong:
-            raise ParamsError(f"{overlay.place('extends')}: {one_line(wrong[0])}")
-    return overlays
-
-
-def _place(key: str, layers: list[YamlFile]) -> str:
-    """Say in which file and line the value of a key stands, or what is around it: the last that lays it over the others."""
+def _refuse(file: YamlFile, mistakes: list[str]) -> None:
     # A figure or table is followed by its notebook, in brackets.
-    key = key.partition(" ")[0]
-    while key:
-        for layer in reversed(layers):
-            if key in layer.lines:
-                return layer.place(key)
-            if _holds(layer.content, key.split(".")):
-                return layer.name
-        key = key.rpartition(".")[0]
-    return layers[0].name
+    keys = (mistake.partition(": ")[0].partition(" ")[0] for mistake in mistakes)
+    lines = [f"{file.place(key)}: {one_line(mistake)}" for key, mistake in zip(keys, mistakes, strict=True)]
+    if lines:
+        raise ParamsError("\n".join(lines))
 
 
-def _holds(content: object, key: list[str]) -> bool:
-    """Tell whether nested mappings have a key; a name in it may have dots of its own."""
-    if not key:
-        return True
-    return isinstance(content, dict) and any(
-        _holds(content[name], key[parts:])
-        for parts in range(1, len(key) + 1)
-        if (name := ".".join(key[:parts])) in content
-    )
+def _keys(values: dict, above: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        yield f"{above}{name}"
+        yield from _keys(value, f"{above}{name}.") if isinstance(value, dict) else ()
 
 
-def _too_large(values: object, key: str = "") -> Iterator[str]:
-    """Find numbers that are larger than any that is of use here, some too large to calculate with."""
-    if isinstance(values, dict):
-        for name, value in values.items():
-            yield from _too_large(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(values, list):
-        for position, value in enumerate(values):
-            yield from _too_large(value, f"{key}.{position}")
-    elif isinstance(values, int) and abs(values) > LARGEST_SEED:
-        shown = str(values) if abs(values) < 10**30 else "this number"
-        yield f"{key}: {shown} is out of range; numbers go up to {LARGEST_SEED}"
+def _merge_all(layers: list[YamlFile]) -> YamlFile:
+    content, places = {}, {}
+    for layer in layers:
+        content, places = merge(content, layer.content), places | layer.places
+    return YamlFile(layers[0].name, content, places)
+
+
+def _read_overlays(scale: str) -> list[YamlFile]:
+    """Read what a scale changes, after the scale that it extends."""
+    overlays, seen = [], []
+    while scale not in (None, DEFAULT_SCALE):
+        seen.append(scale)
+        overlay = read_yaml(SCALES / f"{scale}.yaml", f"workflow/scales/{scale}.yaml")
+        overlays.insert(0, overlay)
+        scale = overlay.content.pop("extends", None)
+        if scale in seen:
+            _refuse(overlay, [f"extends: '{scale}' extends this scale itself"])
+        _refuse(overlay, [] if scale is None else unknown_name("extends", scale, known_scales()[1:]))
+    return overlays

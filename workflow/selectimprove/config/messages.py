@@ -1,47 +1,43 @@
-"""What a person is told of values that do not fit their types: a line per mistake, with the key and what would be right."""
+"""Say in a line what is wrong with a value: its key, the value, and what would be right."""
 
 import difflib
 from collections.abc import Iterable
 from types import UnionType
 from typing import Annotated, Union, get_args, get_origin
 
-from selectimprove.config.params import Params
 from selectimprove.types import Strict
 
 
-def describe_all(mistakes: list[dict], root: type[Strict] = Params) -> list[str]:
-    """Describe each of pydantic's mistakes in a line, those that a task has from the one it extends once.
+def describe_all(mistakes: list[dict], root: type[Strict]) -> list[str]:
+    """Describe pydantic's mistakes, as ``ValidationError.errors`` lists them, in a line each.
 
-    Parameters
-    ----------
-    mistakes : list of dict
-        As ``ValidationError.errors`` has them.
-    root : type
-        What was validated; it says which keys are known.
+    `root` is the type that was validated; it says which keys are known. A mistake that a task has from the task that
+    it extends is said once, for the task that has it itself.
     """
-    own = {
-        (mistake["loc"][2:] if mistake["loc"][:1] == ("tasks",) else mistake["loc"], mistake["msg"]): mistake
-        for mistake in reversed(mistakes)
-    }
+    own = {}
+    for mistake in reversed(mistakes):
+        place = mistake["loc"]
+        own[place[2:] if place[:1] == ("tasks",) else place, mistake["msg"]] = mistake
     mistakes = [mistake for mistake in mistakes if any(mistake is kept for kept in own.values())]
-    lines, explained = [], set()
+    lines, misspelt = [], set()
     for mistake in mistakes:
         if mistake["type"] == "extra_forbidden":
-            known = _keys_beside(mistake["loc"], root)
+            known = _known_keys(mistake["loc"], root)
             close = difflib.get_close_matches(str(mistake["loc"][-1]), known, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
             lines.append(f"{_key(mistake)}: unknown key; {hint}")
-            explained.update((*mistake["loc"][:-1], name) for name in close)
+            misspelt.update((*mistake["loc"][:-1], name) for name in close)
     for mistake in mistakes:
+        key = _key(mistake)
+        if mistake["type"] == "contradictions":
+            lines += [f"{key}.{line}" if key else line for line in mistake["msg"].splitlines()]
         # A misspelt key is also a missing one; once is enough.
-        if mistake["type"] == "extra_forbidden" or (mistake["type"] == "missing" and mistake["loc"] in explained):
-            continue
-        lines.append(f"{_key(mistake)}: {_what(mistake)}")
+        elif mistake["type"] != "extra_forbidden" and not (mistake["type"] == "missing" and mistake["loc"] in misspelt):
+            lines.append(f"{key}: {_what(mistake)}")
     return lines
 
 
 def _what(mistake: dict) -> str:
-    """Say what is wrong with a value, and the value."""
     if mistake["type"] == "missing":
         return "missing"
     given = _shown(mistake["input"])
@@ -61,31 +57,27 @@ def _key(mistake: dict) -> str:
     return ".".join(str(part) for part in mistake["loc"] if part != "[key]")
 
 
-def _keys_beside(location: tuple, root: type[Strict]) -> list[str]:
-    """List the keys that are known where a key was found."""
-    annotation = root
+def _known_keys(location: tuple, root: type[Strict]) -> list[str]:
+    """List the keys that are known where an unknown one was found."""
+    kind = root
     for part in location[:-1]:
-        annotation = _below(_plain(annotation), part)
-    return list(getattr(_plain(annotation), "model_fields", root.model_fields))
+        if hasattr(kind, "model_fields"):
+            # The name of an alternative of a union is no key.
+            field = kind.model_fields.get(part)
+            kind = _with_keys(field.annotation) if field else kind
+        elif get_origin(kind) in (dict, list):
+            kind = _with_keys(get_args(kind)[-1])
+    return list(getattr(kind, "model_fields", root.model_fields))
 
 
-def _plain(annotation):
-    """Return the type that a value with keys has among the alternatives of an annotation."""
+def _with_keys(annotation):
+    """Return the alternative of an annotation whose values have keys, if one does."""
     if get_origin(annotation) is Annotated:
-        return _plain(get_args(annotation)[0])
+        return _with_keys(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        kinds = [_plain(kind) for kind in get_args(annotation)]
+        kinds = [_with_keys(kind) for kind in get_args(annotation)]
         return next((kind for kind in kinds if hasattr(kind, "model_fields")), kinds[0])
     return annotation
-
-
-def _below(annotation, part):
-    """Return the annotation of what a type has under a key or number."""
-    if hasattr(annotation, "model_fields"):
-        field = annotation.model_fields.get(part)
-        # The name of an alternative is no key.
-        return field.annotation if field else annotation
-    return get_args(annotation)[-1] if get_origin(annotation) in (dict, list) else annotation
 
 
 def unknown_name(key: str, name: str, known: Iterable[str]) -> list[str]:

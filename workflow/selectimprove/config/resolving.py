@@ -1,4 +1,4 @@
-"""From the params as written to those of one variant of one experiment."""
+"""Resolve the params as written into the params of one variant of one experiment."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +11,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def notebook_of(name: str, exhibit: Exhibit) -> Path:
-    """Return the notebook that draws a figure or table: its own, or that of the one it names."""
+    """Return the notebook that draws a figure or table."""
     return NOTEBOOKS / f"{exhibit.notebook or name}.ipynb"
 
 
@@ -25,7 +25,7 @@ def merge(below: dict, above: dict) -> dict:
 
 
 def extend_tasks(values: dict) -> dict:
-    """Give each task that extends another the settings that it does not have itself; what is malformed is left as it is."""
+    """Give each task that extends another the settings that it lacks; malformed tasks are left for pydantic to name."""
     tasks = values.get("tasks")
     if not isinstance(tasks, dict):
         return values
@@ -42,13 +42,7 @@ def extend_tasks(values: dict) -> dict:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """The params as they hold for one variant of an experiment, and its task.
-
-    Parameters
-    ----------
-    params : Params
-    task : str
-    """
+    """The params of one variant of an experiment, and its task."""
 
     params: Params
     task: str
@@ -62,7 +56,7 @@ class Case:
         return self.settings_of(self.task)
 
     def settings_of(self, other: str) -> Settings:
-        """Return the settings of another task, those that both have as this one has them."""
+        """Return the settings of another task; where both tasks have a setting, it is as in this one."""
         kind = load_task(other).Settings
         own = self.section.model_dump()
         values = getattr(self.params.tasks, other).model_dump()
@@ -71,17 +65,6 @@ class Case:
 
 def resolve_case(params: Params, experiment: str, variant: str | None = None) -> Case:
     """Lay an experiment's overrides, and those of one of its variants, over the params.
-
-    Parameters
-    ----------
-    params : Params
-    experiment : str
-        A key of ``experiments``.
-    variant : str, optional
-
-    Returns
-    -------
-    Case
 
     Raises
     ------

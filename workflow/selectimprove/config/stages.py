@@ -4,8 +4,8 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import SerializeAsAny, model_serializer, model_validator
 
-from selectimprove.config.measuring import Alarms, Statistics
 from selectimprove.config.params import (
+    Alarms,
     BaseTraining,
     Checkpoints,
     Lora,
@@ -16,6 +16,7 @@ from selectimprove.config.params import (
     Rl,
     Sampling,
     Sft,
+    Statistics,
 )
 from selectimprove.config.training import Arithmetic, TargetModules
 from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, Task, load_task, task_names

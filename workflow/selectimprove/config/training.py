@@ -1,15 +1,19 @@
 """The types of what trains in ``params.yaml``: models, adapters, the optimiser, SFT and RL."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_serializer
 
+from selectimprove.config.sources import find_mistake
 from selectimprove.types import NUMBER, Natural, Positive, Rate, Strict
 
 ALL_LINEAR = "all-linear"
 """In place of names: every linear layer but the one that gives logits, whatever the architecture calls them."""
+QWEN2_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""Linear layers of a Qwen2, any of which an adapter may have."""
 
 
 def _modules(value):
@@ -69,6 +73,16 @@ class Model(Strict):
     initializer_range: Rate
     """Standard deviation of the initial weights."""
 
+    def refuse_qwen2(self) -> Iterator[str]:
+        """Yield a line per size that no Qwen2 can have; other architectures may."""
+        if self.hidden_size % self.n_heads:
+            yield f"n_heads: {self.n_heads} heads do not divide hidden_size {self.hidden_size}"
+        elif self.hidden_size // self.n_heads % 2:
+            sizes = f"{self.n_heads} heads of hidden_size {self.hidden_size} have an odd size each"
+            yield f"n_heads: {sizes}; rotary positions take an even one"
+        if self.n_heads % (self.n_kv_heads or 1):
+            yield f"n_kv_heads: {self.n_kv_heads} do not divide the {self.n_heads} heads"
+
 
 class Pretrained(Strict):
     """A causal language model in place of a base model trained here: any architecture that transformers knows."""
@@ -84,8 +98,10 @@ class Pretrained(Strict):
     mirror: str | None = None
     sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] | None = None
     """Expected hashes, by file."""
-    n_parameters: Positive | None = None
-    """From which memory is estimated; null: as many as a Qwen2 of the sizes in `model` has."""
+
+    def refuse(self) -> Iterator[str]:
+        if self.weights == "hub" and not (self.repository and self.revision):
+            yield "weights: 'hub' needs repository and revision; or name a folder that holds the model"
 
     @property
     def name(self) -> str:
@@ -195,6 +211,33 @@ class Rl(Strict):
     """GRPO: ``k3``, as in its paper; ``k3_corrected``: times the ratio, which makes its gradient that of the reverse KL divergence."""
     top_p: Annotated[float, Field(gt=0, le=1), NUMBER, Knob()] = 1.0
     """Share of the probability that rollouts are sampled from, the likeliest tokens first."""
+
+    def refuse(self) -> Iterator[str]:
+        # From the documentation of TRL 1.16's `GRPOConfig`, and from what its `GRPOTrainer` refuses.
+        if self.prompts_per_step > self.n_prompts:
+            yield f"prompts_per_step: {self.prompts_per_step} is more than n_prompts {self.n_prompts}"
+        if self.method != "grpo":
+            yield from self._refuse_grpo_only()
+        elif self.own_reward and (mistake := find_mistake(self.own_reward)):
+            yield f"reward: {mistake}"
+        level, needed = self.importance_sampling_level, {"luspo": "sequence", "vespo": "token"}.get(self.loss_type)
+        if needed and level != needed:
+            yield f"importance_sampling_level: {self.loss_type} takes '{needed}', not '{level}'"
+        bound = self.epsilon_high or self.epsilon
+        if self.loss_type == "cispo" and bound < 1:
+            what = f"cispo bounds the ratio itself, which is about 1, by {bound:g}"
+            yield f"epsilon_high: {what}; use a number above 1, such as 5"
+        if self.checkpoint_every % self.num_iterations:
+            what = f"{self.num_iterations} does not divide checkpoint_every {self.checkpoint_every}"
+            yield f"num_iterations: {what}; a run that resumes from a checkpoint samples anew there"
+
+    def _refuse_grpo_only(self) -> Iterator[str]:
+        if self.reward != "outcome":
+            what = f"{self.reward} is for `method: grpo`; {self.method} takes no reward but the outcome"
+            yield f"reward: {what}: set `reward: outcome` beside it"
+        if self.top_p != 1:
+            what = f"{self.top_p:g} is for `method: grpo`; {self.method} samples with 1"
+            yield f"top_p: {what}: set `top_p: 1.0` beside it"
 
     @property
     def n_batches(self) -> int:

@@ -19,7 +19,7 @@ from datasets import Dataset
 from trl import GRPOConfig
 
 from selectimprove.artifacts.runner import run_stage
-from selectimprove.config.files.own_code import load_function
+from selectimprove.config.sources import load_function
 from selectimprove.config.stages import RlStage
 from selectimprove.tasks.interface import load_task
 from selectimprove.training.grpo import ReproducibleGRPOTrainer, Rollouts, keep_checkpoints, own_reward

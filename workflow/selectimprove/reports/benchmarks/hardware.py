@@ -19,9 +19,8 @@ import pandas as pd
 import torch
 
 from selectimprove.artifacts.arithmetic import processor_info
-from selectimprove.config.demands.memory import count_adapter_parameters, count_parameters, training_memory
 from selectimprove.config.loading import load_params
-from selectimprove.config.params import Params, Sampling
+from selectimprove.config.params import ALL_LINEAR, Lora, Model, Params, Sampling
 from selectimprove.config.resolving import Case
 from selectimprove.config.stages import DemonstrationsStage, PretrainedStage, ProblemsStage, RlStage, SftStage
 from selectimprove.stages.demonstrations import write_demonstrations
@@ -154,16 +153,33 @@ def measure_sft(params: Params, inputs: dict[str, Path], folder: Path) -> dict:
         for prompt, completion in zip(prompts, completions, strict=True)
     ]
     tokens = sft.batch_size * sum(lengths) / len(lengths)
-    passes = sft.device_batch_size or sft.batch_size
     return {
         "what": "SFT step",
         "engine": "",
         "seconds": seconds,
         "tokens": tokens,
         "memory_gib": memory,
-        "memory_estimated_gib": training_memory(params.model, params.lora, passes, max(lengths), reference=False),
         "operations": tokens * operations_of_training(params),
     }
+
+
+def count_parameters(model: Model) -> int:
+    """Count the parameters of a Qwen2 with tied embeddings."""
+    width = model.hidden_size
+    keys = width // model.n_heads * (model.n_kv_heads or model.n_heads)
+    attention = 2 * width * width + 2 * width * keys + width + 2 * keys
+    layer = attention + 3 * width * model.intermediate_size + 2 * width
+    return (model.vocab_size or 0) * width + model.n_layers * layer + width
+
+
+def count_adapter_parameters(model: Model, lora: Lora) -> int:
+    """Count the parameters of an adapter of a Qwen2: the rank times the inputs and outputs of each layer."""
+    width, inner = model.hidden_size, model.intermediate_size
+    keys = width // model.n_heads * (model.n_kv_heads or model.n_heads)
+    attention = {"q_proj": 2 * width, "k_proj": width + keys, "v_proj": width + keys, "o_proj": 2 * width}
+    sizes = attention | dict.fromkeys(("gate_proj", "up_proj", "down_proj"), width + inner)
+    modules = sizes if lora.target_modules == ALL_LINEAR else lora.target_modules
+    return model.n_layers * lora.rank * sum(sizes.get(module, width + inner) for module in modules)
 
 
 def operations_of_training(params: Params) -> float:
@@ -193,19 +209,14 @@ def measure_grpo(params: Params, sampling: Sampling, inputs: dict[str, Path], fo
     seconds, memory = time_steps(run, folder / f"rl-{sampling.engine}")
     log = pd.read_parquet(folder / f"rl-{sampling.engine}" / f"{STEPS[1]}-steps" / "training.parquet")
     tokens = log["num_tokens"].dropna().diff().mean()
-    longest = tokens / (params.rl.prompts_per_step * params.rl.group_size)
     completion_tokens = params.rl.prompts_per_step * params.rl.group_size * log["completions/mean_length"].mean()
     operations = operations_of_training(params) + (FORWARD * count_parameters(params.model) if params.rl.beta else 0)
-    passes = params.rl.device_batch_size or params.rl.prompts_per_step * params.rl.group_size
     return {
         "what": "GRPO step",
         "engine": sampling.engine,
         "seconds": seconds,
         "tokens": tokens,
         "memory_gib": memory,
-        "memory_estimated_gib": training_memory(
-            params.model, params.lora, passes, round(longest), reference=params.rl.beta > 0
-        ),
         "operations": tokens * operations + completion_tokens * FORWARD * count_parameters(params.model),
     }
 
@@ -272,7 +283,7 @@ def main() -> None:
     path = Path("results/benchmarks") / f"{name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False, float_format="%.4g")
-    shown = ["what", "engine", "seconds", "tokens_per_second", "utilisation", "memory_gib", "memory_estimated_gib"]
+    shown = ["what", "engine", "seconds", "tokens_per_second", "utilisation", "memory_gib"]
     print(table[shown].to_string(index=False, float_format="{:.3g}".format))
     print(f"written to {path}")
 

@@ -18,8 +18,8 @@ from snakemake.iocontainers import Wildcards
 
 from selectimprove.artifacts.keys import digest, module_digest
 from selectimprove.artifacts.provenance import file_hash
-from selectimprove.config.demands.exhibits import require_met
 from selectimprove.config.loading import DEFAULT_SCALE
+from selectimprove.config.needs import require_met
 from selectimprove.config.params import Params
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.command import snakemake_command

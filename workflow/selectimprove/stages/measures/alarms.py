@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from selectimprove.config.measuring import Alarms
+from selectimprove.config.params import Alarms
 from selectimprove.types import ParamsError
 
 COLUMNS = ("variant", "sft", "training", "seed", "alarm", "first_step", "last_step", "worst", "says")

@@ -1,20 +1,16 @@
-"""A checkpoint against the params: its sizes, the number of its parameters, the layers that adapters are to have."""
+"""A checkpoint against the params: its sizes, and the layers that adapters are to have."""
 
 from pathlib import Path
 
-from selectimprove.config.demands.memory import count_parameters
 from selectimprove.config.messages import unknown_name
 from selectimprove.config.stages import PretrainedStage
 from selectimprove.config.training import ALL_LINEAR
 from selectimprove.stages.pretrained.gguf import require_reader
 from selectimprove.types import ParamsError
 
-TOLERANCE = 0.05
-"""Share by which the number of parameters may differ from what memory is estimated with."""
-
 
 def check_architecture(source: Path, config: PretrainedStage) -> None:
-    """Compare a checkpoint with ``model``, with ``pretrained.n_parameters`` and with the layers in ``lora.target_modules``.
+    """Compare a checkpoint with ``model`` and with the layers in ``lora.target_modules``.
 
     No weights are read: the architecture is built without any.
 
@@ -39,7 +35,6 @@ def check_architecture(source: Path, config: PretrainedStage) -> None:
             f"pretrained: {source} is no causal language model that transformers knows: {reason}"
         ) from error
     _check_sizes(found.get_text_config(), config)
-    _check_parameters(model.num_parameters(), config)
     if config.target_modules not in (None, ALL_LINEAR):
         _check_modules(model, config.target_modules)
 
@@ -60,14 +55,6 @@ def _check_sizes(found, config: PretrainedStage) -> None:
         asked = getattr(config.model, key)
         if asked != size:
             raise ParamsError(f"model.{key}: {asked}, but the checkpoint's {name} is {size}; it has {{{all_sizes}}}")
-
-
-def _check_parameters(found: int, config: PretrainedStage) -> None:
-    asked = config.pretrained.n_parameters or count_parameters(config.model)
-    if abs(found - asked) > TOLERANCE * found:
-        raise ParamsError(
-            f"pretrained.n_parameters: memory is estimated with {asked} parameters, but the checkpoint has {found}; use that"
-        )
 
 
 def _check_modules(model, asked: list[str]) -> None:

@@ -1,1 +1,0 @@
-"""Files that people write, read strictly: YAML whose keys know their lines, and notebooks."""
