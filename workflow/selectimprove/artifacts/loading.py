@@ -6,13 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from selectimprove.artifacts.keys import OWN
-<<<<<<< HEAD
-from selectimprove.config.files.own_code import load_module
-from selectimprove.tasks.interface import aspect_modules
-=======
 from selectimprove.config.sources import load_module
-from selectimprove.tasks.interface import aspect_module
->>>>>>> 4b4b763 (YAML is read by ruamel.yaml, params refuse their own contradictions)
+from selectimprove.tasks.interface import aspect_modules
 from selectimprove.types import Strict
 
 
