@@ -1,4 +1,4 @@
-"""Check before anything starts that tasks and notebooks can do what the params ask; a line per mistake, with its key."""
+"""Check before anything starts that tasks and notebooks can do what the params ask; mistakes begin with their key."""
 
 import math
 import re

@@ -4,8 +4,8 @@ A notebook says in its metadata what an experiment must have for its figure or t
 
     "selectimprove": {"needs": {"test_problems": {"6-9": {"difficulty": [6, 9], "problem_types": ["inversion"]}}}}
 
-Metadata are no code, so they do not count in the figure's key. Of figures and tables that are not drawn by default, only
-the parameters under ``plot`` are compared, until one is asked for by name: no other scale need have their experiments.
+Metadata do not count in the figure's key. Of figures and tables that are not drawn by default, only ``plot`` is
+compared until one is asked for by name: other scales need not have their experiments.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Needs(Strict):
 
 
 def find_unmet(params: Params) -> list[str]:
-    """Return a line for each need that is not met, with the key of the figure or table, and its notebook in brackets."""
+    """Return a line per unmet need: the key of the figure or table, its notebook in brackets, and the need."""
     return [
         line
         for kind, exhibits in (("figures", params.figures), ("tables", params.tables))

@@ -1,7 +1,7 @@
 """The types of `params.yaml`, and what must hold between its values.
 
-Values are in ``params.yaml`` and the overlays in ``workflow/scales``. The JSON schema and the parameter reference are made from these types.
-What the values ask of tasks and notebooks is checked in `selectimprove.config.checks`.
+The JSON schema and the parameter reference are made from these types. Whether tasks and notebooks can do what the
+values ask is checked in `selectimprove.config.checks`.
 """
 
 import re
@@ -68,7 +68,7 @@ class Continued(Strict):
     """Pretraining of another task's base model, continued on the documents of this one."""
 
     after: str
-    """The other task; it takes the settings that both tasks have from this one."""
+    """The other task; settings that both tasks have are taken from this one."""
     n_steps: Positive
     """Optimiser steps."""
     learning_rate: Rate
@@ -76,10 +76,10 @@ class Continued(Strict):
 
 
 class TaskParams(Strict):
-    """What every task has in ``params.yaml``, besides its own settings and what has its own types."""
+    """Fields that every task has in ``params.yaml`` besides its own settings."""
 
     extends: str | None = None
-    """Another task, whose settings hold where this one has none of its own."""
+    """Another task, whose settings hold where this one has none."""
     continued: Continued | None = None
     """How the base model comes about; null: from scratch."""
 
@@ -130,11 +130,11 @@ class VllmSettings(Strict):
 
 
 class Sampling(Strict):
-    """What generates completions, in RL and in evaluation."""
+    """The engine that generates completions, in RL and in evaluation."""
 
     engine: Literal["transformers", "vllm"]
     vllm: VllmSettings | None = None
-    """Settings of vLLM; they do not count where it is not used."""
+    """Settings of vLLM, for the engine vllm."""
 
     def refuse(self) -> Iterator[str]:
         if self.engine == "vllm" and self.vllm is None:
@@ -154,7 +154,7 @@ class Evaluation(Strict):
     curve_problems: Positive
     """Problems per test set for checkpoints before the last, which only curves show."""
     told_problems: Natural
-    """Problems per test set that SFT models and the ends of RL answer greedily, and with each strategy prescribed; 0: none."""
+    """Problems per test set that SFT and final RL models answer greedily, and told each strategy; 0: none."""
 
     def refuse(self) -> Iterator[str]:
         if 0 < self.told_problems < FEWEST_TOLD:
@@ -172,10 +172,10 @@ class Statistics(Strict):
 
 
 class Alarms(Strict):
-    """Bounds of what trainers log; a training that passes one for long is named in the log and under what shows it."""
+    """Bounds of trainers' logs; a training that passes one is named in the log and under its figures and tables."""
 
     stretch: Positive
-    """Logged steps in a row that have to be past a bound; a single one often is."""
+    """Logged steps in a row that must be past a bound; a single step often is."""
     loss_rise: Rate
     """Rise of the loss above its first logged value."""
     grad_norm: Rate
@@ -183,7 +183,7 @@ class Alarms(Strict):
     kl: Rate
     """KL divergence from the policy before RL, in nats per token."""
     cut_off: Share
-    """Share of the completions that the limit of length ended."""
+    """Share of completions that the limit of length ended."""
 
 
 def _countable(value):
@@ -193,12 +193,12 @@ def _countable(value):
 
 
 class Verify(Strict):
-    """What ``snakemake verify`` looks at, and what it makes again with models. No result depends on it."""
+    """The artifacts that ``snakemake verify`` checks and makes again. No result depends on it."""
 
     spot: Annotated[int | Literal["all"], BeforeValidator(_countable)] = 0
-    """How many artifacts that a model made are drawn and made again; ``all``: every one."""
+    """Number of artifacts made by models that are drawn and made again, or ``all``."""
     spot_seed: Annotated[int, Field(ge=0, le=LARGEST_SEED, strict=True)] | None = None
-    """Random seed of the draw; null: another each time, which is printed."""
+    """Random seed of the draw; null: another each time, printed."""
     stages: Annotated[list[Literal["base", "sft", "rl", "rft", "evaluation"]], Field(min_length=1), DISTINCT] = [
         "base",
         "sft",
@@ -208,16 +208,16 @@ class Verify(Strict):
     ]
     """Stages whose artifacts are drawn."""
     only: Names = []
-    """Figures, tables or experiments; only what stands behind them is verified, and drawn from. Empty: all."""
+    """Figures, tables or experiments whose artifacts are verified; empty: all."""
     checkpoints: Literal["all", "last"] = "all"
-    """Whose generations of an evaluation are made again: those of every checkpoint, or of the ``last`` alone, in less than half the time."""
+    """Checkpoints whose generations are made again; the ``last`` alone takes less than half the time."""
 
 
 class JobResources(Strict):
-    """What one job asks for; SFT and RL spread their batches over several GPUs."""
+    """Resources of one job; SFT and RL spread their batches over several GPUs."""
 
     cores: Positive
-    """Cores. On a CPU, training and sampling use one thread whatever is asked for: the number of threads would decide their sums."""
+    """Cores. On a CPU, training and sampling use one thread: sums would depend on the number of threads."""
     gpus: Natural
     memory_gib: Rate
     minutes: Positive
@@ -228,18 +228,18 @@ class JobResources(Strict):
 
 
 class Resources(Strict):
-    """What jobs ask Snakemake, and through it a cluster's scheduler, for."""
+    """Resources that jobs ask of Snakemake and a cluster's scheduler."""
 
     train: JobResources
     """Base models, SFT and RL."""
     sample: JobResources
     """Evaluation."""
     light: JobResources
-    """All that needs no model."""
+    """Stages without a model."""
 
 
 def _section_or_word(value):
-    """Refuse what no param is; which of them takes which is checked where they are laid over the others."""
+    """Accept sections and words; types are checked when overrides are laid over the params."""
     if not isinstance(value, dict | str):
         raise PydanticKnownError("dict_type")
     return value
@@ -262,7 +262,7 @@ Section = Literal[
 Overrides = dict[
     Section, Annotated[Any, BeforeValidator(_section_or_word), WithJsonSchema({"type": ["object", "string"]})]
 ]
-"""Params laid over those of the file, by section; checked as those are. ``task`` is the section of the experiment's own task."""
+"""Params laid over those of the file, by section; ``task`` is the section of the experiment's own task."""
 
 
 class Experiment(Strict):
@@ -288,15 +288,14 @@ class Exhibit(Strict):
     experiment: str
     """The experiment it shows."""
     notebook: FileName | None = None
-    """The figure or table whose notebook draws this one too."""
+    """Another figure or table whose notebook draws this one."""
     draw: bool = True
-    """Whether `figures` draws it; one that it leaves out is drawn when it is asked for by its name."""
+    """Whether `figures` draws it; otherwise it is drawn when asked for by name."""
     claims: str | None = None
-    """An experiment whose claims are tested on each seed of this one, and on all together, for the notebook to show; ``all``: every claim, each on the
-    models of its own experiment."""
+    """An experiment whose claims are tested on each seed of this one and on all seeds; ``all``: all claims."""
     caption: Annotated[str, Field(min_length=1)]
     plot: dict[str, PlotValue] = {}
-    """What the notebook takes as parameters."""
+    """Parameters of the notebook."""
 
 
 class Params(Strict):
@@ -321,13 +320,13 @@ class Params(Strict):
     rft: Rft
     sampling: Sampling
     arithmetic: Arithmetic = "portable"
-    """How CPUs multiply matrices: ``portable``, with the same bits on every x86 processor; ``fast``, with what this one does best."""
+    """How CPUs multiply matrices: ``portable``, the same bits on every x86 processor, or ``fast``."""
     evaluation: Evaluation
     statistics: Statistics
     alarms: Alarms
     resources: Resources
     report_to: ReportTo = "none"
-    """Where base models, SFT and RL log to besides, live: a library that is installed beside these. No result depends on it."""
+    """A library that base models, SFT and RL also log to, live. No result depends on it."""
     verify: Verify = Verify()
     experiments: dict[FileName, Experiment]
     figures: dict[FileName, Exhibit]

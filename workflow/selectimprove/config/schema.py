@@ -1,4 +1,4 @@
-"""What is generated from the typed config: the JSON schema of `params.yaml`, for editors, and the parameter reference, for people."""
+"""Generate the JSON schema of `params.yaml`, for editors, and the parameter reference, for people, from the types."""
 
 import ast
 import inspect
@@ -18,9 +18,9 @@ REFERENCE = WORKFLOW / "docs" / "params.md"
 
 
 class Described(GenerateJsonSchema):
-    """A schema in which the string below a field is its description.
+    """Describe each field by the string below it.
 
-    Pydantic's own `use_attribute_docstrings` reads the sources whenever the classes are imported, which took a tenth of each start of Snakemake.
+    Pydantic's `use_attribute_docstrings` reads the sources at import, a tenth of the time that Snakemake takes to start.
     """
 
     def model_schema(self, schema: dict) -> JsonSchemaValue:
@@ -32,21 +32,18 @@ class Described(GenerateJsonSchema):
 
 
 def schema_text() -> str:
-    """Return the schema as it lies in ``workflow/schemas``."""
+    """Return the schema, for ``workflow/schemas``."""
     return json.dumps(_schema() | {"title": "params.yaml"}, indent=2, ensure_ascii=False) + "\n"
 
 
 def reference_text() -> str:
-    """Return the reference as it lies in ``workflow/docs``: a table per section of `params.yaml`."""
+    """Return the reference, for ``workflow/docs``: a table per section of `params.yaml`."""
     schema = _schema()
-    parts = [
-        "# Every parameter\n\nMade by `make schema` from the typed config. Values and their sources are in `params.yaml`.",
-        "## params.yaml\n\n" + _table(schema),
-    ]
+    intro = "Made by `make schema` from the typed config. Values and their sources are in `params.yaml`."
+    parts = ["# Every parameter", intro, "## params.yaml", _table(schema)]
     for name, section in _sections(schema, schema["$defs"]):
-        about = section.get("description", "")
-        parts.append(f"## {name}\n\n{about}\n\n{_table(section)}" if about else f"## {name}\n\n{_table(section)}")
-    return "\n\n".join(parts) + "\n"
+        parts += [f"## {name}", section.get("description", ""), _table(section)]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _schema() -> dict:
@@ -101,17 +98,13 @@ def _kind(field: dict) -> str:
     return field.get("type", "any")
 
 
-def _default(field: dict) -> str:
-    return f"`{json.dumps(field.get('default'))}`"
-
-
 def _table(section: dict) -> str:
     required = section.get("required", [])
-    rows = [
-        f"| `{key}` | {_kind(field)} | {'' if key in required else _default(field)} | {field.get('description', '')} |"
-        for key, field in section["properties"].items()
-    ]
-    return "\n".join(["| key | type | default | meaning |", "|:--|:--|:--|:--|", *rows])
+    rows = ["| key | type | default | meaning |", "|:--|:--|:--|:--|"]
+    for key, field in section["properties"].items():
+        default = "" if key in required else f"`{json.dumps(field.get('default'))}`"
+        rows.append(f"| `{key}` | {_kind(field)} | {default} | {field.get('description', '')} |")
+    return "\n".join(rows)
 
 
 if __name__ == "__main__":

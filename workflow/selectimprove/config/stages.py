@@ -1,30 +1,28 @@
-"""The typed config of each stage: all that its artifact is a function of, besides source and inputs."""
+"""The typed config of each stage: everything that its artifact is a function of, besides source and inputs."""
 
 from typing import ClassVar, NamedTuple
 
 from pydantic import SerializeAsAny, model_serializer, model_validator
 
-from selectimprove.config.params import (
-    Alarms,
+from selectimprove.config.params import Alarms, Checkpoints, Sampling, Statistics
+from selectimprove.config.training import (
+    Arithmetic,
     BaseTraining,
-    Checkpoints,
     Lora,
     Model,
     Optimizer,
     Pretrained,
     Rft,
     Rl,
-    Sampling,
     Sft,
-    Statistics,
+    TargetModules,
 )
-from selectimprove.config.training import Arithmetic, TargetModules
-from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, Task, load_task, task_names
+from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, load_task, task_names
 from selectimprove.types import Natural, Positive, Rate, Strict
 
 
 class Course(NamedTuple):
-    """How long a training is: in epochs, as trainers log, and in what people count."""
+    """The length of a training: in epochs, as trainers log it, and in steps or epochs for people."""
 
     n_epochs: float
     length: int
@@ -36,27 +34,20 @@ class Course(NamedTuple):
 
 
 class Rollouts(NamedTuple):
-    """What a training samples: in how many steps, how many completions in each, and whether their rewards are outcomes."""
+    """The number of sampling steps of a training, the completions per step, and whether rewards are outcomes."""
 
     n_steps: int
     per_step: int
     are_outcomes: bool
 
 
-def _task_of(task_name: object) -> Task:
-    """Return the task that a config names."""
-    if task_name not in task_names():
-        raise ValueError(f"{task_name!r} is no task; use one of {', '.join(task_names())}")
-    return load_task(task_name)
-
-
 class OfTask(Strict):
-    """A config that names a task and holds what has that task's types."""
+    """A config that names a task and has fields of that task's types."""
 
     typed: ClassVar[dict[str, str]] = {}
-    """The task's type of each field."""
+    """By field, the name of the task's type."""
     aspects: ClassVar[tuple[str, ...]] = ()
-    """The aspects of the task that the stage loads: they count in the key."""
+    """The aspects of the task that the stage loads; they count in the key."""
 
     task_name: str
     task: SerializeAsAny[Settings]
@@ -66,13 +57,16 @@ class OfTask(Strict):
     def _of_its_task(cls, values: dict) -> dict:
         if not isinstance(values, dict) or "task_name" not in values:
             return values
-        task, kinds = _task_of(values["task_name"]), {"task": "Settings", **cls.typed}
-        of_task = {name: getattr(task, kind) for name, kind in kinds.items() if name in values}
-        return values | {name: kind.model_validate(values[name]) for name, kind in of_task.items()}
+        if values["task_name"] not in task_names():
+            raise ValueError(f"{values['task_name']!r} is no task; use one of {', '.join(task_names())}")
+        task, kinds = load_task(values["task_name"]), {"task": "Settings", **cls.typed}
+        return values | {
+            name: getattr(task, kind).model_validate(values[name]) for name, kind in kinds.items() if name in values
+        }
 
 
 class Computed(Strict):
-    """A config of a stage that computes with a model; portable arithmetic, which is the rule, is not mentioned in keys."""
+    """A config of a stage that computes with a model. Keys leave portable arithmetic out, since it is the rule."""
 
     arithmetic: Arithmetic = "portable"
 
@@ -107,7 +101,7 @@ class DemonstrationsStage(OfTask):
 
 
 class BaseStage(Computed, OfTask):
-    """Pretraining on a task's documents; ``model`` is None where another base model is trained further."""
+    """Pretraining on a task's documents; without ``model``, another base model is trained further."""
 
     aspects = ("documents",)
     typed = {"documents": "Documents"}
@@ -124,7 +118,7 @@ class BaseStage(Computed, OfTask):
 
 
 class PretrainedStage(Strict):
-    """A pretrained checkpoint; whether it is asked in chats, and the layers that adapters have, None where all weights are trained."""
+    """A pretrained checkpoint, and how it is used: in chats or not, with adapters on some layers or None."""
 
     pretrained: Pretrained
     model: Model
@@ -227,10 +221,9 @@ class Run(Strict):
         return f"{self.variant}/{self.sft}/{self.training}/{self.seed}"
 
 
-class VariantSettings(Strict):
-    """What the variants of an experiment may differ in, for its figures and tables to tell."""
+class VariantSettings(OfTask):
+    """The settings that variants of an experiment may differ in, for figures and tables to tell them apart."""
 
-    task: SerializeAsAny[Settings]
     sft: Sft
     rl: Rl
 
@@ -248,20 +241,6 @@ class MeasuresStage(Strict):
     statistics: Statistics
     alarms: Alarms
 
-    @model_validator(mode="before")
-    @classmethod
-    def _of_its_task(cls, values: dict) -> dict:
-        if not isinstance(values.get("variants"), dict) or "task_name" not in values:
-            return values
-        kind = _task_of(values["task_name"]).Settings
-        return values | {"variants": {name: _with_task(kind, of) for name, of in values["variants"].items()}}
-
-
-def _with_task(kind: type[Settings], variant: object) -> object:
-    """Give a variant its task's type; what is no variant is left as it is, for pydantic to name."""
-    fields = dict(variant) if isinstance(variant, dict | VariantSettings) else {}
-    return VariantSettings(**fields | {"task": kind.model_validate(fields["task"])}) if "task" in fields else variant
-
 
 class TaskOfExperiment(OfTask):
     """The task of a variant of an experiment."""
@@ -270,7 +249,7 @@ class TaskOfExperiment(OfTask):
 
 
 class VerdictsStage(Strict):
-    """All claims, those of them that are run, and by experiment the seeds and each variant's task."""
+    """All claims, the names of those that are run, and for each experiment its seeds and the tasks of its variants."""
 
     scale: str
     claims: dict[str, dict]
@@ -281,7 +260,7 @@ class VerdictsStage(Strict):
 
 
 class ExhibitsStage(Strict):
-    """``notebook_modules`` are those of this package that the notebook imports."""
+    """A figure or table; ``notebook_modules`` are the modules of this package that the notebook imports."""
 
     name: str
     scale: str

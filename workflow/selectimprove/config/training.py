@@ -1,4 +1,4 @@
-"""The types of what trains in ``params.yaml``: models, adapters, the optimiser, SFT and RL."""
+"""The types of ``params.yaml`` for training: models, adapters, the optimiser, SFT and RL."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from selectimprove.config.sources import find_mistake
 from selectimprove.types import NUMBER, Natural, Positive, Rate, Strict
 
 ALL_LINEAR = "all-linear"
-"""In place of names: every linear layer but the one that gives logits, whatever the architecture calls them."""
+"""In place of names: every linear layer except the one that gives logits."""
 QWEN2_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """Linear layers of a Qwen2, any of which an adapter may have."""
 
@@ -26,39 +26,34 @@ def _modules(value):
 
 
 TargetModules = Annotated[list[str] | Literal[ALL_LINEAR], BeforeValidator(_modules)]
-"""The layers that get an adapter; checked as a whole, since each type of a union would say by itself what it misses."""
+"""The layers that get an adapter. One validator for the union: pydantic would report a mistake for each alternative."""
 
 Arithmetic = Literal["portable", "fast"]
 
 ReportTo = Literal["none", "tensorboard", "trackio", "wandb"]
 REPORT_TO = "SELECTIMPROVE_REPORT_TO"
-"""The variable of a job's environment that holds the param `report_to`, of which no result is a function."""
+"""The environment variable of a job with the param `report_to`, on which no result depends."""
 RUN_NAME = "SELECTIMPROVE_RUN_NAME"
-"""The variable that holds, where a training reports, what it is called there."""
+"""The environment variable with the name of a training in the library that it reports to."""
 
 REWARD = r"outcome|random|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 
 @dataclass(frozen=True)
 class Knob:
-    """Marks a field of `Rl` that goes to TRL's `GRPOConfig`, and is left out of keys at its default.
+    """Mark a field of `Rl` that goes to TRL's `GRPOConfig` and that keys leave out at its default.
 
-    There `selectimprove.stages.rl`, which is in the keys, or else TRL has the same value; a test compares them. So a new knob changes no key.
-
-    Parameters
-    ----------
-    argument : str, optional
-        Its name there, where it is another.
-    values : dict, optional
-        What its values are called there.
+    The default is also that of the code that calls TRL, or of TRL; a test compares them. So a new knob changes no key.
     """
 
     argument: str | None = None
+    """Its name in TRL, if that differs."""
     values: dict[str, object] = field(default_factory=dict)
+    """TRL's names of its values."""
 
 
 class Model(Strict):
-    """The sizes of a model: of the Qwen2 that is trained from scratch, or of the pretrained checkpoint, with which they are compared."""
+    """The sizes of a Qwen2 that is trained from scratch, or those that a pretrained checkpoint must have."""
 
     hidden_size: Positive
     n_layers: Positive
@@ -85,10 +80,10 @@ class Model(Strict):
 
 
 class Pretrained(Strict):
-    """A causal language model in place of a base model trained here: any architecture that transformers knows."""
+    """A causal language model of any architecture that transformers knows, in place of a base model trained here."""
 
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
-    """Of the Hugging Face hub; null where `weights` is a folder with a model of one's own."""
+    """Of the Hugging Face hub; null if `weights` is a folder."""
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     """Commit of the checkpoint's repository."""
     weights: Annotated[str, Field(min_length=1)] = "hub"
@@ -105,7 +100,7 @@ class Pretrained(Strict):
 
     @property
     def name(self) -> str:
-        """What people call the model, fit for the name of a folder."""
+        """The name of the model, made fit for a folder."""
         return re.sub(r"[^\w.-]", "-", (self.repository or self.weights.rstrip("/")).rpartition("/")[2])
 
 
@@ -169,7 +164,7 @@ class Rl(Strict):
     """RL: GRPO, or a control in its place."""
 
     method: Literal["grpo", "rejection_sampling", "self_distillation"] = "grpo"
-    """What trains: the others, which `rft` sets up, are controls."""
+    """The training; those other than GRPO are controls, with settings in `rft`."""
     n_prompts: Positive
     """Distinct training problems."""
     n_steps: Positive
@@ -188,7 +183,7 @@ class Rl(Strict):
     reward: Annotated[str, AfterValidator(_is_reward), Field(json_schema_extra={"pattern": f"^({REWARD})$"})] = (
         "outcome"
     )
-    """``outcome``: 1 for the right answer, else 0; ``random``: a coin; or a function of your own, ``package.module:function`` (see Extending)."""
+    """``outcome``: 1 for the right answer, else 0; ``random``: a coin; or ``package.module:function`` (see Extending)."""
     checkpoint_every: Positive
     """Optimiser steps between two checkpoints."""
     device_batch_size: Positive | None = None
@@ -198,17 +193,17 @@ class Rl(Strict):
     scale_rewards: Annotated[Literal["group", "batch", "none"], Knob()] = "group"
     """GRPO: whose standard deviation advantages are divided by."""
     importance_sampling_level: Annotated[Literal["token", "sequence"], Knob()] = "token"
-    """GRPO: what has a ratio of probabilities of its own; ``sequence``: as in GSPO."""
+    """GRPO: whether each token or each sequence has a ratio of probabilities; ``sequence``: as in GSPO."""
     epsilon: Annotated[Rate, Knob()] = 0.2
     """GRPO: the ratio is clipped below 1 − epsilon, and above 1 + epsilon."""
     epsilon_high: Annotated[Rate | None, Knob()] = None
     """GRPO: in place of epsilon above 1, as in DAPO; for cispo the bound itself. null: epsilon."""
     num_iterations: Annotated[Positive, Knob()] = 1
-    """GRPO: optimiser steps on the same rollouts, among the ``n_steps``; above 1 the later ones are off-policy."""
+    """GRPO: optimiser steps on the same rollouts, out of ``n_steps``; the second and later are off-policy."""
     kl_estimator: Annotated[
         Literal["k3", "k3_corrected"], Knob("use_bias_correction_kl", {"k3": False, "k3_corrected": True})
     ] = "k3"
-    """GRPO: ``k3``, as in its paper; ``k3_corrected``: times the ratio, which makes its gradient that of the reverse KL divergence."""
+    """GRPO: ``k3``, as in its paper; ``k3_corrected``: times the ratio, for the gradient of the reverse KL divergence."""
     top_p: Annotated[float, Field(gt=0, le=1), NUMBER, Knob()] = 1.0
     """Share of the probability that rollouts are sampled from, the likeliest tokens first."""
 
@@ -241,12 +236,12 @@ class Rl(Strict):
 
     @property
     def n_batches(self) -> int:
-        """Batches of rollouts, each of which `num_iterations` optimiser steps are taken on."""
+        """Batches of rollouts; `num_iterations` optimiser steps are taken on each."""
         return -(-self.n_steps // self.num_iterations)
 
     @property
     def own_reward(self) -> str | None:
-        """The function that is the reward, if it is one of the user's own."""
+        """The user's function that is the reward, if one is."""
         return self.reward if ":" in self.reward else None
 
     @classmethod
@@ -273,7 +268,7 @@ class Rl(Strict):
 
 
 class Rft(Strict):
-    """Rejection-sampling fine-tuning and self-distillation, in rounds that together take the prompts of `rl`."""
+    """Rejection-sampling fine-tuning and self-distillation; the rounds share the prompts of `rl`."""
 
     n_rounds: Positive
     learning_rate: Rate

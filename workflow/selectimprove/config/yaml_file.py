@@ -18,7 +18,7 @@ MOST_VALUES = 100_000
 
 @dataclass(frozen=True)
 class YamlFile:
-    """A file's mapping, and where each dotted key is: ``params.yaml: line 7``. An item of a list has its number as key."""
+    """A file's mapping, and the place of each dotted key: ``params.yaml: line 7``. Items of a list are numbered."""
 
     name: str
     content: dict

@@ -16,23 +16,14 @@ RESULTS = Path("results")
 
 @dataclass(frozen=True, eq=False)
 class Artifact:
-    """A folder of results: what it is for people (`slug`), and what it is a function of.
-
-    Parameters
-    ----------
-    stage : str
-        A key of `STAGES`.
-    slug : str
-    config : Strict
-        The stage's config.
-    inputs : dict of str to Artifact
-        By role.
-    """
+    """A folder of results, and all that it is a function of."""
 
     stage: str
     slug: str
+    """The start of its name, for people."""
     config: Strict
     inputs: dict[str, "Artifact"] = field(default_factory=dict)
+    """By role."""
 
     @property
     def modules(self) -> frozenset[str]:
@@ -59,30 +50,22 @@ class Artifact:
 
     @property
     def checkpoints(self) -> dict[int, Path]:
-        """The checkpoints of RL, or of what takes its place, by step, in order; none of other stages."""
+        """The folders of the checkpoints of RL and its controls by step, in order."""
         folders = sorted(self.folder.glob("checkpoints/step-*"))
         return {int(folder.name.split("-")[1]): folder for folder in folders}
 
     @property
     def done(self) -> Path:
-        """The file that is there only when the folder is complete."""
+        """The file that exists only when the folder is complete."""
         return self.folder / RECORD
 
 
 def collect_ancestors(
     artifacts: Iterable[Artifact], counts: Callable[[Artifact], bool] = lambda artifact: True
 ) -> list[Artifact]:
-    """List artifacts and all that they are made from, each once, those of a figure from its end.
+    """List artifacts and all their ancestors, each once, depth first.
 
-    Parameters
-    ----------
-    artifacts : iterable of Artifact
-    counts : callable, optional
-        Whether an artifact counts; one that does not is left out, and so is what only it is made from.
-
-    Returns
-    -------
-    list of Artifact
+    An artifact that does not count is left out, and so are ancestors of it alone.
     """
     found, pending = {}, [*artifacts][::-1]
     while pending:

@@ -1,4 +1,4 @@
-"""The command that runs a stage, for the rules and for whoever makes an artifact again."""
+"""The command that runs a stage, for the rules and for verification."""
 
 from pathlib import Path
 
@@ -14,12 +14,13 @@ AT_START = {
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456",
 }
-"""For the environment of jobs, which read it at their start. Text is UTF-8, whatever the locale. Training allocates the same memory at every step; having freed memory cleared anew took about a twentieth of its time."""
+"""Environment variables that jobs read when they start. Text is UTF-8, whatever the locale. Training allocates the same
+memory at every step; glibc's defaults give it back and clear it anew, which took a twentieth of the time."""
 ACCELERATE = Path(__file__).parents[2] / "profiles" / "accelerate.yaml"
 
 
 def snakemake_command(scale: str | None, *targets: object) -> str:
-    """Return the command that makes targets at a scale; none is named where it is the default."""
+    """Return the command that makes targets at a scale."""
     of_scale = f" --config scale={scale}" if scale not in (None, DEFAULT_SCALE) else ""
     return f"snakemake --cores all {' '.join(map(str, targets))}{of_scale}"
 
@@ -30,22 +31,15 @@ def resources_of(artifact: Artifact, resources: Resources) -> JobResources:
 
 
 def needs_of(artifact: Artifact, resources: Resources) -> dict[str, float]:
-    """Return the same by the names that Snakemake has for it."""
+    """Return the resources of the job that makes an artifact, by Snakemake's names."""
     asked = resources_of(artifact, resources)
     return {"cores": asked.cores, "gpu": asked.gpus, "mem_mb": asked.mem_mb}
 
 
 def stage_command(artifact: Artifact, output: Path, resources: Resources, python: str) -> list[str]:
-    """Return the words of the command that makes an artifact: with GPUs of its own, if it takes any, and in a process for each where it spreads.
+    """Return the words of the command that makes an artifact in the folder `output`.
 
-    Parameters
-    ----------
-    artifact : Artifact
-    output : Path
-        The folder to make.
-    resources : Resources
-    python : str
-        The interpreter.
+    A job with GPUs locks them for itself; one that spreads has a process per GPU.
     """
     gpus, spreads = resources_of(artifact, resources).gpus, STAGES[artifact.stage].spreads
     words = [python, "-m", "selectimprove.artifacts.gpus", str(gpus), python] if gpus else [python]

@@ -1,8 +1,8 @@
-"""The plan: which artifacts the params ask for, each with its config, inputs and key.
+"""Plan which artifacts the params ask for, each with its config, inputs and key.
 
-Experiments are data. A figure or table names an experiment; an experiment is a set of runs; a run is a variant of the params, an
-SFT mix, a distribution of RL problems and a seed. Snakemake's rules look artifacts up here by stage and name, so a new experiment,
-task or figure changes no rule. `selectimprove.dag.table` shows how stages follow one another.
+Experiments are data. A figure or table names an experiment; an experiment is a set of runs; a run is a variant of the
+params, an SFT mix, a distribution of RL problems and a seed. Snakemake's rules look artifacts up here by stage and
+name, so a new experiment, task or figure changes no rule. `selectimprove.dag.table` shows the order of stages.
 """
 
 from collections.abc import Iterable
@@ -21,29 +21,26 @@ from selectimprove.config.stages import (
     VariantSettings,
     VerdictsStage,
 )
-from selectimprove.dag.artifact import Artifact
+from selectimprove.dag.artifact import Artifact, collect_ancestors
 from selectimprove.dag.runs import Runs
 from selectimprove.dag.table import OTHER_TARGETS, STAGES
-from selectimprove.types import ParamsError
+from selectimprove.errors import ParamsError
 
 
 class Plan(Runs):
-    """All artifacts that the params ask for.
-
-    Parameters
-    ----------
-    params : Params
-    """
+    """All artifacts that the params ask for."""
 
     def __init__(self, params: Params):
         super().__init__(params)
         self.claims = read_claims(params=params)
-        self._plan_experiments()
+        exhibits = [*params.figures.values(), *params.tables.values()]
+        # Experiments that are drawn by default come first.
+        order = [*(exhibit.experiment for exhibit in sorted(exhibits, key=lambda exhibit: not exhibit.draw))]
+        self.measures = {name: self._measures(name) for name in dict.fromkeys([*order, *params.experiments])}
         self.all_figures, self.all_tables = (
             {name: self._exhibit(name, exhibit) for name, exhibit in exhibits.items()}
             for exhibits in (params.figures, params.tables)
         )
-        self.rank = len(self.measures)
         self.verdicts = self._verdicts("claims", self.claims)
 
     @cached_property
@@ -54,39 +51,40 @@ class Plan(Runs):
             for name, experiment in self.params.experiments.items()
         }
 
-    def _plan_experiments(self) -> None:
-        """Plan all experiments, those first that are drawn first: an artifact's rank is the place of the first that needs it."""
-        exhibits = [*self.params.figures.values(), *self.params.tables.values()]
-        drawn = [exhibit.experiment for exhibit in exhibits if exhibit.draw]
-        others = [exhibit.experiment for exhibit in exhibits]
-        self.measures = {}
-        for name in dict.fromkeys([*drawn, *others, *self.params.experiments]):
-            self.measures[name] = self._measures(name)
-            self.rank += 1
+    @cached_property
+    def ranks(self) -> dict[Artifact, int]:
+        """The place in `measures` of the first experiment that needs an artifact; the verdicts come after all."""
+        ranks: dict[Artifact, int] = {}
+        measures = list(self.measures.values())
+        for end in (*measures, *self.all_exhibits.values()):
+            rank = measures.index(end.inputs.get("measures", end))
+            for artifact in collect_ancestors([end]):
+                ranks.setdefault(artifact, rank)
+        return {self.verdicts: len(measures)} | ranks
 
     @property
     def all_exhibits(self) -> dict[str, Artifact]:
         """All figures and tables, drawn by default or not."""
-        return {**self.all_figures, **self.all_tables}
+        return self.all_figures | self.all_tables
 
     @property
     def figures(self) -> dict[str, Artifact]:
         """The figures that are drawn by default."""
-        return {name: artifact for name, artifact in self.all_figures.items() if self.params.figures[name].draw}
+        return {name: self.all_figures[name] for name, figure in self.params.figures.items() if figure.draw}
 
     @property
     def tables(self) -> dict[str, Artifact]:
         """The tables that are drawn by default."""
-        return {name: artifact for name, artifact in self.all_tables.items() if self.params.tables[name].draw}
+        return {name: self.all_tables[name] for name, table in self.params.tables.items() if table.draw}
 
     @property
     def exhibits(self) -> dict[str, Artifact]:
         """All figures and tables that are drawn by default."""
-        return {**self.figures, **self.tables}
+        return self.figures | self.tables
 
     @cached_property
     def targets(self) -> dict[str, list[str]]:
-        """Names of figures and tables by what can be asked for: each of them, and each experiment, which is all that show it alone."""
+        """Map target names to figures and tables; an experiment's name stands for all that show it alone."""
         exhibits = {**self.params.figures, **self.params.tables}
         found = {name: [name] for name in exhibits} | {
             name: [] for name in self.params.experiments if name not in exhibits
@@ -97,9 +95,7 @@ class Plan(Runs):
         taken = {*OTHER_TARGETS, *(stage.rule for stage in STAGES.values()), *(f"publish_{name}" for name in exhibits)}
         for name in found:
             if name in taken:
-                raise ParamsError(
-                    f"params.yaml: {name}: names something else that can be asked for; choose another name"
-                )
+                raise ParamsError(f"params.yaml: {name}: this name is taken by a rule; choose another name")
         return found
 
     def _runs(self, name: str) -> list[tuple[Run, Case]]:
@@ -116,7 +112,7 @@ class Plan(Runs):
         ]
 
     def ends_of(self, names: Iterable[str]) -> list[Artifact]:
-        """List what asking for figures, tables and experiments ends with: figures and tables, and the measures of an experiment that none shows."""
+        """List the last artifacts of targets: figures and tables, or the measures of an experiment that none shows."""
         shown = [self.all_exhibits[exhibit] for name in names for exhibit in self.targets[name]]
         return [*shown, *(self.measures[name] for name in names if not self.targets[name])]
 
@@ -134,7 +130,9 @@ class Plan(Runs):
             task_name=experiment.task,
             runs=[run for run, _ in runs],
             variants={
-                run.variant: VariantSettings(task=case.settings, sft=case.params.sft, rl=case.params.rl)
+                run.variant: VariantSettings(
+                    task_name=case.task, task=case.settings, sft=case.params.sft, rl=case.params.rl
+                )
                 for run, case in runs
             },
             sft_mixes=mixes,
@@ -182,7 +180,7 @@ class Plan(Runs):
         return self.add("verdicts", slug, config, inputs)
 
     def _verdicts_by_seed(self, exhibit: Exhibit) -> dict[str, Artifact]:
-        """Test the claims that an exhibit names, on each seed and on all: every claim, or those of an experiment on the models of its own."""
+        """Test claims on each seed and on all: every claim, or those of another experiment on this one's models."""
         if exhibit.claims == ALL_CLAIMS:
             name, claims = "claims", self.claims
         else:
@@ -217,7 +215,7 @@ class Plan(Runs):
             notebook_source=digest(canonical_source(source)),
             notebook_modules=sorted(imported_modules(source)),
         )
-        measures = self.measures[exhibit.experiment]
-        self.rank = self.ranks[measures]
-        inputs = {"measures": measures} | (self._verdicts_by_seed(exhibit) if exhibit.claims else {})
+        inputs = {"measures": self.measures[exhibit.experiment]} | (
+            self._verdicts_by_seed(exhibit) if exhibit.claims else {}
+        )
         return self.add("exhibits", name, config, inputs)

@@ -1,4 +1,4 @@
-"""What the rule of a stage asks of the plan: input, priority and command of the artifact that its wildcard names."""
+"""Input, priority and command of a stage's rule, from the plan and the artifact that the wildcard names."""
 
 import shlex
 from dataclasses import dataclass
@@ -15,25 +15,18 @@ from selectimprove.dag.table import Stage
 
 
 def experiment_priority(plan: Plan, rank: int) -> int:
-    """Return the priority of what the experiment of a rank needs: those come first that are shown first; before all of them, −1."""
+    """Return the priority of an experiment's artifacts by its rank; rank −1 comes before all experiments."""
     return 1000 * (len(plan.measures) - rank)
 
 
 @dataclass(frozen=True)
 class StageRule:
-    """A stage as a rule of a plan's; all methods but `resources` are functions of wildcards.
-
-    Parameters
-    ----------
-    plan : Plan
-    stage : Stage
-    python : str
-        The interpreter of jobs.
-    """
+    """A stage as a rule; all methods but `resources` are functions of wildcards."""
 
     plan: Plan
     stage: Stage
     python: str
+    """The interpreter of jobs."""
 
     @property
     def resources(self) -> JobResources:
@@ -44,12 +37,11 @@ class StageRule:
         try:
             return self.plan.artifacts[self.stage.name][wildcards.name]
         except KeyError:
-            raise WorkflowError(
-                f"results/{self.stage.name}/{wildcards.name}: not in the current plan; `snakemake --dry-run figures` lists what is"
-            ) from None
+            what = "not in the current plan; `snakemake --dry-run figures` lists what is"
+            raise WorkflowError(f"results/{self.stage.name}/{wildcards.name}: {what}") from None
 
     def inputs(self, wildcards: Wildcards) -> list[str]:
-        """Return what the artifact's inputs leave when they are complete."""
+        """Return the files that mark the artifact's inputs as complete."""
         return [ancient(str(source.done)) for source in self.artifact(wildcards).inputs.values()]
 
     def priority(self, wildcards: Wildcards) -> int:
@@ -57,9 +49,9 @@ class StageRule:
         return experiment_priority(self.plan, self.plan.ranks[self.artifact(wildcards)]) + self.stage.priority
 
     def command(self, wildcards: Wildcards) -> str:
-        """Return the command that makes the artifact, in as many processes as it gets GPUs."""
+        """Return the command that makes the artifact."""
         artifact = self.artifact(wildcards)
         words = stage_command(artifact, artifact.folder, self.plan.params.resources, self.python)
-        # A job that asks for no GPU must not find one: its results would be others.
+        # A job that asks for no GPU must not use one: its results would differ.
         hidden = "" if self.resources.gpus else "CUDA_VISIBLE_DEVICES= "
         return hidden + shlex.join(words)

@@ -1,4 +1,7 @@
-"""The artifacts of one run: problems, demonstrations, base model, SFT, RL, evaluation and labels."""
+"""Plan the artifacts of one run: problems, demonstrations, base model, SFT, RL, evaluation and labels.
+
+`selectimprove.dag.plan` puts runs together into experiments, figures and tables.
+"""
 
 from functools import cache
 
@@ -23,28 +26,18 @@ from selectimprove.types import Strict
 
 
 class Runs:
-    """Plans what a run is made of; what several runs share is planned once.
-
-    Parameters
-    ----------
-    params : Params
-    """
+    """The artifacts of runs; those that several runs share are planned once."""
 
     def __init__(self, params: Params):
         self.params = params
         self.artifacts: dict[str, dict[str, Artifact]] = {stage: {} for stage in STAGES}
         """By stage and name."""
-        self.ranks: dict[Artifact, int] = {}
-        """Which was the current `rank` when an artifact was planned first."""
-        self.rank = 0
         self._base, self._sft = cache(self._base), cache(self._sft)
 
     def add(self, stage: str, slug: str, config: Strict, inputs: dict[str, Artifact] | None = None) -> Artifact:
         """Plan an artifact, or find it if it is planned."""
         artifact = Artifact(stage, slug, config, inputs or {})
-        artifact = self.artifacts[stage].setdefault(artifact.name, artifact)
-        self.ranks.setdefault(artifact, self.rank)
-        return artifact
+        return self.artifacts[stage].setdefault(artifact.name, artifact)
 
     def _problems(self, case: Case, split: str, n_problems: int, problems: Problems, seed: int) -> Artifact:
         settings = case.settings
@@ -54,7 +47,7 @@ class Runs:
         return self.add("problems", f"{split}-{settings.slug}-{problems.slug}-s{seed}", config)
 
     def _base(self, case: Case, task: str, seed: int) -> Artifact:
-        """Plan the base model of a task and seed, or the pretrained one, which all tasks and seeds share."""
+        """Plan the base model of a task and seed, or the pretrained model, which all tasks and seeds share."""
         params = case.params
         if params.pretrained:
             config = PretrainedStage(
@@ -138,7 +131,7 @@ class Runs:
         return f"{run.sft}-{case.settings.slug}-{run.training}-s{run.seed}"
 
     def _adapted(self, params: Params, policy: Artifact) -> dict[str, Artifact]:
-        """Return what an adapter needs beside it: the model that it belongs to."""
+        """Return the base model that an adapter needs beside it."""
         return {"base": policy.inputs["base"]} if params.lora else {}
 
     def labels(self, case: Case, run: Run) -> Artifact:
@@ -154,7 +147,7 @@ class Runs:
             task=case.settings,
             seed=run.seed,
             **evaluation.model_dump(include={"temperature", "n_samples", "curve_problems", "told_problems"}),
-            # A model before RL is one checkpoint: whoever asks for it shares its generations.
+            # A model before RL is one checkpoint, so experiments share its generations.
             checkpoints=evaluation.checkpoints if run.training != "sft" else "all",
             system_prompt=params.system_prompt,
             sampling=params.sampling,
