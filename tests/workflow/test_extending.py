@@ -106,9 +106,6 @@ class Sorting(interface.Task):
     def longest_response(self, settings, n_steps):
         return ["a"] * n_steps + ["answer", "a"]
 
-    def most_steps(self, settings, problems):
-        return problems.length[1]
-
     def refuse_problems(self, settings, *_):
         return iter(())
 

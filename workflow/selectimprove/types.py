@@ -36,7 +36,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def refuse(self) -> Iterator[str]:
-        """Yield a line per contradiction between the values, each beginning with its key; called whenever a config is read."""
+        """Yield a line per contradiction between the values, beginning with its key; called when a config is read."""
         yield from ()
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 
@@ -16,8 +17,6 @@ from selectimprove.tasks.interface import Problems, load_task
 
 MOST_SYMBOLS = 1000
 """Largest setting of a task, seeds aside: every element and every label is a token of the model's vocabulary."""
-MOST_STEPS = 1000
-"""Longer problems take too long to count."""
 DEVIATIONS = 4
 """The task says how many problems a split holds in the mean. Closer to it than so many deviations, they are drawn."""
 MOST_DRAWN = 5000
@@ -113,27 +112,21 @@ def _of_problems(
     """Find what the task cannot do with a set of problems: the field, what is wrong, and how many problems fit."""
     task = load_task(task)
     settings, problems = task.Settings.model_validate_json(settings), task.Problems.model_validate_json(problems)
-    most = task.most_steps(settings, problems)
-    if most > MOST_STEPS:
-        field = next(iter(type(problems).model_fields))
-        return [(field, f"{most} steps are more than {MOST_STEPS}, the most that is supported", None)]
 
     def refuse(n: int) -> dict[str, str]:
-        try:
+        # An OverflowError says that there are more than a float can hold.
+        with suppress(OverflowError):
             return dict(task.refuse_problems(settings, problems, n, split))
-        except OverflowError:
-            # There are more than a float can say.
-            return {}
+        return {}
 
     def fits(n: int) -> bool:
         beyond = n + int(DEVIATIONS * math.sqrt(n * len(problems.difficulties)))
-        if n > MOST_DRAWN or "n_problems" in refuse(n) or "n_problems" not in refuse(beyond):
-            return "n_problems" not in refuse(n)
-        try:
-            task.draw_problems(settings, problems, n, split, 0)
-        except ValueError:
-            return False
-        return True
+        if n <= MOST_DRAWN and not refuse(n) and refuse(beyond):
+            try:
+                task.draw_problems(settings, problems, n, split, 0)
+            except ValueError:
+                return False
+        return not refuse(n)
 
     found, fit = refuse(n_problems), n_problems
     if not found and not fits(n_problems):

@@ -20,7 +20,7 @@ REFERENCE = WORKFLOW / "docs" / "params.md"
 class Described(GenerateJsonSchema):
     """Describe each field by the string below it.
 
-    Pydantic's `use_attribute_docstrings` reads the sources at import, a tenth of the time that Snakemake takes to start.
+    Pydantic's `use_attribute_docstrings` reads the sources at import: a tenth of the start of Snakemake.
     """
 
     def model_schema(self, schema: dict) -> JsonSchemaValue:

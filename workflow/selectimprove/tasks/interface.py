@@ -159,10 +159,6 @@ class ProblemsAspect(Protocol):
         """List the words of the longest response to a problem of `n_steps` steps."""
         ...
 
-    def most_steps(self, settings: Any, problems: Any) -> int:
-        """Return the largest number of steps that a problem of the distribution can have."""
-        ...
-
 
 class DemonstrationsAspect(Protocol):
     """Demonstrations: the responses that SFT trains on."""

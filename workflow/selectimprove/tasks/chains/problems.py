@@ -198,9 +198,6 @@ class ChainProblems(SymbolAnswers, ProblemsAspect):
         symbol = f"e{settings.field_order - 1}"
         return [*longest_steps(settings, n_steps), "backward", "guess", symbol, "answer", symbol]
 
-    def most_steps(self, settings: Settings, problems: Problems) -> int:
-        return problems.steps[1]
-
     def refuse_problems(
         self, settings: Settings, problems: Problems, n_problems: int, split: str
     ) -> Iterator[tuple[str, str]]:

@@ -225,9 +225,6 @@ class CompositionProblems(SymbolAnswers, ProblemsAspect):
     def content_of(self, composition: Composition) -> tuple:
         return content_of(composition)
 
-    def most_steps(self, settings: Settings, problems: Problems) -> int:
-        return most_steps(settings, problems)
-
     def longest_response(self, settings: Settings, n_steps: int) -> list[str]:
         # A part has at least one step besides its opening.
         openings = ["find-start"] * (n_steps // 2)
@@ -239,7 +236,10 @@ class CompositionProblems(SymbolAnswers, ProblemsAspect):
         """Find compositions with more labels than the ring, and more of them than can be drawn in reasonable time."""
         fewest = problems.parts[0]
         longest, order = settings.part_steps[1], settings.field_order
-        yield from too_few_labels(settings, problems)
+        if mistakes := list(too_few_labels(settings, problems)):
+            # Such compositions would take long to count.
+            yield from mistakes
+            return
         wanted = -(-n_problems // len(problems.difficulties))
         # Either type of part, for each chain of its steps.
         exist = (2 * count_chains(order, longest) / order) ** fewest * order

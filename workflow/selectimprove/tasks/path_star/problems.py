@@ -152,9 +152,6 @@ class PathStarProblems(SymbolAnswers, ProblemsAspect):
         node = answer_text(settings.n_nodes - 1)
         return ["backward", "guess", *[node] * (2 * n_steps + 1), "answer", node]
 
-    def most_steps(self, settings: Settings, problems: Problems) -> int:
-        return problems.steps[1]
-
     def refuse_problems(
         self, settings: Settings, problems: Problems, n_problems: int, split: str
     ) -> Iterator[tuple[str, str]]:
