@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from conftest import ENVIRONMENT, ROOT
-from selectimprove.analysis.measures import read_measures, select
+from selectimprove.analysis.tables import read_measures, select
 from selectimprove.artifacts.locking import lock_folder
 from selectimprove.artifacts.provenance import git_commit, read_record
 from selectimprove.artifacts.runner import working_folder
@@ -184,13 +184,13 @@ def test_without_git_there_is_no_commit(package, monkeypatch, tmp_path, rights):
 
 
 def test_an_empty_selection_is_an_error_that_says_what_there_is(tmp_path):
-    table = pd.DataFrame({"step_range": ["2-5", "7-10"], "n_steps": ["all", "3"], "pass_at_1": [0.5, 0.6]})
+    table = pd.DataFrame({"problem_set": ["2-5", "7-10"], "n_steps": ["all", "3"], "pass_at_1": [0.5, 0.6]})
     table.to_parquet(tmp_path / "pass_rates.parquet")
-    assert len(read_measures(tmp_path, "pass_rates", "step_range == '2-5'")) == 1
+    assert len(read_measures(tmp_path, "pass_rates", "problem_set == '2-5'")) == 1
     assert len(select(table, "n_steps == 'all'", "rates")) == 1
     with pytest.raises(ParamsError) as found:
-        read_measures(tmp_path, "pass_rates", "step_range == '6-9'")
-    assert str(found.value) == "pass_rates.parquet has no row with step_range == '6-9'; it has step_range: 2-5, 7-10"
+        read_measures(tmp_path, "pass_rates", "problem_set == '6-9'")
+    assert str(found.value) == "pass_rates.parquet has no row with problem_set == '6-9'; it has problem_set: 2-5, 7-10"
     pd.DataFrame().to_parquet(tmp_path / "mechanisms.parquet")
     with pytest.raises(ParamsError, match=r"mechanisms\.parquet of this experiment is empty"):
-        read_measures(tmp_path, "mechanisms", "step_range == '6-9'")
+        read_measures(tmp_path, "mechanisms", "problem_set == '6-9'")

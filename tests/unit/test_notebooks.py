@@ -55,7 +55,7 @@ def rates(
     share = np.linspace(0.1, 0.8, len(rows))
     usual = {
         "rl_step": [0 if training == "sft" else 160 for training in rows["training"]],
-        "step_range": "6-9",
+        "problem_set": "6-9",
         "n_steps": "all",
     }
     return rows.assign(

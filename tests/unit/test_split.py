@@ -20,7 +20,7 @@ from selectimprove.analysis.split_figure import draw_split
 from selectimprove.analysis.splitting import split
 from selectimprove.config.params import Statistics
 from selectimprove.errors import ParamsError
-from selectimprove.stages.measures.interventions import measure_mechanisms
+from selectimprove.stages.measures.estimates import measure_mechanisms
 
 BEFORE = """problem_id,sample,strategy,correct,kind
 1,0,a,1,x

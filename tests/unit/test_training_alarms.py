@@ -17,9 +17,14 @@ from selectimprove.config.stages import Run
 from selectimprove.dag.plan import Plan
 from selectimprove.reports.page import exhibit_entries
 from selectimprove.stages.exhibits import describe_alarms
-from selectimprove.stages.measures import read_logs
-from selectimprove.stages.measures.alarms import COLUMNS, find_alarms
-from selectimprove.stages.measures.training import LOGGED, measure_training, read_log
+from selectimprove.stages.measures.training import (
+    COLUMNS,
+    LOGGED,
+    find_alarms,
+    measure_training,
+    read_log,
+    read_logs,
+)
 from selectimprove.training.trainer import write_training_log
 from selectimprove.types import ParamsError
 

@@ -12,9 +12,9 @@ from conftest import ROOT
 from selectimprove.analysis.claims import Claim, ClaimTest, read_claims
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
-from selectimprove.stages.verdicts.details import describe_detail, upper_bound
+from selectimprove.stages.verdicts import describe_detail, upper_bound
 from selectimprove.stages.verdicts.judging import Outcome, judge_difference, reach_verdicts
-from selectimprove.stages.verdicts.quantities import Generations
+from selectimprove.stages.verdicts.quantities import Labels
 from selectimprove.types import ParamsError
 
 OF = {"sft": "FB", "training": "rl_6_9"}
@@ -172,7 +172,7 @@ def test_the_detail_counts_problems_before_rl_and_all_rollouts():
         def test_sets(self, model):
             return [name for training, name in rows if training == model[3]]
 
-        def labeled(self, model, name):
+        def rows(self, model, name):
             assert model[:3] == ("main", "default", "B")
             return pd.DataFrame(rows[model[3], name], columns=["problem_id", "strategy"])
 
@@ -187,8 +187,8 @@ def test_the_detail_counts_problems_before_rl_and_all_rollouts():
 def test_the_cross_entropy_is_that_after_the_last_epoch(tmp_path):
     log = {"step": [16, 32, 32, 48, 64, 64, 64], "eval_loss": [None, None, 0.3, None, None, 0.2, None]}
     pd.DataFrame(log).to_parquet(tmp_path / "training.parquet")
-    generations = Generations(None, {"sft/main/half/B/sft/7": tmp_path})
-    assert generations.log_cross_entropy(("main", "half", "B", "sft", 7)) == pytest.approx(np.log(0.2))
+    labels = Labels(None, {"sft/main/half/B/sft/7": tmp_path})
+    assert labels.log_cross_entropy(("main", "half", "B", "sft", 7)) == pytest.approx(np.log(0.2))
 
 
 def test_the_laptop_scale_runs_every_claim_that_it_can():

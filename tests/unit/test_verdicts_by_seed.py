@@ -19,9 +19,9 @@ def test_all_claims_are_tested_on_the_seeds_that_their_experiments_have():
     assert run["111"] == run["all"] == run["110"] | {"gf13"}
     assert run["112"] == {"gf13"} != run["110"]
     assert verdicts["111"].config.seeds["gf13"] == verdicts["111"].config.seeds["main"] == [111]
-    evaluations = [input.name for name, input in verdicts["110"].inputs.items() if name.startswith("evaluation/")]
-    assert evaluations
-    assert all("-s110-" in name for name in evaluations)
+    labels = [input.name for name, input in verdicts["110"].inputs.items() if name.startswith("labels/")]
+    assert labels
+    assert all("-s110-" in name for name in labels)
 
 
 def test_claims_of_one_experiment_are_tested_on_the_models_of_another():

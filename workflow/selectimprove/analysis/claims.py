@@ -1,8 +1,8 @@
-"""Claims: what the paper says, and the test of each, fixed beforehand in ``workflow/claims.yaml``."""
+"""Claims: the statements of the paper and the tests of each, fixed beforehand in ``workflow/claims.yaml``."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
@@ -10,18 +10,18 @@ from selectimprove.config.loading import known_scales
 from selectimprove.config.messages import describe_all, unknown_name
 from selectimprove.config.params import Params
 from selectimprove.config.resolving import Case
-from selectimprove.config.yaml_file import YamlFile, read_yaml
+from selectimprove.config.yaml_file import read_yaml
 from selectimprove.errors import one_line
-from selectimprove.tasks.interface import Settings, load_task
+from selectimprove.tasks.interface import load_task
 from selectimprove.types import NUMBER, ParamsError, Strict
 
 CLAIMS = Path(__file__).parents[2] / "claims.yaml"
-
-Mechanism = Literal["selection", "improvement", "sharpening", "capability"]
+MECHANISMS = ("selection", "improvement", "sharpening", "capability")
+"""Values that are parts of the change since before RL; they need models that were told strategies."""
 
 
 class Quantity(Strict):
-    """A number about one model; see the head of ``workflow/claims.yaml``."""
+    """A number about one model; the head of ``workflow/claims.yaml`` lists its values."""
 
     sft: str
     training: str = "sft"
@@ -29,20 +29,11 @@ class Quantity(Strict):
     problem_type: str = "all"
     problem_set: str = "6-9"
     where: dict[str, int] = {}
-    value: Literal[
-        "pass_at_1",
-        Mechanism,
-        "forward",
-        "backward",
-        "other",
-        "rollouts_excess",
-        "cross_entropy",
-    ] = "pass_at_1"
+    value: str = "pass_at_1"
 
     @property
     def is_mechanism(self) -> bool:
-        """Whether it is a part of the change since before RL, for which models have to be told strategies."""
-        return self.value in get_args(Mechanism)
+        return self.value in MECHANISMS
 
     @model_validator(mode="after")
     def _has_value(self) -> Self:
@@ -52,13 +43,23 @@ class Quantity(Strict):
             )
         return self
 
+    def describe_where(self) -> str:
+        """Say to which of the problems the quantity is limited: ``4 parts``; empty if to none."""
+        return " ".join(f"{value} {name.removeprefix('n_')}" for name, value in self.where.items())
+
+    def describe(self) -> str:
+        """Write the quantity, without its defaults: ``pass_at_1 FB rl_6_9 inversion 6-9``."""
+        problems = "validation" if self.value == "cross_entropy" else self.describe_where() or self.problem_set
+        parts = [self.value, self.sft, self.training, self.variant, self.problem_type, problems]
+        return " ".join(part for part in parts if part not in ("default", "all"))
+
 
 def _kind_of_side(side) -> str:
     return "quantity" if isinstance(side, dict | Quantity) else "number"
 
 
 class ClaimTest(Strict):
-    """A difference between a quantity and another or a number, and where it should lie."""
+    """The difference between a quantity and another or a number, and where it should lie."""
 
     of: Quantity
     less: Annotated[
@@ -69,30 +70,37 @@ class ClaimTest(Strict):
     within: Annotated[float, Field(gt=0), NUMBER] | None = None
 
     @model_validator(mode="after")
-    def _one_question(self):
+    def _one_question(self) -> Self:
         if sum(bound is not None for bound in (self.above, self.below, self.within)) != 1:
             raise ValueError("needs exactly one of above, below and within")
         return self
 
     @property
     def is_level(self) -> bool:
-        """Whether a quantity is compared with a level of it, such as 85 %, and not with another or with zero."""
+        """Whether a quantity is compared with a level, such as 85 %, and not with another quantity or with zero."""
         return not isinstance(self.less, Quantity) and self.less != 0
 
     @property
     def quantities(self) -> list[Quantity]:
         return [side for side in (self.of, self.less) if isinstance(side, Quantity)]
 
+    def describe(self) -> str:
+        """Write the test: ``pass_at_1 FB rl_6_9 6-9 − 0.85 above 0``."""
+        less = self.less.describe() if isinstance(self.less, Quantity) else f"{self.less:g}"
+        bounds = {"above": self.above, "below": self.below, "within": self.within}
+        (bound,) = (f"{name} {value:g}" for name, value in bounds.items() if value is not None)
+        return f"{self.of.describe()} − {less} {bound}"
+
 
 class Claim(Strict):
-    """What the paper says, where, and the tests that a run has to pass for it.
+    """A statement of the paper, its place there, and the tests that a run has to pass for it.
 
     Parameters
     ----------
     follows_from : list of str
-        Claims, or ``design``, that this one or a part of it follows from: its verdict adds little to theirs.
+        Claims, or ``design``, from which all or a part of this claim follows: its verdict adds little to theirs.
     follows_how : str
-        The reason, and what does not follow.
+        The reason, and the part that does not follow.
     detail : 'hidden_strategy', optional
         The verdict states how often each model took the strategy of the tests before RL and in the rollouts of RL.
     """
@@ -115,18 +123,14 @@ class Claim(Strict):
 
 
 def read_claims(path: Path | None = None, params: Params | None = None) -> dict[str, Claim]:
-    """Read the claims by name.
+    """Read the claims by name; with params, check them against the tasks of their experiments.
 
-    Parameters
-    ----------
-    path : Path, optional
-    params : Params, optional
-        The claims are checked against their tasks. Models and problems that they name need not be there: such a claim is not tested.
+    A claim about models or problems that the params do not have is no mistake: it is not tested.
 
     Raises
     ------
     ParamsError
-        With the file, the line, the key and what is wrong; a line per mistake.
+        With the file, the line, the key and the mistake; a line per mistake.
     """
     file = read_yaml(path or CLAIMS)
     claims, mistakes = {}, []
@@ -134,76 +138,55 @@ def read_claims(path: Path | None = None, params: Params | None = None) -> dict[
         try:
             claims[name] = Claim.model_validate(entry)
         except ValidationError as error:
-            mistakes += [_of_entry(name, line) for line in describe_all(error.errors(), Claim)]
+            mistakes += [_under(name, line) for line in describe_all(error.errors(), Claim)]
     if not mistakes:
-        mistakes = [
-            line
-            for name, claim in claims.items()
-            for other in claim.follows_from
-            for line in unknown_name(f"{name}.follows_from", other, ["design", *(claims.keys() - {name})])
-        ]
+        for name, claim in claims.items():
+            for other in claim.follows_from:
+                mistakes += unknown_name(f"{name}.follows_from", other, ["design", *(claims.keys() - {name})])
     if not mistakes and params:
-        mistakes = [line for name, claim in claims.items() for line in _never_true(name, claim, params)]
+        mistakes = [line for name, claim in claims.items() for line in _unknown_names(name, claim, params)]
     if mistakes:
-        raise ParamsError("\n".join(f"{_place(file, line)}: {one_line(line)}" for line in mistakes))
+        raise ParamsError("\n".join(f"{file.place(line.partition(': ')[0])}: {one_line(line)}" for line in mistakes))
     return claims
 
 
-def _of_entry(name: str, line: str) -> str:
+def _under(name: str, line: str) -> str:
+    """Put a claim's name before the key of a mistake, without the tags of pydantic's union."""
     key, _, what = line.partition(": ")
-    # What a number or a quantity was taken for is no key.
-    key = ".".join(part for part in key.split(".") if part not in ("quantity", "number"))
-    return f"{name}.{key}: {what}" if key else f"{name}: {what}"
+    parts = [name, *(part for part in key.split(".") if part not in ("", "quantity", "number"))]
+    return f"{'.'.join(parts)}: {what}"
 
 
-def _place(file: YamlFile, line: str) -> str:
-    return file.place(line.partition(": ")[0])
-
-
-def _never_true(name: str, claim: Claim, params: Params) -> Iterator[str]:
-    """Find what no scale is called, and what no experiment of the claim's task can have."""
+def _unknown_names(name: str, claim: Claim, params: Params) -> Iterator[str]:
+    """Find names of scales, and names that no experiment of the claim's task can have."""
     for scale in claim.scales or ():
         yield from unknown_name(f"{name}.scales", scale, known_scales())
     if claim.experiment not in params.experiments:
         return
-    task = params.experiments[claim.experiment].task
-    settings = Case(params, task).settings
+    task = load_task(params.experiments[claim.experiment].task)
+    values = ["pass_at_1", "cross_entropy", *task.label_strategies]
+    if task.suited:
+        values.append("rollouts_excess")
+    if task.openings:
+        values += MECHANISMS
     for number, test in enumerate(claim.tests):
         for side, quantity in (("of", test.of), ("less", test.less)):
             if isinstance(quantity, Quantity):
                 key = f"{name}.tests.{number}.{side}"
-                types = ("all", *settings.problem_types)
+                types = ("all", *task.Settings.problem_types)
                 yield from unknown_name(f"{key}.problem_type", quantity.problem_type, types)
-                yield from unknown_name(f"{key}.value", quantity.value, _values_of(task, settings))
+                yield from unknown_name(f"{key}.value", quantity.value, values)
                 for column in quantity.where:
-                    yield from unknown_name(f"{key}.where.{column}", column, [settings.difficulty])
-
-
-def _values_of(task: str, settings: Settings) -> Iterator[str]:
-    """List the values that models of a task have."""
-    strategies = load_task(task).label_strategies
-    yield from ("pass_at_1", "cross_entropy")
-    yield from (strategy for strategy in ("forward", "backward", "other") if strategy in strategies)
-    if "forward" in strategies and "evaluation" in settings.problem_types:
-        yield "rollouts_excess"
-    if load_task(task).openings:
-        yield from get_args(Mechanism)
-
-
-def describe_where(quantity: Quantity) -> str:
-    """Say to which of the problems a quantity is limited: ``4 parts``; empty if to none."""
-    return " ".join(f"{value} {name.removeprefix('n_')}" for name, value in quantity.where.items())
+                    yield from unknown_name(f"{key}.where.{column}", column, [task.Settings.difficulty])
 
 
 def can_run(claim: Claim, scale: str, cases: dict[str | None, Case]) -> bool:
-    """Tell whether the params have every model and every set of problems that a claim's tests name, and tell models strategies where these ask for it.
+    """Tell whether the params have all models and problems of a claim's tests, and have models told strategies where a test needs it.
 
     Parameters
     ----------
-    claim : Claim
-    scale : str
     cases : dict of str or None to Case
-        The claim's experiment by variant, and under None without one; empty if there is none of that name.
+        The claim's experiment by variant, and under None without one; empty if there is no such experiment.
     """
     if not claim.tests or scale not in (claim.scales or [scale]) or not cases:
         return False

@@ -20,8 +20,7 @@ def stage_of(run: Callable) -> str:
 def loaded_by_name(config: Strict) -> frozenset[str]:
     """Name the modules, without the package, that a stage loads because its config names them; after `OWN`, one of the user's own."""
     modules = set(getattr(config, "notebook_modules", []))
-    configs = [config, *(task for variants in getattr(config, "tasks", {}).values() for task in variants.values())]
-    for part in configs:
+    for part in (config, *getattr(config, "tasks", {}).values()):
         if hasattr(part, "task_name"):
             modules = modules.union(*(aspect_modules(part.task_name, aspect) for aspect in part.aspects))
     if hasattr(config, "sampling"):

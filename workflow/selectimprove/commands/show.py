@@ -25,8 +25,7 @@ from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
 from selectimprove.reports.excerpt import locate, mark_response, read_generations
-from selectimprove.stages.measures.interventions import measure_interventions
-from selectimprove.stages.measures.pass_rates import POOLED, measure_pass_rates
+from selectimprove.stages.measures.estimates import POOLED, measure_interventions, measure_pass_rates
 from selectimprove.tasks.interface import load_task
 
 COLOURS = {"✓": "32", "✗": "31"}

@@ -242,20 +242,22 @@ class MeasuresStage(Strict):
     alarms: Alarms
 
 
-class TaskOfExperiment(OfTask):
-    """The task of a variant of an experiment."""
+class TaskOfExperiment(Strict):
+    """The task of an experiment."""
 
-    aspects = ("problems", "labels")
+    aspects: ClassVar[tuple[str, ...]] = ("problems", "labels")
+
+    task_name: str
 
 
 class VerdictsStage(Strict):
-    """All claims, the names of those that are run, and for each experiment its seeds and the tasks of its variants."""
+    """All claims, the names of those that are run, and for each experiment its seeds and its task."""
 
     scale: str
     claims: dict[str, dict]
     run: list[str]
     seeds: dict[str, list[int]]
-    tasks: dict[str, dict[str, TaskOfExperiment]]
+    tasks: dict[str, TaskOfExperiment]
     statistics: Statistics
 
 

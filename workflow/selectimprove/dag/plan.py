@@ -151,24 +151,18 @@ class Plan(Runs):
         return self.add("measures", name, config, inputs)
 
     def _verdicts(self, slug: str, claims: dict[str, Claim], only: int | None = None) -> Artifact:
-        """Test claims on raw generations, of all seeds of their experiments or of one only."""
+        """Test claims on the labels of all seeds of their experiments, or of one only."""
         can = {name: claim for name, claim in claims.items() if self.can_run(claim)}
         inputs, seeds, tasks = {}, {}, {}
         for name in sorted({claim.experiment for claim in can.values()}):
-            runs = [(run, case) for run, case in self._runs(name) if only in (None, run.seed)]
-            seeds[name] = list(dict.fromkeys(run.seed for run, _ in runs))
-            for run, case in runs:
-                task = TaskOfExperiment(task_name=case.task, task=case.settings)
-                tasks.setdefault(name, {})[run.variant] = task
-                sources = dict(self.measures[name].inputs[f"labels/{run.name}"].inputs)
-                model = f"{name}/{run.name}"
-                evaluation = sources.pop("evaluation")
-                inputs[f"evaluation/{model}"] = evaluation
+            runs = [run for run, _ in self._runs(name) if only in (None, run.seed)]
+            seeds[name] = list(dict.fromkeys(run.seed for run in runs))
+            tasks[name] = TaskOfExperiment(task_name=self.params.experiments[name].task)
+            for run in runs:
+                sources = self.measures[name].inputs
+                inputs[f"labels/{name}/{run.name}"] = sources[f"labels/{run.name}"]
                 if run.training == "sft" and run.sft != NO_SFT:
-                    inputs[f"sft/{model}"] = evaluation.inputs["policy"]
-                if policy := sources.pop("rl", None):
-                    inputs[f"rl/{model}"] = policy
-                inputs |= {f"problems/{model}/{role}": problems for role, problems in sources.items()}
+                    inputs[f"sft/{name}/{run.name}"] = sources[f"policy/{run.name}"]
         config = VerdictsStage(
             scale=self.params.scale,
             claims={name: claim.model_dump(mode="json") for name, claim in claims.items()},

@@ -3,7 +3,7 @@
 A stage is a row here and a module or folder of its name in ``stages``, with a function that has the name of its rule::
 
     problems ──> demonstrations ──> sft ──> rl ──> evaluation ──> labels ──> measures ──> exhibits
-    base or pretrained ───────────┘                    └───────────────────────────> verdicts
+    base or pretrained ───────────┘                                 └──────> verdicts ──────┘
 """
 
 import importlib

@@ -177,7 +177,7 @@ def check_pass_rates(artifact: Artifact) -> Iterator[str]:
     """Compare the pass rates of an experiment with a second count, from generations."""
     path = artifact.folder / "pass_rates.parquet"
     difficulty = load_task(artifact.config.task_name).Settings.difficulty
-    keys = ["variant", "sft", "training", "seed", "rl_step", "step_range", "problem_type", difficulty]
+    keys = ["variant", "sft", "training", "seed", "rl_step", "problem_set", "problem_type", difficulty]
     rates = pd.read_parquet(path).set_index(keys)["pass_at_1"]
     for run in artifact.config.runs:
         generations = artifact.inputs[f"labels/{run.name}"].inputs["evaluation"]

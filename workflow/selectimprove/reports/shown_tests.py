@@ -2,7 +2,7 @@
 
 import math
 
-from selectimprove.analysis.claims import ClaimTest, Quantity, describe_where
+from selectimprove.analysis.claims import ClaimTest, Quantity
 from selectimprove.analysis.style import training_name
 
 VALUES = {
@@ -27,7 +27,7 @@ def _measured(quantity: Quantity) -> str:
     value = VALUES.get(quantity.value, quantity.value)
     if quantity.value in ("rollouts_excess", "cross_entropy"):
         return value
-    if where := describe_where(quantity):
+    if where := quantity.describe_where():
         return f"{value} on {where}"
     problem_type = "" if quantity.problem_type == "all" else f"{quantity.problem_type}, "
     return f"{value} on {problem_type}{quantity.problem_set.replace('-', '–')} steps"

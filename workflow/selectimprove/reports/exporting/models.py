@@ -91,7 +91,7 @@ def read_numbers(checkpoint: Checkpoint) -> pd.DataFrame:
         rates = rates[rates[name] == value]
     if len(settings.problem_types) == 1:
         rates = rates[rates["problem_type"] != "all"]
-    return rates.sort_values(["step_range", "problem_type"])
+    return rates.sort_values(["problem_set", "problem_type"])
 
 
 def count_parameters(folder: Path) -> int:
@@ -182,8 +182,8 @@ def _metadata(checkpoint: Checkpoint, numbers: pd.DataFrame, base: str | None) -
         EvalResult(
             task_type="text-generation",
             dataset_type=task,
-            dataset_name=f"{task}, test problems {row['step_range']}, {row['problem_type']}",
-            dataset_config=f"{row['step_range']}, {row['problem_type']}",
+            dataset_name=f"{task}, test problems {row['problem_set']}, {row['problem_type']}",
+            dataset_config=f"{row['problem_set']}, {row['problem_type']}",
             metric_type="pass@1",
             metric_value=float(f"{row['pass_at_1']:.6g}"),
             metric_args={name: float(f"{row[name]:.6g}") for name in ("ci_low", "ci_high")}

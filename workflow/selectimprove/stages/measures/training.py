@@ -1,11 +1,20 @@
-"""How training went: what the trainer logged at each step, and the strategies of the step's rollouts."""
+"""Trainings: what their trainers logged, and alarms.
 
+Single steps of GRPO are often far off, and their gradients are clipped, so an alarm needs several logged steps in a row past a bound.
+A value that is not a number counts at once. transformers logs a loss that is not a number as 0 (``logging_nan_inf_filter``); the norm of
+its gradient is not a number either, and shows it.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from selectimprove.config.measuring import Alarms
 from selectimprove.config.stages import Run
-from selectimprove.stages.measures.pass_rates import MODEL
+from selectimprove.stages.measures.estimates import MODEL
+from selectimprove.types import ParamsError
 
 LOGGED = {
     "loss": "loss",
@@ -20,14 +29,25 @@ LOGGED = {
     "completions/mean_length": "length",
     "completions/clipped_ratio": "cut_off",
 }
-"""What is kept of a trainer's log, as the trainer calls it and as the measures do."""
+"""The columns of a trainer's log that are kept, by the trainer's name, and our name of each."""
+COLUMNS = ("variant", "sft", "training", "seed", "alarm", "first_step", "last_step", "worst", "says")
+"""The columns of the table of alarms."""
+FINITE = {"loss": "loss", "grad_norm": "gradient norm", "entropy": "entropy", "kl": "KL divergence"}
+"""Columns that must be numbers wherever they are logged, with their names in messages."""
+BOUNDED = {
+    "loss_rise": "rise of the loss",
+    "grad_norm": "gradient norm",
+    "kl": "KL divergence in nats per token",
+    "cut_off": "share of completions cut off",
+}
+"""Columns with a bound of the same name in `Alarms`."""
 
 
 def read_log(path: Path) -> pd.DataFrame:
-    """Read what a trainer logged, a row each time; what it never logged has no column.
+    """Read a trainer's log, a row per logged step; a column that it never logged is left out.
 
-    Validation after an epoch is a row of its own in the file: it is joined to the row of its step. A round of fine-tuning, which counts as a
-    step, may have several rows. A training that ended before its trainer first logged has none.
+    The trainer logs the validation after an epoch in a row of its own: it is joined to the row of its step. A round of fine-tuning, which counts
+    as a step, may have several rows. A training that ended before its trainer first logged has none.
     """
     log = pd.read_parquet(path)
     kept = log[["step", *(name for name in LOGGED if name in log)]].rename(columns=LOGGED)
@@ -36,18 +56,35 @@ def read_log(path: Path) -> pd.DataFrame:
     return kept.assign(row=row).groupby(["step", "row"], as_index=False).first().drop(columns="row")
 
 
+def read_logs(runs: list[Run], inputs: dict[str, Path]) -> list[tuple[Run, pd.DataFrame]]:
+    """Read the logs of all runs that were trained here.
+
+    Raises
+    ------
+    ParamsError
+        If a training broke down: if one of `FINITE` is not a number at its last step.
+    """
+    logs = []
+    for run in runs:
+        path = inputs[f"policy/{run.name}"] / "training.parquet"
+        if not path.exists():
+            continue
+        log = read_log(path)
+        for row in _of_training(log).tail(1).to_dict("records"):
+            broken = [said for quantity, said in FINITE.items() if not np.isfinite(row.get(quantity, 0.0))]
+            if broken:
+                raise ParamsError(
+                    f"{path}: the training of {run.name} broke down, so its results would mean nothing (no number at the "
+                    f"last step, {row['step']}: {', '.join(broken)}); use a lower learning rate, or leave the model out"
+                )
+        logs.append((run, log))
+    return logs
+
+
 def measure_training(
     logs: list[tuple[Run, pd.DataFrame]], rollouts: pd.DataFrame, strategies: tuple[str, ...]
 ) -> pd.DataFrame:
     """Join the logs of all runs with the shares of the strategies among the rollouts of each step.
-
-    Parameters
-    ----------
-    logs : list of (Run, pandas.DataFrame)
-        As `read_log` returns them.
-    rollouts : pandas.DataFrame
-        Labels of all rollouts, each naming its model; empty without RL.
-    strategies : tuple of str
 
     Returns
     -------
@@ -62,3 +99,58 @@ def measure_training(
     step = [*MODEL, "step"]
     taken = rollouts[step].assign(**{strategy: rollouts["strategy"] == strategy for strategy in strategies})
     return table.merge(taken.groupby(step)[list(strategies)].mean().reset_index(), on=step, how="left")
+
+
+def find_alarms(log: pd.DataFrame, bounds: Alarms) -> list[dict]:
+    """Find where one training went wrong.
+
+    Returns
+    -------
+    list of dict
+        One per stretch: ``alarm``, the quantity; ``first_step`` and ``last_step``; ``worst``, its highest value there; ``says``, a line.
+    """
+    log = _of_training(log).reset_index(drop=True)
+    # Where several steps train on the same rollouts, these are logged at the first step only.
+    sampled = log.columns.intersection(["reward", "constant_groups", "cut_off"])
+    log[sampled] = log[sampled].ffill()
+    found = []
+    for quantity, said in FINITE.items():
+        if quantity in log:
+            broken = ~np.isfinite(log[quantity])
+            found += [(quantity, steps, np.nan, f"{said} not a number") for steps in _stretches(broken, 1)]
+    if "loss" in log:
+        log["loss_rise"] = log["loss"] - log["loss"].dropna().head(1).sum()
+    for quantity, past, says in _past_bounds(log, bounds):
+        for steps in _stretches(past, bounds.stretch):
+            worst = float(log[quantity][steps].max())
+            found.append((quantity, steps, worst, says.format(worst)))
+    rows = []
+    for quantity, steps, worst, says in found:
+        first, last = log["step"][steps[0]], log["step"][steps[-1]]
+        at = f"step {first}" if first == last else f"steps {first}–{last}"
+        row = {"alarm": quantity, "first_step": first, "last_step": last, "worst": worst, "says": f"{says} at {at}"}
+        rows.append(row)
+    return rows
+
+
+def _of_training(log: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the rows of a log that hold nothing but a validation."""
+    return log.dropna(subset="learning_rate") if "learning_rate" in log else log.iloc[:0]
+
+
+def _past_bounds(log: pd.DataFrame, bounds: Alarms) -> Iterator[tuple[str, pd.Series, str]]:
+    """Yield each quantity that was logged, the rows where it is past its bound, and the message."""
+    for quantity, said in BOUNDED.items():
+        if quantity in log:
+            bound = getattr(bounds, quantity)
+            yield quantity, log[quantity] > bound, f"{said} above {bound:g} (up to {{:.3g}})"
+    if "constant_groups" in log:
+        # If all rewards are 1, there is no gradient either, and nothing left to learn.
+        flat = (log["constant_groups"] >= 1) & (log["reward"] < 1)
+        yield "reward", flat, "no gradient, since all rewards within each group were equal (mean reward up to {:.3g})"
+
+
+def _stretches(past: pd.Series, least: int) -> list[pd.Index]:
+    """Return the row labels of each run of at least `least` true values."""
+    run = (past != past.shift()).cumsum()[past]
+    return [members for members in run.groupby(run).groups.values() if len(members) >= least]

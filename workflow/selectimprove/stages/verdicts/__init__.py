@@ -1,54 +1,111 @@
-"""Verdicts: every claim of the paper against this run, tested on raw generations.
+"""Verdicts: every claim of the paper against this run, tested on the labels of raw generations.
 
-Rewards, strategies and their pass rates are found anew from the generations and the problems, and cross-entropies from what SFT logged;
-neither labels nor measures are read. Writes ``claims.csv``, one row per claim, and ``tests.csv``, one row per test.
+Pass rates and strategies are counted from the labels, independently of the measures; cross-entropies are those that SFT logged.
+Writes ``claims.csv``, one row per claim, and ``tests.csv``, one row per test.
 """
 
-from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
+from scipy.stats import binomtest
 
 from selectimprove.analysis.claims import Claim
 from selectimprove.config.stages import VerdictsStage
-from selectimprove.stages.verdicts.details import describe_detail
 from selectimprove.stages.verdicts.judging import Outcome, reach_verdicts
-from selectimprove.stages.verdicts.quantities import Generations, describe, run_tests
+from selectimprove.stages.verdicts.quantities import ROLLOUTS, Labels, run_tests
+
+CLAIM_COLUMNS = [
+    *("claim", "statement", "verdict", "effect", "ci_low", "ci_high", "n"),
+    *("paper", "n_seeds", "p_holm", "test", "source", "scale", "detail", "follows"),
+]
+TEST_COLUMNS = ["claim", "test", *Outcome.model_fields]
 
 
 def audit_claims(config: VerdictsStage, inputs: dict[str, Path], folder: Path) -> None:
-    """Test every claim, on the generations of the models that it names."""
+    """Test every claim on the models that it names."""
     claims = {name: Claim.model_validate(entry) for name, entry in config.claims.items()}
     confidence = config.statistics.confidence
-    generations = Generations(config, inputs)
-    outcomes: dict[str, list[Outcome]] = {
-        name: run_tests(claim, config.seeds[claim.experiment], generations, confidence) if name in config.run else []
+    labels = Labels(config, inputs)
+    outcomes = {
+        name: run_tests(claim, config.seeds[claim.experiment], labels, confidence) if name in config.run else []
         for name, claim in claims.items()
     }
-    rows, details = [], []
+    rows, tests = [], []
     for name, (verdict, p) in reach_verdicts(outcomes, confidence).items():
         claim, found = claims[name], outcomes[name]
-        row = defaultdict(lambda: None, claim=name, statement=claim.statement, verdict=verdict)
+        row = {"claim": name, "statement": claim.statement, "verdict": verdict}
+        row |= {"paper": claim.paper, "source": claim.source, "scale": config.scale}
         if found:
-            # The test on which the verdict hangs.
+            # The verdict hangs on this test.
             weakest = max(range(len(found)), key=lambda number: (found[number].p, abs(found[number].effect)))
             outcome = found[weakest]
-            row |= {"effect": outcome.effect, "ci_low": outcome.low, "ci_high": outcome.high}
-            row["n"] = outcome.n_problems or None
-            row |= {"n_seeds": outcome.n_seeds, "p_holm": p, "test": describe(claim.tests[weakest])}
-            seeds = config.seeds[claim.experiment]
-            row["detail"] = describe_detail(claim, seeds, generations, found, confidence)
+            row |= {
+                "effect": outcome.effect,
+                "ci_low": outcome.low,
+                "ci_high": outcome.high,
+                "n_seeds": outcome.n_seeds,
+            }
+            row |= {"n": outcome.n_problems or None, "p_holm": p, "test": claim.tests[weakest].describe()}
+            row["detail"] = describe_detail(claim, config.seeds[claim.experiment], labels, found, confidence)
         if claim.follows_from:
             row["follows"] = f"{', '.join(claim.follows_from)}: {claim.follows_how}"
-        columns = ["claim", "statement", "verdict", "effect", "ci_low", "ci_high", "n"]
-        others = ["paper", "n_seeds", "p_holm", "test", "source", "scale", "detail", "follows"]
-        row |= {"paper": claim.paper, "source": claim.source, "scale": config.scale}
-        rows.append({column: row[column] for column in [*columns, *others]})
-        details += [
-            {"claim": name, "test": describe(test)} | outcome.model_dump()
+        rows.append(row)
+        tests += [
+            {"claim": name, "test": test.describe()} | outcome.model_dump()
             for test, outcome in zip(claim.tests, found, strict=bool(found))
         ]
-    pd.DataFrame(rows).to_csv(folder / "claims.csv", index=False, float_format="%.6g")
-    # Where no claim can be tested, the columns are there still.
-    details = pd.DataFrame(details, columns=["claim", "test", *Outcome.model_fields])
-    details.to_csv(folder / "tests.csv", index=False, float_format="%.6g")
+    for name, table, columns in (("claims", rows, CLAIM_COLUMNS), ("tests", tests, TEST_COLUMNS)):
+        pd.DataFrame(table, columns=columns).to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+
+
+def describe_detail(claim: Claim, seeds: list[int], labels: Labels, outcomes: list[Outcome], confidence: float) -> str:
+    """Say in a sentence how rare a hidden strategy was, or why nothing could be tested; empty where a claim needs neither."""
+    if claim.detail == "hidden_strategy":
+        return _describe_hidden(claim, seeds, labels, confidence)
+    if any(outcome.low is None for outcome in outcomes):
+        largest = 100 * max(abs(outcome.effect) for outcome in outcomes)
+        return (
+            "One seed and one cross-entropy per model have no interval, so nothing is tested; the largest of "
+            f"{len(outcomes)} differences is {largest:.1f} log points (about per cent)."
+        )
+    return ""
+
+
+def upper_bound(n_shown: int, n: int, confidence: float) -> float:
+    """Return the exact one-sided upper bound of a share (Clopper and Pearson 1934); with none shown, 1 - (1 - confidence)^(1/n)."""
+    return float(binomtest(n_shown, n, alternative="less").proportion_ci(confidence, method="exact").high)
+
+
+def _describe_hidden(claim: Claim, seeds: list[int], labels: Labels, confidence: float) -> str:
+    """Say on how many problems each model took the strategy before RL, and how many rollouts took it in each RL.
+
+    Generations of one problem depend on one another; problems do not. The share of problems with at least one generation of
+    the strategy is no less than the share of generations, so its bound holds for both. Test sets are balanced over
+    difficulties, which makes the bound wider than it has to be (Hoeffding 1956).
+    """
+
+    def count(variant: str, sft: str, training: str, strategy: str) -> tuple[int, int]:
+        """Count problems of test sets, after RL its rollouts: those that show the strategy, and all."""
+        n_shown = n = 0
+        for seed in seeds:
+            model = (claim.experiment, variant, sft, training, seed)
+            for name in labels.test_sets(model) if training == "sft" else [ROLLOUTS]:
+                rows = labels.rows(model, name)
+                shown = rows["strategy"] == strategy
+                if name != ROLLOUTS:
+                    shown = shown.groupby(rows["problem_id"]).any()
+                n_shown, n = n_shown + int(shown.sum()), n + len(shown)
+        return n_shown, n
+
+    models: dict[tuple[str, str, str], dict[str, None]] = {}
+    for test in claim.tests:
+        models.setdefault((test.of.variant, test.of.sft, test.of.value), {})[test.of.training] = None
+    parts = []
+    for (variant, sft, strategy), trainings in models.items():
+        n_shown, n = count(variant, sft, "sft", strategy)
+        bound = 100 * upper_bound(n_shown, n, confidence)
+        before = f"{sft} took {strategy} on {n_shown:,} of {n:,} problems before RL (π₀ at most {bound:.2g} %)"
+        rollouts = [(*count(variant, sft, training, strategy), training) for training in trainings]
+        during = " and ".join("{:,} of {:,} rollouts of {}".format(*counted) for counted in rollouts)
+        parts.append(f"{before} and in {during}")
+    return f"{'; '.join(parts)} (bounds over problems: Clopper–Pearson, one-sided, {100 * confidence:g} %)."

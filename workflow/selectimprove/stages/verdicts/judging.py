@@ -1,16 +1,16 @@
-"""Verdicts: whether the difference that a claim is about lies where the claim has it.
+"""Judging: whether the difference that a claim is about lies where the claim puts it.
 
-A test asks whether a difference lies above a margin (superiority; with margin 0, direction), below one, or within one
-(equivalence, by two one-sided tests; Schuirmann 1987). Problems are the clusters: all models of a seed answer the same ones, so
-a difference is resampled with the problems that it is made of. With several seeds, seeds are the replicates and Student's test is on
-their differences; with one, the verdict speaks of this seed's models. Of a cross-entropy there is one number per model and nothing to
+A test asks whether a difference lies above a margin (superiority; with margin 0, direction), below a margin, or within one
+(equivalence, by two one-sided tests; Schuirmann 1987). Problems are the clusters: all models of a seed answer the same problems, so
+a difference is resampled together with its problems. With several seeds, seeds are the replicates and Student's test is on
+their differences; with one, the verdict speaks of this seed's models. A cross-entropy is one number per model, with nothing to
 resample: with one seed it has no interval, no test can hold or fail, and its claim is inconclusive whatever the number.
 
 A claim holds if all its tests do, so its p-value is the largest of theirs (intersection-union; Berger 1982). Where it is not shown to
-hold, a test may show the contrary: a difference on the *other side* of zero, or beyond a bound within which there should be none,
-reverses the claim; one that misses its margin, or a level that the paper reaches, makes the effect *smaller*, and one that lies above a
-level that the paper stays at *larger*. Any test may do so, so their p-values are multiplied by the number of tests. All four kinds of p-values
-are corrected over the claims of a run by Holm's method.
+hold, a test may show the contrary. A difference on the other side of zero, or beyond a bound within which there should be none,
+makes the claim *reversed*; one that misses its margin, or a level that the paper reaches, makes it *smaller*; one above a
+level at which the paper stays makes it *larger*. Any test may do so, so these p-values are multiplied by the number of tests.
+All four kinds of p-values are corrected over the claims of a run by Holm's method.
 """
 
 from collections.abc import Callable
@@ -26,15 +26,15 @@ VERDICTS = ("reproduced", "smaller", "larger", "reversed", "inconclusive", "not 
 
 
 class Outcome(Strict):
-    """What a test found.
+    """The result of a test.
 
     Parameters
     ----------
     effect, low, high : float
-        The difference and its two-sided interval, None where the spread is unknown.
+        The difference and its two-sided interval, which is None where the spread is unknown.
     p, p_smaller, p_larger, p_reversed : float
-        Of the hypotheses that the difference does not lie where the claim has it; that it does not fall short of it; that it does not
-        exceed it; that it is not the contrary of it.
+        p-values of the hypotheses that the difference does not lie where the claim puts it; that it does not fall short of that;
+        that it does not exceed that; that it is not the contrary.
     n_problems, n_seeds : int
     """
 
@@ -54,26 +54,23 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
 
     Parameters
     ----------
-    test : ClaimTest
     per_seed : list of array of shape (1 + n_bootstrap,)
-        For each seed the difference, and then its bootstrap draws over problems; of length 1 without any.
+        For each seed the difference, and then its bootstrap draws over problems, if there are any.
     n_problems : int
         Problems behind the difference, over all seeds; 0 without draws.
-    confidence : float
-        Of the interval.
     """
     effects = np.array([draws[0] for draws in per_seed])
     effect, n_seeds = float(effects.mean()), len(effects)
     if n_seeds > 1:
-        # Seeds that agree exactly have no variance; half a problem's worth is the least that is claimed.
+        # Seeds that agree exactly have no variance; the error is at least half a problem's worth.
         least = 0.5 / n_problems if n_problems else np.finfo(float).tiny
         error = max(float(effects.std(ddof=1)) / np.sqrt(n_seeds), least)
         distribution = stats.t(n_seeds - 1)
     elif len(per_seed[0]) == 1:
-        unknown = {"low": None, "high": None, "p": 1.0, "p_smaller": 1.0, "p_larger": 1.0, "p_reversed": 1.0}
+        unknown = {"low": None, "high": None} | dict.fromkeys(("p", "p_smaller", "p_larger", "p_reversed"), 1.0)
         return Outcome(effect=effect, **unknown, n_problems=n_problems, n_seeds=n_seeds)
     else:
-        # Where every problem agrees, resampling sees no variance: two more problems, which disagree, are added (Agresti and Caffo 2000).
+        # Where all problems agree, resampling sees no variance: two problems that disagree are added (Agresti and Caffo 2000).
         error = float(np.hypot(np.std(per_seed[0][1:], ddof=1), np.sqrt(2) / (n_problems + 2)))
         distribution = stats.norm()
     half = distribution.ppf((1 + confidence) / 2) * error
@@ -82,7 +79,7 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
         """Return the p-value of a difference that lies so far on the right side of a bound."""
         p = float(distribution.sf(distance / error))
         if n_seeds == 1 and distance > 0:
-            # A difference as large as the bound shows in a problem with at least this probability, and it showed in none: exact at zero variance.
+            # If the difference were as large as the bound, each problem would show it with at least this probability; none did.
             p = max(p, (1 - min(distance, 1.0)) ** n_problems)
         return p
 
@@ -127,9 +124,9 @@ def reach_verdicts(outcomes: dict[str, list[Outcome]], confidence: float) -> dic
     Parameters
     ----------
     outcomes : dict of str to list of Outcome
-        Of the tests of each claim; an empty list is a claim that was not run.
+        The outcomes of each claim's tests; an empty list is a claim that was not run.
     confidence : float
-        One less this is the chance, over all claims together, that one is called reproduced wrongly.
+        1 - confidence bounds the chance that any claim at all is wrongly called reproduced.
 
     Returns
     -------
@@ -138,22 +135,18 @@ def reach_verdicts(outcomes: dict[str, list[Outcome]], confidence: float) -> dic
     """
     run = {name: found for name, found in outcomes.items() if found}
 
-    def corrected(of_claim: Callable[[list[Outcome]], float]) -> dict[str, float]:
-        p_values = [min(1.0, of_claim(found)) for found in run.values()]
+    def corrected(p_value: Callable[[list[Outcome]], float]) -> dict[str, float]:
+        p_values = [min(1.0, p_value(found)) for found in run.values()]
         return dict(zip(run, multipletests(p_values, method="holm")[1] if run else [], strict=True))
 
-    holds = corrected(lambda found: max(outcome.p for outcome in found))
-    reverses = corrected(lambda found: len(found) * min(outcome.p_reversed for outcome in found))
-    falls_short = corrected(lambda found: len(found) * min(outcome.p_smaller for outcome in found))
-    exceeds = corrected(lambda found: len(found) * min(outcome.p_larger for outcome in found))
+    shown = {
+        "reproduced": corrected(lambda found: max(outcome.p for outcome in found)),
+        "reversed": corrected(lambda found: len(found) * min(outcome.p_reversed for outcome in found)),
+        "smaller": corrected(lambda found: len(found) * min(outcome.p_smaller for outcome in found)),
+        "larger": corrected(lambda found: len(found) * min(outcome.p_larger for outcome in found)),
+    }
     verdicts: dict[str, tuple[str, float | None]] = dict.fromkeys(outcomes, ("not run", None))
-    for name, p in holds.items():
-        shown = (
-            ("reproduced", p),
-            ("reversed", reverses[name]),
-            ("smaller", falls_short[name]),
-            ("larger", exceeds[name]),
-        )
-        verdict = next((verdict for verdict, value in shown if value < 1 - confidence), "inconclusive")
-        verdicts[name] = verdict, float(p)
+    for name in run:
+        reached = [verdict for verdict, p_values in shown.items() if p_values[name] < 1 - confidence]
+        verdicts[name] = (reached or ["inconclusive"])[0], float(shown["reproduced"][name])
     return verdicts

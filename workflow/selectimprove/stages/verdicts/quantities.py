@@ -1,93 +1,67 @@
-"""The quantities that claims are about, estimated from raw generations with their bootstrap draws."""
+"""The quantities that claims are about, estimated from labels with their bootstrap draws."""
 
 import zlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from selectimprove.analysis.claims import Claim, Quantity, describe_where
+from selectimprove.analysis.claims import Claim, Quantity
 from selectimprove.analysis.mechanisms import Behaviour, find_openings, split_change
 from selectimprove.analysis.stats import bootstrap_weights
 from selectimprove.config.stages import VerdictsStage
 from selectimprove.stages.verdicts.judging import Outcome, judge_difference
-from selectimprove.tasks.interface import load_task
+from selectimprove.tasks.interface import Task, load_task
 
 LAST_STEPS = 25
 """RL steps at the end of training whose rollouts count as its outcome."""
+ROLLOUTS = "rollouts"
+"""Stands for a problem set where the rows are rollouts of RL."""
 
 
-class Generations:
-    """Counts of used and passed strategies, per problem, of every model that the claims ask for.
+class Labels:
+    """The labels of all models that the claims name. A model is (experiment, variant, mix, training, seed).
 
     Parameters
     ----------
     config : VerdictsStage
     inputs : dict of str to Path
-        ``evaluation/…``, ``problems/…``, ``rl/…`` and ``sft/…`` by experiment, variant and model.
+        ``labels/<model>``, and ``sft/<model>`` for models after SFT alone.
     """
 
     def __init__(self, config: VerdictsStage, inputs: dict[str, Path]):
         self.config, self.inputs = config, inputs
-        self.rows: dict[tuple, pd.DataFrame] = {}
-        self.counted: dict[tuple, pd.DataFrame] = {}
-        self.weights: dict[tuple, np.ndarray] = {}
+        # Many tests ask for the same.
+        self.rows, self.counts, self.resample = cache(self.rows), cache(self.counts), cache(self.resample)
 
-    def difficulty(self, experiment: str, variant: str) -> str:
-        return self.config.tasks[experiment][variant].task.difficulty
+    def task(self, model: tuple) -> Task:
+        return load_task(self.config.tasks[model[0]].task_name)
 
-    def strategies(self, experiment: str, variant: str) -> tuple[str, ...]:
-        return load_task(self.config.tasks[experiment][variant].task_name).label_strategies
-
-    def problem_types(self, experiment: str, variant: str) -> tuple[str, ...]:
-        return self.config.tasks[experiment][variant].task.problem_types
-
-    def labeled(self, model: tuple, problem_set: str, table: str = "generations") -> pd.DataFrame:
-        """Label the rows of a model, (experiment, variant, mix, training, seed), at the end of its training.
-
-        Returns
-        -------
-        pandas.DataFrame
-            The rows, of all RL steps where they are rollouts, with `problem_type`, the difficulty, `strategy` and `correct`.
-        """
-        key = (*model, problem_set, table)
-        if key not in self.rows:
-            name = "/".join(map(str, model))
-            if problem_set == "rollouts":
-                rows = pd.read_parquet(self.inputs[f"rl/{name}"] / "rollouts.parquet")
-            else:
-                rows = pd.read_parquet(self.inputs[f"evaluation/{name}"] / f"{table}.parquet")
-                rows = rows[(rows["problem_set"] == problem_set) & (rows["rl_step"] == rows["rl_step"].max())]
-            task = self.config.tasks[model[0]][model[1]]
-            from_row = load_task(task.task_name).from_row
-            label = load_task(task.task_name).label
-            drawn = pd.read_parquet(self.inputs[f"problems/{name}/{problem_set}"] / "problems.parquet")
-            problems = list(map(from_row, drawn.to_dict("records")))
-            asked = [problems[number] for number in rows["problem_id"]]
-            labels = [label(task.task, p, text) for p, text in zip(asked, rows["completion"], strict=True)]
-            of_problem = {name: [getattr(p, name) for p in asked] for name in ("problem_type", task.task.difficulty)}
-            of_label = {name: [one[name] for one in labels] for name in ("strategy", "correct")}
-            self.rows[key] = rows.assign(**of_problem, **of_label)
-        return self.rows[key]
+    def rows(self, model: tuple, problem_set: str, table: str = "generations") -> pd.DataFrame:
+        """Read the labels of a model at the end of its training; of rollouts, those of all RL steps."""
+        folder = self.inputs[f"labels/{'/'.join(map(str, model))}"]
+        columns = ["problem_id", "problem_type", self.task(model).Settings.difficulty, "strategy", "correct"]
+        if problem_set == ROLLOUTS:
+            return pd.read_parquet(folder / "rollouts.parquet", columns=[*columns, "step"])
+        columns += ["problem_set", "rl_step", "completion"] + (["told", "greedy"] if table == "interventions" else [])
+        rows = pd.read_parquet(folder / f"{table}.parquet", columns=columns)
+        return rows[(rows["problem_set"] == problem_set) & (rows["rl_step"] == rows["rl_step"].max())]
 
     def counts(self, model: tuple, problem_set: str) -> pd.DataFrame:
         """Count by problem; index (problem_type, problem_id, difficulty), columns (``used`` or ``passed``, strategy)."""
-        key = (*model, problem_set)
-        if key not in self.counted:
-            keys = ["problem_type", "problem_id", self.difficulty(*model[:2]), "strategy"]
-            rows = self.labeled(model, problem_set)
-            if problem_set == "rollouts":
-                rows = rows[rows["step"] > rows["step"].max() - LAST_STEPS]
-            counts = rows.groupby(keys)["correct"].agg(used="size", passed="sum")
-            columns = pd.MultiIndex.from_product([["used", "passed"], self.strategies(*model[:2])])
-            self.counted[key] = counts.unstack("strategy", fill_value=0).reindex(columns=columns, fill_value=0)
-        return self.counted[key]
+        rows = self.rows(model, problem_set)
+        if problem_set == ROLLOUTS:
+            rows = rows[rows["step"] > rows["step"].max() - LAST_STEPS]
+        keys = ["problem_type", "problem_id", self.task(model).Settings.difficulty, "strategy"]
+        counts = rows.groupby(keys)["correct"].agg(used="size", passed="sum")
+        columns = pd.MultiIndex.from_product([["used", "passed"], self.task(model).label_strategies])
+        return counts.unstack("strategy", fill_value=0).reindex(columns=columns, fill_value=0)
 
     def test_sets(self, model: tuple) -> list[str]:
         """Name the sets of test problems that a model answered."""
-        place = f"problems/{'/'.join(map(str, model))}/"
-        sets = [name.removeprefix(place) for name in self.inputs if name.startswith(place)]
-        return [name for name in sets if name != "rollouts"]
+        path = self.inputs[f"labels/{'/'.join(map(str, model))}"] / "generations.parquet"
+        return list(pd.read_parquet(path, columns=["problem_set"])["problem_set"].unique())
 
     def log_cross_entropy(self, model: tuple) -> float:
         """Return the logarithm of the cross-entropy on the validation problems after the last epoch of SFT."""
@@ -96,108 +70,81 @@ class Generations:
         return float(np.log(validated["eval_loss"].iloc[-1]))
 
     def split(self, model: tuple, problem_set: str, problem_type: str) -> tuple[dict[str, np.ndarray], int]:
-        """Split the change since before RL on one type of problems; returns the draws of each part, and the number of problems."""
-        openings = load_task(self.config.tasks[model[0]][model[1]].task_name).openings
+        """Split the change since before RL on one type of problems: the draws of each part, and the number of problems."""
+        openings = self.task(model).openings
         sides, problems = [], None
         for training in ("sft", model[3]):
             own = (*model[:3], training, model[4])
-            tables = (self.labeled(own, problem_set), self.labeled(own, problem_set, "interventions"))
+            tables = (self.rows(own, problem_set), self.rows(own, problem_set, "interventions"))
             rows, told = (table[table["problem_type"] == problem_type] for table in tables)
             if problems is None:
-                columns = ["problem_id", self.difficulty(*model[:2])]
+                columns = ["problem_id", self.task(model).Settings.difficulty]
                 problems = pd.MultiIndex.from_frame(told[columns].drop_duplicates().sort_values("problem_id"))
             rows = rows.assign(strategy=find_openings(rows["completion"], openings))
             sides.append(Behaviour.of(rows, told, [*openings], problems.get_level_values("problem_id")))
-        return split_change(self.resample(problems, (model[4], problem_set, problem_type)), *sides), len(problems)
+        weights = self.resample((model[4], problem_set, problem_type), tuple(problems))
+        return split_change(weights, *sides), len(problems)
 
-    def resample(self, problems: pd.MultiIndex, of: tuple) -> np.ndarray:
-        """Draw how often each problem counts: first once, then in each bootstrap resample; the last level of the index is the stratum."""
-        key = (of, tuple(problems))
-        if key not in self.weights:
-            strata = problems.get_level_values(-1).to_numpy()
-            # The same problems are resampled alike, whichever model answered them, and other problems otherwise.
-            drawn = bootstrap_weights(strata, self.config.statistics.n_bootstrap, zlib.crc32(repr(key).encode()))
-            self.weights[key] = np.vstack([np.ones_like(strata), drawn])
-        return self.weights[key]
+    def resample(self, of: tuple, problems: tuple[tuple, ...]) -> np.ndarray:
+        """Draw how often each problem counts: first once, then in each bootstrap resample.
 
-    def resampled(self, table: pd.DataFrame, of: tuple) -> tuple[np.ndarray, np.ndarray]:
-        """Sum used and passed over problems: first as they are, then in each bootstrap resample of the problems.
-
-        The problems are a part of those that `of` names: (seed, steps).
+        A problem's last entry is its stratum. The same problems of the same set, `of`, are resampled alike for every model.
         """
-        weights = self.resample(table.index, of)
-        return weights @ table["used"].to_numpy(), weights @ table["passed"].to_numpy()
+        strata = np.array([problem[-1] for problem in problems])
+        seed = zlib.crc32(repr((of, problems)).encode())
+        return np.vstack([np.ones_like(strata), bootstrap_weights(strata, self.config.statistics.n_bootstrap, seed)])
 
 
-def measure(quantity: Quantity, experiment: str, seed: int, generations: Generations) -> tuple[np.ndarray, int]:
+def measure(quantity: Quantity, experiment: str, seed: int, labels: Labels) -> tuple[np.ndarray, int]:
     """Estimate a quantity for one seed.
 
     Returns
     -------
     draws : array of shape (1 + n_bootstrap,)
-        The estimate, then its bootstrap draws over problems. All problem types weigh the same in ``all``, but in rollouts,
-        where they come as RL drew them. A cross-entropy has no draws: problems' own losses are not kept.
+        The estimate, then its bootstrap draws over problems. All problem types weigh the same in ``all``, except in rollouts,
+        which have the types that RL drew. A cross-entropy has no draws: the losses of single problems are not kept.
     n_problems : int
         0 without draws.
     """
-    place = (experiment, quantity.variant)
-    model = (*place, quantity.sft, quantity.training, seed)
+    model = (experiment, quantity.variant, quantity.sft, quantity.training, seed)
+    task = labels.task(model)
     if quantity.value == "cross_entropy":
-        return np.array([generations.log_cross_entropy(model)]), 0
-    strategies = generations.strategies(*place)
+        return np.array([labels.log_cross_entropy(model)]), 0
     if quantity.value == "rollouts_excess":
-        table = generations.counts(model, "rollouts")
-        weights, used = generations.resample(table.index, (seed, "rollouts")), table["used"]
-        excess = used["forward"] - used.sum(axis=1) * (table.index.get_level_values("problem_type") == "evaluation")
+        table = labels.counts(model, ROLLOUTS)
+        weights, used = labels.resample((seed, ROLLOUTS), tuple(table.index)), table["used"]
+        of_type = table.index.get_level_values("problem_type") == task.Settings.problem_types[0]
+        excess = used[task.suited[task.Settings.problem_types[0]]] - used.sum(axis=1) * of_type
         return weights @ excess.to_numpy() / (weights @ used.sum(axis=1).to_numpy()), len(table)
-    types = generations.problem_types(*place) if quantity.problem_type == "all" else (quantity.problem_type,)
+    types = task.Settings.problem_types if quantity.problem_type == "all" else (quantity.problem_type,)
     parts, n_problems = [], 0
     for problem_type in types:
         if quantity.is_mechanism:
-            split, n = generations.split(model, quantity.problem_set, problem_type)
+            split, n = labels.split(model, quantity.problem_set, problem_type)
             parts.append(split[quantity.value])
             n_problems += n
             continue
-        table = generations.counts(model, quantity.problem_set).xs(problem_type, drop_level=False)
+        table = labels.counts(model, quantity.problem_set).xs(problem_type, drop_level=False)
         for name, value in quantity.where.items():
             table = table[table.index.get_level_values(name) == value]
-        used, passed = generations.resampled(table, (seed, quantity.problem_set))
+        weights, used = labels.resample((seed, quantity.problem_set), tuple(table.index)), table["used"]
+        counted = table["passed"].sum(axis=1) if quantity.value == "pass_at_1" else used[quantity.value]
+        parts.append(weights @ counted.to_numpy() / (weights @ used.sum(axis=1).to_numpy()))
         n_problems += len(table)
-        if quantity.value == "pass_at_1":
-            parts.append(passed.sum(axis=1) / used.sum(axis=1))
-        else:
-            parts.append(used[:, strategies.index(quantity.value)] / used.sum(axis=1))
     return np.mean(parts, axis=0), n_problems
 
 
-def run_tests(claim: Claim, seeds: list[int], generations: Generations, confidence: float) -> list[Outcome]:
+def run_tests(claim: Claim, seeds: list[int], labels: Labels, confidence: float) -> list[Outcome]:
     """Run all tests of a claim."""
     outcomes = []
     for test in claim.tests:
         differences, n_problems = [], 0
         for seed in seeds:
-            left, n_left = measure(test.of, claim.experiment, seed, generations)
+            left, n_left = measure(test.of, claim.experiment, seed, labels)
             right = test.less
             if isinstance(right, Quantity):
-                right, _ = measure(right, claim.experiment, seed, generations)
+                right, _ = measure(right, claim.experiment, seed, labels)
             differences.append(left - right)
             n_problems += n_left
         outcomes.append(judge_difference(test, differences, n_problems, confidence))
     return outcomes
-
-
-def describe(test) -> str:
-    """Write a test as people read it."""
-
-    def side(quantity):
-        if not isinstance(quantity, Quantity):
-            return f"{quantity:g}"
-        of_problems = describe_where(quantity) or quantity.problem_set
-        problems = "validation" if quantity.value == "cross_entropy" else of_problems
-        parts = [quantity.value, quantity.sft, quantity.training, quantity.variant, quantity.problem_type, problems]
-        return " ".join(part for part in parts if part not in ("default", "all"))
-
-    bound = next(
-        f"{name} {value:g}" for name in ("above", "below", "within") if (value := getattr(test, name)) is not None
-    )
-    return f"{side(test.of)} − {side(test.less)} {bound}"
