@@ -15,8 +15,8 @@ from matplotlib.text import Text
 
 from conftest import ROOT
 from selectimprove.__main__ import main
-from selectimprove.analysis.generations import read_patterns, read_table
 from selectimprove.analysis.split_figure import draw_split
+from selectimprove.analysis.split_tables import read_patterns, read_table
 from selectimprove.analysis.splitting import split
 from selectimprove.config.params import Statistics
 from selectimprove.errors import ParamsError
@@ -80,12 +80,12 @@ def test_parts_counted_by_hand(files):
 def test_a_strategy_that_appears_leaves_bounds(files):
     before, after, _ = files
     result = split(read_table(before), read_table(after), "kind")
-    y = result.parts.set_index("kind").loc["y"]
+    y, both = (result.parts.set_index("kind").loc[kind] for kind in ("y", "all"))
     # a: share 1 to 1/2, rate 1/4 to 1/2; c: share 0 to 1/2, rate unknown to 1.
     of_a = -1 / 2 * (3 / 8)
     assert (y["selection_least"], y["selection_most"]) == pytest.approx((of_a + 1 / 2 * 1 / 2, of_a + 1 / 2))
     assert (y["improvement_least"], y["improvement_most"]) == pytest.approx((3 / 16, 3 / 16 + 1 / 4))
-    assert y["selection_low"] <= y["selection_least"] < y["selection_most"] <= y["selection_high"]
+    assert both["selection_low"] <= both["selection_least"] < both["selection_most"] <= both["selection_high"]
     assert not y["identified"]
     fates = result.strategies.set_index(["kind", "strategy"])["fate"]
     assert (fates["y", "c"], fates["y", "a"], fates["x", "c"]) == ("appears", "", "")
@@ -179,12 +179,20 @@ BOTH_TOLD = "--told-before told.csv --told-after told2.csv"
 REFUSED = {
     "a file that is not there": ({}, "nowhere.csv after.csv", "nowhere.csv: no such file"),
     "a suffix that is unknown": ({"b.txt": BEFORE}, "b.txt after.csv", "b.txt: the suffix should be one of .parquet"),
-    "an empty file": ({"b.csv": ""}, "b.csv after.csv", "b.csv: empty"),
+    "an empty file": ({"b.csv": ""}, "b.csv after.csv", "b.csv: cannot be read as csv: No columns to parse"),
     "a file without rows": ({"b.csv": "problem_id,strategy,correct\n"}, "b.csv after.csv", "b.csv: no rows"),
     "what is no Parquet": ({"b.parquet": BEFORE}, "b.parquet after.csv", "b.parquet: cannot be read as parquet: "),
     "bytes that are no text": ({"b.csv": b"problem_id\xff\n1\n"}, "b.csv after.csv", "b.csv: cannot be read as csv: "),
-    "a line that is not JSON": ({"b.jsonl": '{"a": 1}\n{"a'}, "b.jsonl after.csv", "b.jsonl: row 2: not JSON: "),
-    "JSON that is no object": ({"b.jsonl": "[1]\n"}, "b.jsonl after.csv", "b.jsonl: row 1: expected an object"),
+    "a line that is not JSON": (
+        {"b.jsonl": '{"a": 1}\n{"a'},
+        "b.jsonl after.csv",
+        "b.jsonl: cannot be read as jsonl: row 2: ",
+    ),
+    "JSON that is no object": (
+        {"b.jsonl": "[1]\n"},
+        "b.jsonl after.csv",
+        "b.jsonl: cannot be read as jsonl: row 1: expected an object",
+    ),
     "rows that are too long": (
         {"b.csv": "problem_id,strategy,correct\n1,a,1,1\n2,a,1,1\n"},
         "b.csv after.csv",
@@ -322,6 +330,22 @@ REFUSED = {
         f"before.csv after.csv {BOTH_TOLD}",
         "told.csv: column told: names no strategy in any row",
     ),
+    "a told strategy that nothing takes": (
+        {"told.csv": TOLD.replace("1,b,", "1,B,"), "told2.csv": TOLD},
+        f"before.csv after.csv {BOTH_TOLD}",
+        "told.csv: row 3, column told: no generation takes this strategy; they take a, b, c",
+    ),
+    "a backspace in place of a word boundary": (
+        {"labels.yaml": 'a: "(?i)\\bwait\\b"'},
+        f"before.csv after.csv {NAMED}",
+        r"labels.yaml: line 1: a: '(?i)\x08wait\x08' holds the control character '\x08'; put the pattern in single quotes",
+    ),
+    "a pattern that is found nowhere": (
+        {name: content.replace("strategy", "completion") for name, content in TABLES.items()}
+        | {"labels.yaml": "a: a\nz: wait"},
+        f"before.csv after.csv {NAMED}",
+        "--strategies: z: names no completion of before.csv or after.csv",
+    ),
     "confidence beyond 1": ({}, "before.csv after.csv --confidence 95", "confidence 95.0 should lie between 0 and 1"),
     "an output that is a file": (
         {},
@@ -363,6 +387,36 @@ def test_a_name_is_drawn_as_it_is_written(name, tmp_path, monkeypatch):
     figure = draw_split(split(*(pd.read_csv(file) for file in TABLES), n_bootstrap=2))
     assert name in {text.get_text() for text in figure.findobj(Text)}
     assert not any(text.get_parse_math() for text in figure.findobj(Text) if text.get_text() == name)
+
+
+def test_one_problem_has_no_interval(files, capsys, monkeypatch):
+    before, after, _ = files
+    parts = split(read_table(before), read_table(after), "kind", n_bootstrap=20).parts.set_index("kind")
+    ends = parts.loc["y", [name for name in parts if name.endswith(("_low", "_high"))]]
+    assert ends.isna().all()
+    assert parts.loc["y", "change"] == 1 / 2
+    monkeypatch.chdir(before.parent)
+    main(["split", "before.csv", "after.csv", "--by", "kind", "--resamples", "20", "--confidence", "0.975"])
+    printed = capsys.readouterr().out
+    assert "with 97.5% intervals" in printed
+    assert "+50.0 [–, –]" in printed
+
+
+@pytest.mark.parametrize("n", [2, 50])
+def test_problems_that_all_agree_leave_an_interval(n):
+    table = pd.DataFrame({"problem_id": range(n), "strategy": "a", "correct": True})
+    found = split(table.assign(correct=False), table, n_bootstrap=20).parts.iloc[0]
+    half = 1.959964 * np.sqrt(2) / (n + 2)
+    for name, value in (("change", 1.0), ("improvement", 1.0), ("selection", 0.0)):
+        assert found[name] == pytest.approx(value)
+        low, high = max(value - half, -1), min(value + half, 1)
+        assert (found[f"{name}_low"], found[f"{name}_high"]) == pytest.approx((low, high), abs=1e-6)
+
+
+def test_a_file_does_not_differ_from_itself(files):
+    before, _, _ = files
+    parts = split(*[read_table(before)] * 2, n_bootstrap=20, names=["same.csv", "same.csv", "", ""]).parts
+    assert parts[["change", "selection", "improvement"]].eq(0).all(axis=None)
 
 
 def test_dataframes_are_refused_by_their_names():

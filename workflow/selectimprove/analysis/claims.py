@@ -38,9 +38,7 @@ class Quantity(Strict):
     @model_validator(mode="after")
     def _has_value(self) -> Self:
         if self.value == "cross_entropy" and (self.training, self.problem_type, self.where) != ("sft", "all", {}):
-            raise ValueError(
-                "cross_entropy is of SFT, over all validation problems; name no training or problems with it"
-            )
+            raise ValueError("cross_entropy is of SFT, over all validation problems; name no training and no problems")
         return self
 
     def describe_where(self) -> str:
@@ -93,17 +91,7 @@ class ClaimTest(Strict):
 
 
 class Claim(Strict):
-    """A statement of the paper, its place there, and the tests that a run has to pass for it.
-
-    Parameters
-    ----------
-    follows_from : list of str
-        Claims, or ``design``, from which all or a part of this claim follows: its verdict adds little to theirs.
-    follows_how : str
-        The reason, and the part that does not follow.
-    detail : 'hidden_strategy', optional
-        The verdict states how often each model took the strategy of the tests before RL and in the rollouts of RL.
-    """
+    """A statement of the paper and the tests that a run has to pass for it; ``claims.yaml`` explains the fields."""
 
     statement: str
     source: str
@@ -126,11 +114,6 @@ def read_claims(path: Path | None = None, params: Params | None = None) -> dict[
     """Read the claims by name; with params, check them against the tasks of their experiments.
 
     A claim about models or problems that the params do not have is no mistake: it is not tested.
-
-    Raises
-    ------
-    ParamsError
-        With the file, the line, the key and the mistake; a line per mistake.
     """
     file = read_yaml(path or CLAIMS)
     claims, mistakes = {}, []
@@ -165,7 +148,7 @@ def _unknown_names(name: str, claim: Claim, params: Params) -> Iterator[str]:
         return
     task = load_task(params.experiments[claim.experiment].task)
     values = ["pass_at_1", "cross_entropy", *task.label_strategies]
-    if task.suited:
+    if len(task.Settings.problem_types) > 1:
         values.append("rollouts_excess")
     if task.openings:
         values += MECHANISMS
@@ -181,12 +164,9 @@ def _unknown_names(name: str, claim: Claim, params: Params) -> Iterator[str]:
 
 
 def can_run(claim: Claim, scale: str, cases: dict[str | None, Case]) -> bool:
-    """Tell whether the params have all models and problems of a claim's tests, and have models told strategies where a test needs it.
+    """Tell whether the params have all that a claim's tests name, and have models told strategies where these need it.
 
-    Parameters
-    ----------
-    cases : dict of str or None to Case
-        The claim's experiment by variant, and under None without one; empty if there is no such experiment.
+    The cases are those of the claim's experiment by variant, and under None without one, if there is the experiment.
     """
     if not claim.tests or scale not in (claim.scales or [scale]) or not cases:
         return False

@@ -1,4 +1,4 @@
-"""The figure of a split: its parts, and the shares and pass rates of the strategies that they come from."""
+"""The figure of a split: its parts, and the shares and pass rates of the strategies behind them."""
 
 import matplotlib as mpl
 import numpy as np
@@ -11,24 +11,21 @@ from selectimprove.analysis import style
 from selectimprove.analysis.splitting import Split
 
 COLOURS = {"improvement": "#009E73"} | style.MECHANISM_COLOURS
-# None of the parts' colours is among them.
+# Other colours than those of the parts.
 STRATEGY_COLOURS = ["#0072B2", "#D55E00", "#E69F00", "#332288", "#882255", "#44AA99"]
 REST_COLOUR = "#999999"
 
 
 def draw_split(result: Split) -> Figure:
-    """Draw a row per stratum: the parts with intervals, the shares before and after, and the pass rates given each strategy.
+    """Draw a row per stratum: the parts with intervals, the shares before and after, and the strategies' pass rates.
 
-    A part that is only bounded is a hatched bar from bound to bound. The strategies with the largest shares have a colour each, the rest one together.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Of no window; save it with `savefig`, or let a notebook show it.
+    A part that is only bounded is a hatched bar from bound to bound. The strategies with the largest shares have a
+    colour each, and all others have one colour. The figure has no window: save it with `savefig`, or let a notebook
+    show it.
     """
     with mpl.rc_context():
         style.setup()
-        # A dollar sign in a name is a dollar sign.
+        # A dollar sign in a name begins no formula.
         mpl.rcParams["text.parse_math"] = False
         strata = [_name(row, result.by) for _, row in result.parts.iterrows()]
         figure = Figure(figsize=(7.5, 1.7 + 0.75 * len(strata)))
@@ -40,7 +37,7 @@ def draw_split(result: Split) -> Figure:
         axes[0].set_ylim(len(strata) - 0.5, -0.5)
         for panel in axes:
             panel.grid(visible=False, axis="y")
-        # What a figure looks like is settled when it is drawn, and the settings are those of this function.
+        # Drawing applies the settings, which end with this block.
         figure.draw_without_rendering()
     return figure
 
@@ -57,7 +54,7 @@ def _draw_parts(axes, result: Split, place: np.ndarray) -> None:
         axes.barh(level[known], value[known], height * 0.9, **look)
         if not known.all():
             least, most = (table[f"{name}_{end}"].to_numpy()[~known] for end in ("least", "most"))
-            # As far as both bounds go it is there in any case.
+            # The bar is solid as far as both bounds reach.
             axes.barh(level[~known], np.clip(least, 0, None) + np.clip(most, None, 0), height * 0.9, **look)
             axes.barh(level[~known], most - least, height * 0.9, least, **look, hatch="////", alpha=0.5)
         axes.hlines(level, low, high, color="#333333", linewidth=0.8)
@@ -65,13 +62,11 @@ def _draw_parts(axes, result: Split, place: np.ndarray) -> None:
     axes.axvline(0, color="#333333", linewidth=0.8)
     style.percent(axes, "x")
     axes.set_xlabel("change in pass@1 (points)")
-    handles = [Patch(color=COLOURS[name]) for name in names]
-    handles.append(Line2D([], [], color="#000000", marker="D", markersize=3.5, linewidth=0))
-    labels = [*names, "whole change"]
+    handles = {name: Patch(color=COLOURS[name]) for name in names}
+    handles["whole change"] = Line2D([], [], color="#000000", marker="D", markersize=3.5, linewidth=0)
     if "identified" in result.parts and not result.parts["identified"].all():
-        handles.append(Patch(facecolor="#ffffff", edgecolor="#555555", hatch="////"))
-        labels.append("between bounds")
-    axes.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+        handles["between bounds"] = Patch(facecolor="#ffffff", edgecolor="#555555", hatch="////")
+    axes.legend(handles.values(), handles, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
 
 
 def _draw_strategies(shares, rates, result: Split, place: np.ndarray) -> None:
@@ -88,8 +83,7 @@ def _draw_strategies(shares, rates, result: Split, place: np.ndarray) -> None:
             colour = colours.get(strategy, REST_COLOUR)
             shares.barh(place + offset, width, 0.34, left, color=colour, edgecolor="#ffffff", linewidth=0.3)
             left += width
-    told = " if told" if "told_before" in table else ""
-    rate = "told" if told else "pass_rate"
+    rate, told = ("told", " if told") if "told_before" in table else ("pass_rate", "")
     gap = 0.7 / len(coloured)
     for number, strategy in enumerate(coloured):
         own = table[table["strategy"] == strategy].sort_values("level")
@@ -102,12 +96,10 @@ def _draw_strategies(shares, rates, result: Split, place: np.ndarray) -> None:
         axes.set_xlim(0, 1)
         axes.set_xlabel(label)
         style.percent(axes, "x")
-    names = [*coloured]
-    handles = [Patch(color=colours[name]) for name in coloured]
+    handles = {name: Patch(color=colours[name]) for name in coloured}
     if len(largest) > len(coloured):
-        names.append(f"{len(largest) - len(coloured)} others")
-        handles.append(Patch(color=REST_COLOUR))
-    shares.legend(handles, names, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+        handles[f"{len(largest) - len(coloured)} others"] = Patch(color=REST_COLOUR)
+    shares.legend(handles.values(), handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 
 
 def _name(row: pd.Series, by: list[str]) -> str:

@@ -1,22 +1,24 @@
 """The change in pass@1 between two checkpoints of any model, split into selection and improvement.
 
-For the problems of a stratum let pi(s) be the share of generations that take strategy s, each problem counting once, and q(s) the share of
-those that are correct. pass@1 is the sum of pi(s) q(s), so a change splits exactly as `mechanisms` says, with strategies as they were observed
-in place of strategies that were told.
+For the problems of a stratum let pi(s) be the share of generations that take strategy s, each problem counting once,
+and q(s) the share of these that are correct. pass@1 is the sum of pi(s) q(s), so a change splits exactly as
+`mechanisms` says, with strategies that were observed and not told.
 
-A strategy that one side never took has no q(s) there. The parts then depend on a number that these data do not hold. It lies between 0 and 1, and
-so the parts lie between bounds, whose sums with one another are the change.
+A strategy that one side never took has no q(s) there. The parts then depend on a number that the data do not hold. It
+lies between 0 and 1, so the parts lie between bounds.
 """
 
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
-from selectimprove.analysis.generations import check_generations, check_same_problems, check_told
 from selectimprove.analysis.mechanisms import PARTS, Behaviour, Observed, rate_given, split_change, split_observed
+from selectimprove.analysis.split_tables import check_generations, check_same_problems, check_told
 from selectimprove.analysis.stats import bootstrap_weights, percentile_interval, proportion_interval
 from selectimprove.errors import ParamsError
 
@@ -26,21 +28,15 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Split:
-    """What `split` returns.
+    """The result of `split`: two tables, the columns `by` of their strata, and the `names` of the parts of the change.
 
-    Parameters
-    ----------
-    parts : pandas.DataFrame
-        A row per stratum, and if there are several one for `ALL`: the strata's columns as text; `n_problems`; pass@k before and after;
-        `change`, which is that of pass@1; each of `names`; all with the ends of their intervals, `<name>_low` and `<name>_high`.
-        Without told generations also `identified`, and the bounds `<name>_least` and `<name>_most`, which the intervals cover.
-    strategies : pandas.DataFrame
-        A row per stratum and strategy: shares with intervals, numbers of generations and pass rates before and after;
-        `fate`, which is ``appears``, ``dies`` or empty. With told generations also the pass rates of models that were told it.
-    by : list of str
-        The strata's columns.
-    names : list of str
-        ``selection`` and ``improvement``, with told generations also ``sharpening`` and ``capability``.
+    `parts` has a row per stratum, and if there are several one for `ALL`, with `n_problems`, pass@k before and after,
+    `change` (of pass@1) and each part. `<name>_low` and `<name>_high` are the ends of intervals. Without told
+    generations it also has `identified` and the bounds `<name>_least` and `<name>_most`, which the intervals cover.
+
+    `strategies` has a row per stratum and strategy: shares with intervals, pass rates and numbers of generations before
+    and after; `fate`, which is ``appears``, ``dies`` or empty; and with told generations the pass rates of models that
+    were told the strategy.
     """
 
     parts: pd.DataFrame
@@ -54,7 +50,7 @@ def split(
     after: pd.DataFrame,
     by: str | Sequence[str] | None = None,
     *,
-    strategies: dict | None = None,
+    strategies: dict[str, re.Pattern] | None = None,
     told_before: pd.DataFrame | None = None,
     told_after: pd.DataFrame | None = None,
     k: Sequence[int] = (1,),
@@ -69,74 +65,66 @@ def split(
     Parameters
     ----------
     before, after : pandas.DataFrame
-        A row per generation: `problem_id`, `strategy`, `correct`; optionally `sample`, which tells the generations for a problem apart.
+        A row per generation: `problem_id`, `strategy`, `correct`; optionally `sample`, its number within the problem.
     by : str or sequence of str, optional
-        Columns that divide the problems; each stratum is split by itself.
+        Columns that divide the problems into strata; each stratum is split by itself.
     strategies : dict of str to re.Pattern, optional
         Name the strategies by patterns in the column `completion`; the first that is found counts.
     told_before, told_after : pandas.DataFrame, optional
-        Generations whose strategy was prescribed: `problem_id`, `told`, `greedy`, `correct`. With them improvement is split into
-        sharpening and capability (`mechanisms`), on the problems that they have.
-    k : sequence of int
-        For which k to estimate pass@k.
+        Generations that were told a strategy: `problem_id`, `told`, `greedy`, `correct`. With them improvement is split
+        into sharpening and capability (`mechanisms`), on the problems that they have.
     balanced : sequence of str
-        Columns of which each resample has the problems that the data have, such as a difficulty by which they were drawn.
-    confidence : float
-    n_bootstrap : int
-        Resamples of problems.
+        Columns, such as a difficulty, of which each resample has as many problems of each value as the data.
     seed : int
-        Of the resamples. Those of a stratum depend on its name, and on no other stratum.
+        Seed of the resamples. Those of a stratum depend on its name, and on no other stratum.
     names : sequence of str
-        What errors call the four tables.
-
-    Returns
-    -------
-    Split
-
-    Raises
-    ------
-    ParamsError
-        In one line, with the table, the row and the column of the first mistake.
+        Names of the tables in errors; a `ParamsError` names the table, the row and the column of the first mistake.
     """
     by = [by] if isinstance(by, str) else list(by or [])
     if not 0 < confidence < 1 or n_bootstrap < 1:
-        raise ParamsError(
-            f"confidence {confidence} should lie between 0 and 1, and {n_bootstrap} resamples be at least one"
-        )
+        raise ParamsError(f"confidence {confidence} should lie between 0 and 1, resamples {n_bootstrap} be at least 1")
     columns = list(dict.fromkeys([*by, *balanced]))
-    generations = [
-        check_generations(table, name, columns, strategies)
-        for name, table in zip(names[:2], (before, after), strict=True)
-    ]
-    check_same_problems(dict(zip(names, generations, strict=False)), columns)
+    tables = (before, after)
+    generations = [check_generations(*pair, columns, strategies) for pair in zip(names[:2], tables, strict=True)]
+    check_same_problems(names[:2], generations, columns)
+    taken = set().union(*(table["strategy"] for table in generations))
+    if unused := [name for name in strategies or () if name not in taken]:
+        raise ParamsError(
+            f"--strategies: {unused[0]}: names no completion of {names[0]} or {names[1]}; correct or remove its pattern"
+        )
     problems = generations[0].drop_duplicates("problem_id").set_index("problem_id")[columns]
     told = []
     if told_before is not None or told_after is not None:
-        told = check_told(dict(zip(names[2:], (told_before, told_after), strict=True)), problems.index, names[0])
+        told = check_told(names, (told_before, told_after), generations)
         problems = problems[problems.index.isin(told[0]["problem_id"])]
-    # Rows in another order give the same draws.
+    # The order of rows must not change the draws.
     problems = problems.loc[sorted(problems.index, key=_natural)]
     generations = [table[table["problem_id"].isin(problems.index)] for table in generations]
-    known = pd.Index(sorted(set().union(*(table["strategy"] for table in generations)), key=_natural))
-    sides = [Observed.of(table, problems.index, known) for table in generations]
-    _check_samples(k, sides, problems.index, names)
+    taken = pd.Index(sorted(set().union(*(table["strategy"] for table in generations)), key=_natural))
+    sides = [Observed.of(table, problems.index, taken) for table in generations]
+    for name, side in zip(names, sides, strict=False):
+        fewest = side.n_samples.argmin()
+        if not 1 <= min(k) <= max(k) <= side.n_samples[fewest]:
+            raise ParamsError(
+                f"{name}: --k: expected 1 to {side.n_samples[fewest]}, as many generations as problem "
+                f"{problems.index[fewest]} has, found {' '.join(map(str, k))}"
+            )
     prescribed = list(dict.fromkeys(told[0]["told"])) if told else []
-    behaviours = (
-        [Behaviour.of(*tables, prescribed, problems.index) for tables in zip(generations, told, strict=True)]
-        if told
-        else []
-    )
-    strata, groups = _members(problems, by), _numbers(problems, balanced)
+    # Without told generations there are none.
+    pairs = zip(generations, told, strict=False)
+    behaviours = [Behaviour.of(own, of_told, prescribed, problems.index) for own, of_told in pairs]
+    strata = _strata(problems, by)
+    groups = np.empty(len(problems), dtype=int)
+    for number, members in enumerate(_strata(problems, balanced).values()):
+        groups[members] = number
     draws = {}
     for stratum, members in strata.items():
         own_seed = zlib.crc32("/".join([str(seed), *stratum]).encode())
-        resampled = bootstrap_weights(groups[members], n_bootstrap, own_seed)
-        draws[stratum] = _draw(
-            np.vstack([np.ones(len(members)), resampled]),
-            [side.at(members) for side in sides],
-            [behaviour.at(members) for behaviour in behaviours],
-            k,
-        )
+        resamples = bootstrap_weights(groups[members], n_bootstrap, own_seed)
+        weights = np.vstack([np.ones(len(members)), resamples])
+        split_by, models = (split_change, behaviours) if told else (split_observed, sides)
+        draws[stratum] = _draw_pass_rates(weights, [side.at(members) for side in sides], k)
+        draws[stratum] |= split_by(weights, *(model.at(members) for model in models))
     if len(strata) > 1:
         if any(ALL in stratum for stratum in strata):
             raise ParamsError(f"{names[0]}: --by: '{ALL}' is what all strata together are called; give it another name")
@@ -147,17 +135,20 @@ def split(
         }
         strata[(ALL,) * len(by)] = np.arange(len(problems))
     parts = ["selection", "improvement", *(PARTS[1:] if told else [])]
-    rows = [
-        dict(zip(by, stratum, strict=True)) | {"n_problems": len(strata[stratum])} | _summary(cell, parts, confidence)
-        for stratum, cell in draws.items()
-    ]
-    by_strategy = [
-        dict(zip(by, stratum, strict=True)) | row
-        for stratum, members in strata.items()
-        for row in _describe_strategies(
-            known, [side.at(members) for side in sides], prescribed, [one.at(members) for one in behaviours], confidence
-        )
-    ]
+    rows, by_strategy = [], []
+    for stratum, members in strata.items():
+        known = dict(zip(by, stratum, strict=True))
+        summary = _summarize(draws[stratum], parts, len(members), confidence)
+        rows.append(known | {"n_problems": len(members)} | summary)
+        observed, told_here = ([one.at(members) for one in both] for both in (sides, behaviours))
+        for number, strategy in enumerate(taken):
+            row = known | {"strategy": strategy} | _describe_strategy(number, observed, confidence)
+            for when, behaviour in zip(("before", "after"), told_here, strict=False):
+                was_told = strategy in prescribed
+                row[f"told_{when}"] = behaviour.told[:, prescribed.index(strategy)].mean() if was_told else np.nan
+            taken_before_and_after = row["n_before"] > 0, row["n_after"] > 0
+            row["fate"] = {(False, True): "appears", (True, False): "dies"}.get(taken_before_and_after, "")
+            by_strategy.append(row)
     return Split(pd.DataFrame(rows), pd.DataFrame(by_strategy), by, parts)
 
 
@@ -166,50 +157,26 @@ def _natural(text: str) -> tuple[int, str]:
     return (len(text) if text.isdecimal() else 0, text)
 
 
-def _members(problems: pd.DataFrame, by: Sequence[str]) -> dict[tuple[str, ...], np.ndarray]:
+def _strata(problems: pd.DataFrame, by: Sequence[str]) -> dict[tuple[str, ...], np.ndarray]:
     """Return the positions of the problems of each stratum, strata in order."""
     keys = list(map(tuple, problems[[*by]].to_numpy()))
-    members: dict[tuple[str, ...], list[int]] = {
-        key: [] for key in sorted(set(keys), key=lambda key: [*map(_natural, key)])
-    }
-    for position, key in enumerate(keys):
-        members[key].append(position)
-    return {key: np.array(positions) for key, positions in members.items()}
+    strata = sorted(set(keys), key=lambda key: [*map(_natural, key)])
+    return {stratum: np.flatnonzero([key == stratum for key in keys]) for stratum in strata}
 
 
-def _numbers(problems: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """Return for each problem the number of its stratum."""
-    numbers = np.empty(len(problems), dtype=int)
-    for number, positions in enumerate(_members(problems, columns).values()):
-        numbers[positions] = number
-    return numbers
-
-
-def _check_samples(k: Sequence[int], sides: list[Observed], problems: pd.Index, names: Sequence[str]) -> None:
-    for name, side in zip(names, sides, strict=False):
-        fewest = side.n_samples.argmin()
-        if not 1 <= min(k) <= max(k) <= side.n_samples[fewest]:
-            raise ParamsError(
-                f"{name}: --k: expected 1 to {side.n_samples[fewest]}, as many generations as problem {problems[fewest]} has, "
-                f"found {' '.join(map(str, k))}"
-            )
-
-
-def _draw(
-    weights: np.ndarray, sides: list[Observed], behaviours: list[Behaviour], k: Sequence[int]
-) -> dict[str, np.ndarray]:
-    """Estimate everything once for each row of weights."""
+def _draw_pass_rates(weights: np.ndarray, sides: list[Observed], k: Sequence[int]) -> dict[str, np.ndarray]:
+    """Estimate pass@k of both sides, and its change for each row of weights."""
     draws = {}
     for one in dict.fromkeys((1, *k)):
         before, after = (side.pass_at(one) for side in sides)
         name = f"pass_at_{one}"
         draws |= {f"{name}_before": before.mean(), f"{name}_after": after.mean()}
         draws["change" if one == 1 else f"{name}_change"] = weights @ (after - before) / weights.sum(axis=1)
-    return draws | (split_change(weights, *behaviours) if behaviours else split_observed(weights, *sides))
+    return draws
 
 
-def _summary(draws: dict[str, np.ndarray], parts: list[str], confidence: float) -> dict[str, float]:
-    """Turn draws, of which the first is the estimate, into estimates with intervals."""
+def _summarize(draws: dict[str, np.ndarray], parts: list[str], n_problems: int, confidence: float) -> dict[str, float]:
+    """Turn draws, whose first is the estimate, into estimates with intervals."""
     row = {}
     for name, drawn in draws.items():
         part, _, end = name.rpartition("_")
@@ -219,31 +186,33 @@ def _summary(draws: dict[str, np.ndarray], parts: list[str], confidence: float) 
             row[name] = float(drawn[0])
         else:
             least, most = (draws.get(f"{name}_{end}", drawn)[1:] for end in ("least", "most"))
-            (low, _), (_, high) = (percentile_interval(bound, confidence) for bound in (least, most))
+            (low, _), (_, high) = (_interval(bound, n_problems, confidence) for bound in (least, most))
             row |= {name: float(drawn[0]), f"{name}_low": low, f"{name}_high": high}
     if "selection_least" in row:
         row["identified"] = row["selection_least"] == row["selection_most"]
     return row
 
 
-def _describe_strategies(
-    known: pd.Index, sides: list[Observed], prescribed: list[str], behaviours: list[Behaviour], confidence: float
-) -> list[dict]:
-    rows = []
-    for number, strategy in enumerate(known):
-        row = {"strategy": strategy}
-        for when, side in zip(("before", "after"), sides, strict=True):
-            used = side.taken[:, number] / side.n_samples
-            low, high = proportion_interval(used, confidence, int(side.n_samples.sum()))
-            row |= {f"share_{when}": used.mean(), f"share_{when}_low": low, f"share_{when}_high": high}
-            passed = (side.passed[:, number] / side.n_samples).mean()
-            row[f"pass_rate_{when}"] = float(rate_given(passed, used.mean()))
-            row[f"n_{when}"] = int(side.taken[:, number].sum())
-        if behaviours:
-            for when, behaviour in zip(("before", "after"), behaviours, strict=True):
-                told = behaviour.told[:, prescribed.index(strategy)].mean() if strategy in prescribed else np.nan
-                row[f"told_{when}"] = told
-        before, after = row["n_before"] > 0, row["n_after"] > 0
-        row["fate"] = {(False, True): "appears", (True, False): "dies"}.get((before, after), "")
-        rows.append(row)
-    return rows
+def _interval(draws: np.ndarray, n_problems: int, confidence: float) -> tuple[float, float]:
+    """Return the interval of bootstrap draws over problems; one problem has none."""
+    if n_problems < 2:
+        return np.nan, np.nan
+    low, high = percentile_interval(draws, confidence)
+    if high - low > 1e-9:
+        return low, high
+    # Where resamples agree, two problems that disagree are added, as in verdicts (Agresti and Caffo 2000).
+    half = ndtri((1 + confidence) / 2) * np.sqrt(2) / (n_problems + 2)
+    return max(low - half, -1.0), min(high + half, 1.0)
+
+
+def _describe_strategy(number: int, sides: list[Observed], confidence: float) -> dict[str, float]:
+    """Return a strategy's share with its interval, pass rate and number of generations, before and after."""
+    row = {}
+    for when, side in zip(("before", "after"), sides, strict=True):
+        used = side.taken[:, number] / side.n_samples
+        low, high = proportion_interval(used, confidence, int(side.n_samples.sum()))
+        row |= {f"share_{when}": used.mean(), f"share_{when}_low": low, f"share_{when}_high": high}
+        passed = (side.passed[:, number] / side.n_samples).mean()
+        row[f"pass_rate_{when}"] = float(rate_given(passed, used.mean()))
+        row[f"n_{when}"] = int(side.taken[:, number].sum())
+    return row

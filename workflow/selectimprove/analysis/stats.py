@@ -1,8 +1,8 @@
 """Estimates and their uncertainty.
 
-Problems are the units of resampling: the generations for one problem are not independent. An interval over problems says
-how the same models would do on other problems. It says nothing of other seeds: for that, models are the units, and
-`student_interval` is the only one that speaks of them.
+Problems are the units of resampling, because the generations for one problem are not independent. An interval over
+problems says how the same models would do on other problems, and nothing about other seeds. For these, models are the
+units: use `student_interval`.
 """
 
 import numpy as np
@@ -10,20 +10,10 @@ from scipy import special, stats
 
 
 def pass_at_k(n_samples: np.ndarray, n_correct: np.ndarray, k: int) -> np.ndarray:
-    """Estimate the chance that at least one of k samples is correct, without bias.
+    """Estimate for each problem, without bias, the chance that at least one of k samples is correct.
 
-    One less the chance that k samples drawn without replacement from the n are all wrong (Chen et al. 2021,
+    This is 1 minus the chance that k samples, drawn without replacement from the n, are all wrong (Chen et al. 2021,
     arXiv:2107.03374, equation 1).
-
-    Parameters
-    ----------
-    n_samples, n_correct : arrays of int, of one shape
-        Samples and correct samples of each problem.
-    k : int
-
-    Returns
-    -------
-    array of float
 
     Raises
     ------
@@ -40,18 +30,9 @@ def pass_at_k(n_samples: np.ndarray, n_correct: np.ndarray, k: int) -> np.ndarra
 
 
 def bootstrap_weights(strata: np.ndarray, n_bootstrap: int, seed: int) -> np.ndarray:
-    """Draw how often each problem occurs in each resample, strata keeping their sizes.
+    """Draw how often each problem occurs in each resample; return an array of shape (n_bootstrap, n_problems).
 
-    Parameters
-    ----------
-    strata : array of shape (n_problems,)
-        A label each, such as the number of steps: the test set is balanced by design, and so are its resamples.
-    n_bootstrap : int
-    seed : int
-
-    Returns
-    -------
-    array of int, of shape (n_bootstrap, n_problems)
+    Strata, such as numbers of steps, keep their sizes: test sets are balanced by design, and so are their resamples.
     """
     rng = np.random.default_rng(seed)
     weights = np.empty((n_bootstrap, len(strata)), dtype=np.int32)
@@ -69,23 +50,15 @@ def percentile_interval(draws: np.ndarray, confidence: float) -> tuple[float, fl
 
 
 def proportion_interval(passed: np.ndarray, confidence: float, n_generations: int | None = None) -> tuple[float, float]:
-    """Return an interval for a mean pass rate, over problems, that is honest at 0 and 1.
+    """Return an interval over problems for the mean of their pass rates; its width is never zero.
 
-    Wilson's interval on the effective number of independent generations, which the clustering by problem makes smaller than
-    their number (design effect; Kish 1965). A bootstrap gives an interval of width zero where every generation passes.
-
-    Parameters
-    ----------
-    passed : array of float, of shape (n_problems,)
-        Pass rate of each problem.
-    confidence : float
-        Between 0 and 1.
-    n_generations : int, optional
-        Generations in all, which the effective number never exceeds.
+    It is Wilson's interval on the effective number of independent generations, which is smaller than their number
+    because they are clustered by problem (design effect; Kish 1965), and at most `n_generations`. A bootstrap would
+    give an interval of width zero where every generation passes.
     """
     n_problems, mean = len(passed), float(np.mean(passed))
     between = float(np.var(passed, ddof=1)) / n_problems if n_problems > 1 else 0.0
-    # Equal rates have a variance of zero, but for rounding.
+    # The variance of equal rates is zero, up to rounding.
     effective = mean * (1 - mean) / between if between > 1e-12 else n_problems
     if n_generations is not None:
         effective = min(effective, n_generations)
@@ -96,7 +69,7 @@ def proportion_interval(passed: np.ndarray, confidence: float, n_generations: in
 
 
 def student_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Return Student's interval for the mean over seeds, or other replicates; infinite with one, whose spread is unknown."""
+    """Return Student's interval for the mean over seeds or other replicates; with one replicate it is infinite."""
     values = np.asarray(values, dtype=float)
     if len(values) < 2:
         return -np.inf, np.inf

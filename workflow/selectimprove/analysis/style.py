@@ -1,7 +1,6 @@
-"""The look of every figure: one colour per model everywhere, intervals as bands, the width of a paper's column.
+"""The look of every figure: one colour per model, intervals as bands, fonts that are embedded in a PDF.
 
-Colours are Okabe and Ito's, which people with any colour vision can tell apart; fonts are embedded as outlines that survive in a
-PDF. `SCALE_NOTES` is what each figure says of the scale it was made at.
+The colours are Okabe and Ito's, which people with any colour vision can tell apart.
 """
 
 import re
@@ -31,13 +30,13 @@ SCALE_NOTES = {
     "workstation": "workstation scale: 19 M parameters, trained from scratch",
     "paper": "paper scale: Qwen2.5-1.5B-Instruct, LoRA",
 }
-
+"""The note on its scale that each figure has."""
 ALARMS = "\n\nTraining alarms:\n\n"
-"""Between a caption and the alarms of the trainings that the figure or table shows, each a line that begins with a dash."""
+"""Separates a caption from the alarms of the trainings that are shown; each alarm is a line that begins with a dash."""
 
 
 def setup() -> None:
-    """Set matplotlib's defaults, whatever a user's ``matplotlibrc`` says; call it in a notebook's first cell."""
+    """Set matplotlib's defaults and override a user's ``matplotlibrc``; call it in a notebook's first cell."""
     mpl.rcdefaults()
     mpl.rcParams.update(
         {
@@ -65,18 +64,18 @@ def setup() -> None:
 
 
 def model_colour(sft: str, known: list[str]) -> str:
-    """Return the colour of an SFT mix: its own, or for a mix of the user's the next that is free."""
+    """Return the colour of an SFT mix; a mix that is not in the paper has the next free colour."""
     others = [mix for mix in known if mix not in SFT_COLOURS]
     return SFT_COLOURS.get(sft) or FALLBACK_COLOURS[others.index(sft) % len(FALLBACK_COLOURS)]
 
 
 def ordered_colours(n: int) -> list[str]:
-    """Return n colours from dark to light, for what has an order, such as shares or numbers of steps."""
+    """Return n colours from dark to light, for ordered values such as shares or numbers of steps."""
     return [mpl.colors.to_hex(mpl.colormaps["cividis"](position / max(n - 1, 1) * 0.8)) for position in range(n)]
 
 
 def training_name(training: str) -> str:
-    """Spell the name of a training for people: ``rl_6_9`` is RL(6–9)."""
+    """Write the name of a training for people: ``rl_6_9`` is RL(6–9)."""
     match = re.fullmatch(r"rl_(\d+)_(\d+)(?:_(\w+))?", training)
     if not match:
         return "SFT" if training == "sft" else training
@@ -90,16 +89,9 @@ def band(axes, table: pd.DataFrame, x: str, y: str, low: str, high: str, colour:
 
 
 def label_ends(axes, labels: list[tuple[float, float, str, str]], gap: float, top: float = 1.0) -> None:
-    """Write labels to the right of lines' ends, `gap` apart at least, in place of a legend.
+    """Write labels (x, y, text, colour) at the right ends of lines, in place of a legend.
 
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-    labels : list of (x, y, text, colour)
-    gap : float
-        Smallest vertical distance, in data units.
-    top : float
-        No label goes higher, where the title is.
+    Labels are at least `gap` apart and at most as high as `top`, both in data units, so that none overlaps the title.
     """
     labels = sorted(labels, key=lambda label: label[1])
     heights = []
@@ -109,19 +101,12 @@ def label_ends(axes, labels: list[tuple[float, float, str, str]], gap: float, to
     for position in reversed(range(len(heights))):
         heights[position] = above = min(heights[position], above - gap)
     for (x, _, text, colour), height in zip(labels, heights, strict=True):
-        axes.annotate(
-            text,
-            (x, height),
-            xytext=(4, 0),
-            textcoords="offset points",
-            color=colour,
-            va="center",
-            annotation_clip=False,
-        )
+        beside = {"xytext": (4, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
+        axes.annotate(text, (x, height), color=colour, **beside)
 
 
 def middle_of_window(steps: pd.Series, window: int) -> pd.Series:
-    """Return for each step, from 1 on, the middle of its window of so many steps; of few steps windows are shorter, so that there are two."""
+    """Return the middle of each step's window of `window` steps; windows are shorter if there would be only one."""
     window = max(1, min(window, steps.max() // 2))
     return (steps - 1) // window * window + window / 2
 
@@ -132,18 +117,7 @@ def percent(axes, which: str = "y") -> None:
 
 
 def save_figure(figure, folder: str, name: str, scale: str, data: pd.DataFrame) -> None:
-    """Write a figure as PDF, SVG and PNG, and what it plots as ``<name>.csv``.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-    folder : str
-    name : str
-    scale : str
-        A key of `SCALE_NOTES`, written below the figure.
-    data : pandas.DataFrame
-        One row a plotted point.
-    """
+    """Write a figure as PDF, SVG and PNG, with a note on its scale, and the plotted points as ``<name>.csv``."""
     note = SCALE_NOTES.get(scale, f"{scale} scale")
     figure.supxlabel(note, fontsize=6.5, color="#b00020" if "mean nothing" in note else "#666666", x=0.99, ha="right")
     for suffix, metadata in (("pdf", {"CreationDate": None}), ("svg", {"Date": None}), ("png", {"Software": None})):

@@ -40,7 +40,7 @@ RL_SETTINGS = {
     (16, 0.05): {"B": 58, "F": 51, "FB": 98},
     (16, 0.1): {"B": 53, "F": 52, "FB": 97},
 }
-"""Final pass@1 in percent at learning rate 1e-5, by (group size, beta), from the appendix. At five times that rate the results are uneven."""
+"""Final pass@1 in percent at learning rate 1e-5, by (group size, beta), from the appendix."""
 
 
 def read_measures(folder: str, name: str, rows: str | None = None) -> pd.DataFrame:
@@ -58,7 +58,7 @@ def read_measures(folder: str, name: str, rows: str | None = None) -> pd.DataFra
 
 
 def select(table: pd.DataFrame, rows: str, name: str) -> pd.DataFrame:
-    """Select rows as `pandas.DataFrame.query` does; if none is left, say which values the columns of table `name` have."""
+    """Select rows as `pandas.DataFrame.query` does; if none is left, name the values that table `name` has."""
     found = table.query(rows)
     if found.empty:
         columns = [column for column in table if str(column) in rows]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from selectimprove.analysis.generations import read_patterns, read_table
 from selectimprove.analysis.split_figure import draw_split
+from selectimprove.analysis.split_tables import read_patterns, read_table
 from selectimprove.analysis.splitting import Split, split
 from selectimprove.artifacts.writing import replace
 from selectimprove.commands.numbers import natural, positive
@@ -85,7 +85,7 @@ def describe_split(result: Split, confidence: float) -> str:
     parts = pd.DataFrame([_part_row(result, row) for _, row in result.parts.iterrows()])
     strategies = pd.DataFrame([_strategy_row(result, row) for _, row in result.strategies.iterrows()])
     lines = [
-        f"Change in points, with {confidence:.0%} intervals over problems",
+        f"Change in points, with {100 * confidence:g}% intervals over problems",
         parts.to_string(index=False),
         "",
         "Strategies, in percent",
@@ -126,7 +126,7 @@ def _strategy_row(result: Split, row: pd.Series) -> dict[str, str]:
 
 def _signed(change: float) -> str:
     # Adding zero makes a minus zero, of what is rounded up to it, a plus zero.
-    return f"{round(100 * change, 1) + 0.0:+.1f}"
+    return "–" if pd.isna(change) else f"{round(100 * change, 1) + 0.0:+.1f}"
 
 
 def _points(share: float) -> str:

@@ -1,27 +1,18 @@
 """Measures: the tables behind the figures and tables of an experiment, computed from labels and training logs.
 
-The columns `variant`, `sft`, `training` and `seed` name the model; the seed ``pooled`` is all seeds together. The difficulty is `n_steps`,
-for compositions `n_parts`. The type and the difficulty ``all`` are all together. Writes:
+The columns `variant`, `sft`, `training` and `seed` name the model; the seed ``pooled`` is all seeds together. The
+difficulty is `n_steps`, for compositions `n_parts`. The type and the difficulty ``all`` are all together. Writes:
 
-``pass_rates.parquet``
-    pass@1 and pass@k by checkpoint, problem set, problem type and difficulty.
-``strategies.parquet``
-    Share and pass rate of each strategy by checkpoint, problem set and problem type.
-``interventions.parquet``
-    pass@1 after SFT and at the end of RL by problem set, problem type, `greedy` decoding and the strategy that is `told`, if any.
-``mechanisms.parquet``
-    The change in pass@1 from before RL to its end by problem set and type, split into selection and improvement, and improvement into
-    sharpening and capability. Empty where no strategy is told.
-``first_errors.parquet``
-    Shares of generations by what first goes wrong, by checkpoint, problem set, problem type and difficulty.
-``rewards.parquet``
-    Mean reward, shares of the strategies and length of the rollouts by RL step, problem type and difficulty.
-``training.parquet``
-    The logs of SFT and RL, and the shares of the strategies among the rollouts; ``workflow/docs/design.md`` explains each column.
-``alarms.csv``
-    Stretches of steps at which a training was past one of the bounds in the params, with a line that says so.
-``models.parquet``
-    The folders of each model's weights (`policy`) and of its `generations`.
+- ``pass_rates.parquet``: pass@1 and pass@k by checkpoint, problem set, problem type and difficulty;
+- ``strategies.parquet``: share and pass rate of each strategy by checkpoint, problem set and problem type;
+- ``interventions.parquet``: pass@1 by checkpoint, problem set, problem type, `greedy` decoding and `told` strategy;
+- ``mechanisms.parquet``: the change in pass@1 from before RL to its end by problem set and type, split into selection
+  and improvement, and improvement into sharpening and capability; empty where no strategy is told;
+- ``first_errors.parquet``: shares of first errors by checkpoint, problem set, problem type and difficulty;
+- ``rewards.parquet``: mean reward, strategies and length of the rollouts by RL step, problem type and difficulty;
+- ``training.parquet``: the logs of SFT and RL, and the strategies of rollouts (columns: ``workflow/docs/design.md``);
+- ``alarms.csv``: stretches of steps at which a training was past one of the bounds in the params, with a message;
+- ``models.parquet``: the folders of each model's weights (`policy`) and of its `generations`.
 
 Intervals are over problems: they speak of these models on other problems, and not of other seeds.
 """

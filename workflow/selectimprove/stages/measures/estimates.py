@@ -42,15 +42,9 @@ def measure_pass_rates(generations: pd.DataFrame, difficulty: str, statistics: S
     for cell, members in _cells(counts, *groupings):
         n, c = samples[members], correct[members]
         low, high = proportion_interval(c / n, statistics.confidence, int(n.sum()))
-        measured = {
-            "pass_at_1": float(pass_at_k(n, c, 1).mean()),
-            "ci_low": low,
-            "ci_high": high,
-            "k": int(n.min()),
-            "pass_at_k": float(pass_at_k(n, c, int(n.min())).mean()),
-            "n_problems": len(members),
-            "n_samples": int(n.sum()),
-        }
+        measured = {"pass_at_1": float(pass_at_k(n, c, 1).mean()), "ci_low": low, "ci_high": high}
+        measured |= {"k": int(n.min()), "pass_at_k": float(pass_at_k(n, c, int(n.min())).mean())}
+        measured |= {"n_problems": len(members), "n_samples": int(n.sum())}
         rows.append({"seed": POOLED, "problem_type": "all", difficulty: "all"} | cell | measured)
     return pd.DataFrame(rows).astype({difficulty: str})
 
@@ -70,16 +64,10 @@ def measure_strategies(
         for number, strategy in enumerate(strategies):
             n_used, n_passed = used[members, number], passed[members, number]
             low, high = proportion_interval(n_used / n_samples, statistics.confidence, int(n_samples.sum()))
-            measured = {
-                "strategy": strategy,
-                "share": n_used.sum() / n_samples.sum(),
-                "share_low": low,
-                "share_high": high,
-                "pass_rate": n_passed.sum() / n_used.sum() if n_used.sum() else float("nan"),
-                "n_samples": int(n_used.sum()),
-                "n_problems": len(members),
-            }
-            rows.append(cell | measured)
+            share = {"share": n_used.sum() / n_samples.sum(), "share_low": low, "share_high": high}
+            pass_rate = n_passed.sum() / n_used.sum() if n_used.sum() else float("nan")
+            measured = {"pass_rate": pass_rate, "n_samples": int(n_used.sum()), "n_problems": len(members)}
+            rows.append(cell | {"strategy": strategy} | share | measured)
     return pd.DataFrame(rows)
 
 
@@ -133,8 +121,9 @@ def measure_mechanisms(
 ) -> pd.DataFrame:
     """Split the change in pass@1 from before RL to its end; empty where no strategy is told.
 
-    Both sides of a change are resampled with the same problems. ``change`` is that of generations without an intervention, on the
-    problems of the split. ``all`` is the mean of the problem types, and ``pooled`` the mean of the seeds; each is split by itself.
+    Both sides of a change are resampled with the same problems. ``change`` is that of generations without an
+    intervention, on the problems of the split. ``all`` is the mean of the problem types, and ``pooled`` the mean of the
+    seeds; each is split by itself.
     """
     if interventions.empty or not openings:
         return pd.DataFrame()

@@ -1,8 +1,8 @@
 """Trainings: what their trainers logged, and alarms.
 
-Single steps of GRPO are often far off, and their gradients are clipped, so an alarm needs several logged steps in a row past a bound.
-A value that is not a number counts at once. transformers logs a loss that is not a number as 0 (``logging_nan_inf_filter``); the norm of
-its gradient is not a number either, and shows it.
+Single steps of GRPO are often far off, and their gradients are clipped, so an alarm needs several logged steps in a row
+past a bound. A value that is not a number counts at once. transformers logs a loss that is not a number as 0
+(``logging_nan_inf_filter``); the norm of its gradient is not a number either, and shows it.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from selectimprove.config.measuring import Alarms
+from selectimprove.config.params import Alarms
 from selectimprove.config.stages import Run
 from selectimprove.stages.measures.estimates import MODEL
 from selectimprove.types import ParamsError
@@ -46,8 +46,9 @@ BOUNDED = {
 def read_log(path: Path) -> pd.DataFrame:
     """Read a trainer's log, a row per logged step; a column that it never logged is left out.
 
-    The trainer logs the validation after an epoch in a row of its own: it is joined to the row of its step. A round of fine-tuning, which counts
-    as a step, may have several rows. A training that ended before its trainer first logged has none.
+    The trainer logs the validation after an epoch in a row of its own: it is joined to the row of its step. A round of
+    fine-tuning, which counts as a step, may have several rows. A training that ended before its trainer first logged
+    has none.
     """
     log = pd.read_parquet(path)
     kept = log[["step", *(name for name in LOGGED if name in log)]].rename(columns=LOGGED)
@@ -57,13 +58,7 @@ def read_log(path: Path) -> pd.DataFrame:
 
 
 def read_logs(runs: list[Run], inputs: dict[str, Path]) -> list[tuple[Run, pd.DataFrame]]:
-    """Read the logs of all runs that were trained here.
-
-    Raises
-    ------
-    ParamsError
-        If a training broke down: if one of `FINITE` is not a number at its last step.
-    """
+    """Read the logs of all runs that were trained here; refuse a training with a NaN in `FINITE` at its last step."""
     logs = []
     for run in runs:
         path = inputs[f"policy/{run.name}"] / "training.parquet"
@@ -74,8 +69,9 @@ def read_logs(runs: list[Run], inputs: dict[str, Path]) -> list[tuple[Run, pd.Da
             broken = [said for quantity, said in FINITE.items() if not np.isfinite(row.get(quantity, 0.0))]
             if broken:
                 raise ParamsError(
-                    f"{path}: the training of {run.name} broke down, so its results would mean nothing (no number at the "
-                    f"last step, {row['step']}: {', '.join(broken)}); use a lower learning rate, or leave the model out"
+                    f"{path}: the training of {run.name} broke down (no number at the last step, {row['step']}: "
+                    f"{', '.join(broken)}), so its results would mean nothing; use a lower learning rate, or leave "
+                    "the model out"
                 )
         logs.append((run, log))
     return logs
@@ -84,13 +80,7 @@ def read_logs(runs: list[Run], inputs: dict[str, Path]) -> list[tuple[Run, pd.Da
 def measure_training(
     logs: list[tuple[Run, pd.DataFrame]], rollouts: pd.DataFrame, strategies: tuple[str, ...]
 ) -> pd.DataFrame:
-    """Join the logs of all runs with the shares of the strategies among the rollouts of each step.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per model and step, with every column of `LOGGED` and one per strategy; NaN where a training does not log it.
-    """
+    """Join the logs of all runs with the shares of the strategies among the rollouts of each step."""
     tables = [log.assign(**run.model_dump() | {"seed": str(run.seed)}) for run, log in logs]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*MODEL, "step"])
     table = table.reindex(columns=[*MODEL, "step", *LOGGED.values()])
@@ -102,13 +92,7 @@ def measure_training(
 
 
 def find_alarms(log: pd.DataFrame, bounds: Alarms) -> list[dict]:
-    """Find where one training went wrong.
-
-    Returns
-    -------
-    list of dict
-        One per stretch: ``alarm``, the quantity; ``first_step`` and ``last_step``; ``worst``, its highest value there; ``says``, a line.
-    """
+    """List the stretches of steps at which one training went wrong, as rows of the table of alarms."""
     log = _of_training(log).reset_index(drop=True)
     # Where several steps train on the same rollouts, these are logged at the first step only.
     sampled = log.columns.intersection(["reward", "constant_groups", "cut_off"])
@@ -128,8 +112,7 @@ def find_alarms(log: pd.DataFrame, bounds: Alarms) -> list[dict]:
     for quantity, steps, worst, says in found:
         first, last = log["step"][steps[0]], log["step"][steps[-1]]
         at = f"step {first}" if first == last else f"steps {first}–{last}"
-        row = {"alarm": quantity, "first_step": first, "last_step": last, "worst": worst, "says": f"{says} at {at}"}
-        rows.append(row)
+        rows.append(dict(zip(COLUMNS[4:], (quantity, first, last, worst, f"{says} at {at}"), strict=True)))
     return rows
 
 

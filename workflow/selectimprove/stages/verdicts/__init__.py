@@ -1,7 +1,7 @@
 """Verdicts: every claim of the paper against this run, tested on the labels of raw generations.
 
-Pass rates and strategies are counted from the labels, independently of the measures; cross-entropies are those that SFT logged.
-Writes ``claims.csv``, one row per claim, and ``tests.csv``, one row per test.
+Pass rates and strategies are counted from the labels, independently of the measures; cross-entropies are those that SFT
+logged. Writes ``claims.csv``, one row per claim, and ``tests.csv``, one row per test.
 """
 
 from pathlib import Path
@@ -59,7 +59,7 @@ def audit_claims(config: VerdictsStage, inputs: dict[str, Path], folder: Path) -
 
 
 def describe_detail(claim: Claim, seeds: list[int], labels: Labels, outcomes: list[Outcome], confidence: float) -> str:
-    """Say in a sentence how rare a hidden strategy was, or why nothing could be tested; empty where a claim needs neither."""
+    """Say how rare a hidden strategy was, or why nothing could be tested; empty where a claim needs neither."""
     if claim.detail == "hidden_strategy":
         return _describe_hidden(claim, seeds, labels, confidence)
     if any(outcome.low is None for outcome in outcomes):
@@ -72,16 +72,16 @@ def describe_detail(claim: Claim, seeds: list[int], labels: Labels, outcomes: li
 
 
 def upper_bound(n_shown: int, n: int, confidence: float) -> float:
-    """Return the exact one-sided upper bound of a share (Clopper and Pearson 1934); with none shown, 1 - (1 - confidence)^(1/n)."""
+    """Return the exact one-sided upper bound of a share (Clopper and Pearson 1934)."""
     return float(binomtest(n_shown, n, alternative="less").proportion_ci(confidence, method="exact").high)
 
 
 def _describe_hidden(claim: Claim, seeds: list[int], labels: Labels, confidence: float) -> str:
     """Say on how many problems each model took the strategy before RL, and how many rollouts took it in each RL.
 
-    Generations of one problem depend on one another; problems do not. The share of problems with at least one generation of
-    the strategy is no less than the share of generations, so its bound holds for both. Test sets are balanced over
-    difficulties, which makes the bound wider than it has to be (Hoeffding 1956).
+    Generations of one problem depend on one another; problems do not. The share of problems with at least one
+    generation of the strategy is no less than the share of generations, so its bound holds for both. Test sets are
+    balanced over difficulties, which makes the bound wider than it has to be (Hoeffding 1956).
     """
 
     def count(variant: str, sft: str, training: str, strategy: str) -> tuple[int, int]:

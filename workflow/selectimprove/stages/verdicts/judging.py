@@ -1,16 +1,18 @@
 """Judging: whether the difference that a claim is about lies where the claim puts it.
 
-A test asks whether a difference lies above a margin (superiority; with margin 0, direction), below a margin, or within one
-(equivalence, by two one-sided tests; Schuirmann 1987). Problems are the clusters: all models of a seed answer the same problems, so
-a difference is resampled together with its problems. With several seeds, seeds are the replicates and Student's test is on
-their differences; with one, the verdict speaks of this seed's models. A cross-entropy is one number per model, with nothing to
-resample: with one seed it has no interval, no test can hold or fail, and its claim is inconclusive whatever the number.
+A test asks whether a difference lies above a margin (superiority; with margin 0, direction), below a margin, or within
+one (equivalence, by two one-sided tests; Schuirmann 1987). Problems are the clusters: all models of a seed answer the
+same problems, so a difference is resampled together with its problems. With several seeds, seeds are the replicates and
+Student's test is on their differences; with one, the verdict speaks of this seed's models. A cross-entropy is one
+number per model, with nothing to resample: with one seed it has no interval, no test can hold or fail, and its claim is
+inconclusive whatever the number.
 
-A claim holds if all its tests do, so its p-value is the largest of theirs (intersection-union; Berger 1982). Where it is not shown to
-hold, a test may show the contrary. A difference on the other side of zero, or beyond a bound within which there should be none,
-makes the claim *reversed*; one that misses its margin, or a level that the paper reaches, makes it *smaller*; one above a
-level at which the paper stays makes it *larger*. Any test may do so, so these p-values are multiplied by the number of tests.
-All four kinds of p-values are corrected over the claims of a run by Holm's method.
+A claim holds if all its tests do, so its p-value is the largest of theirs (intersection-union; Berger 1982). Where it
+is not shown to hold, a test may show the contrary. A difference on the other side of zero, or beyond a bound within
+which there should be none, makes the claim *reversed*; one that misses its margin, or a level that the paper reaches,
+makes it *smaller*; one above a level at which the paper stays makes it *larger*. Any test may do so, so these p-values
+are multiplied by the number of tests. All four kinds of p-values are corrected over the claims of a run by Holm's
+method.
 """
 
 from collections.abc import Callable
@@ -33,8 +35,8 @@ class Outcome(Strict):
     effect, low, high : float
         The difference and its two-sided interval, which is None where the spread is unknown.
     p, p_smaller, p_larger, p_reversed : float
-        p-values of the hypotheses that the difference does not lie where the claim puts it; that it does not fall short of that;
-        that it does not exceed that; that it is not the contrary.
+        p-values of the hypotheses that the difference does not lie where the claim puts it; that it does not fall short
+        of that; that it does not exceed that; that it is not the contrary.
     n_problems, n_seeds : int
     """
 
@@ -42,9 +44,9 @@ class Outcome(Strict):
     low: float | None
     high: float | None
     p: float
-    p_smaller: float
-    p_larger: float
-    p_reversed: float
+    p_smaller: float = 1.0
+    p_larger: float = 1.0
+    p_reversed: float = 1.0
     n_problems: int
     n_seeds: int
 
@@ -67,10 +69,9 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
         error = max(float(effects.std(ddof=1)) / np.sqrt(n_seeds), least)
         distribution = stats.t(n_seeds - 1)
     elif len(per_seed[0]) == 1:
-        unknown = {"low": None, "high": None} | dict.fromkeys(("p", "p_smaller", "p_larger", "p_reversed"), 1.0)
-        return Outcome(effect=effect, **unknown, n_problems=n_problems, n_seeds=n_seeds)
+        return Outcome(effect=effect, low=None, high=None, p=1.0, n_problems=n_problems, n_seeds=n_seeds)
     else:
-        # Where all problems agree, resampling sees no variance: two problems that disagree are added (Agresti and Caffo 2000).
+        # Resampling sees no variance where all problems agree: two that disagree are added (Agresti and Caffo 2000).
         error = float(np.hypot(np.std(per_seed[0][1:], ddof=1), np.sqrt(2) / (n_problems + 2)))
         distribution = stats.norm()
     half = distribution.ppf((1 + confidence) / 2) * error
@@ -79,7 +80,7 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
         """Return the p-value of a difference that lies so far on the right side of a bound."""
         p = float(distribution.sf(distance / error))
         if n_seeds == 1 and distance > 0:
-            # If the difference were as large as the bound, each problem would show it with at least this probability; none did.
+            # If the difference reached the bound, a problem would show it with at least this probability; none did.
             p = max(p, (1 - min(distance, 1.0)) ** n_problems)
         return p
 
@@ -89,49 +90,28 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
     def below(bound: float) -> float:
         return beyond(bound - effect)
 
-    p_smaller = p_larger = p_reversed = 1.0
     if test.above is not None:
-        p = above(test.above)
-        if test.is_level:
-            p_smaller = below(test.above)
-        else:
-            p_reversed = below(min(test.above, 0.0))
-            p_smaller = below(test.above) if test.above > 0 else 1.0
+        found = {"p": above(test.above)}
+        if test.is_level or test.above > 0:
+            found["p_smaller"] = below(test.above)
+        if not test.is_level:
+            found["p_reversed"] = below(min(test.above, 0.0))
     elif test.below is not None:
-        p, p_reversed = below(test.below), above(test.below)
+        found = {"p": below(test.below), "p_reversed": above(test.below)}
     else:
-        p = max(above(-test.within), below(test.within))
+        found = {"p": max(above(-test.within), below(test.within))}
         if test.is_level:
-            p_smaller, p_larger = below(-test.within), above(test.within)
+            found |= {"p_smaller": below(-test.within), "p_larger": above(test.within)}
         else:
-            p_reversed = min(1.0, 2 * min(above(test.within), below(-test.within)))
-    return Outcome(
-        effect=effect,
-        low=effect - half,
-        high=effect + half,
-        p=p,
-        p_smaller=p_smaller,
-        p_larger=p_larger,
-        p_reversed=p_reversed,
-        n_problems=n_problems,
-        n_seeds=n_seeds,
-    )
+            found["p_reversed"] = min(1.0, 2 * min(above(test.within), below(-test.within)))
+    counts = {"n_problems": n_problems, "n_seeds": n_seeds}
+    return Outcome(effect=effect, low=effect - half, high=effect + half, **found, **counts)
 
 
 def reach_verdicts(outcomes: dict[str, list[Outcome]], confidence: float) -> dict[str, tuple[str, float | None]]:
-    """Decide on every claim.
+    """Decide on every claim: return one of `VERDICTS` and the p-value after Holm's correction.
 
-    Parameters
-    ----------
-    outcomes : dict of str to list of Outcome
-        The outcomes of each claim's tests; an empty list is a claim that was not run.
-    confidence : float
-        1 - confidence bounds the chance that any claim at all is wrongly called reproduced.
-
-    Returns
-    -------
-    dict of str to (str, float or None)
-        One of `VERDICTS`, and the p-value after Holm's correction.
+    A claim without outcomes was not run. 1 - confidence bounds the chance that any claim is wrongly called reproduced.
     """
     run = {name: found for name, found in outcomes.items() if found}
 

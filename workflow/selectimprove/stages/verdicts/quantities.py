@@ -21,14 +21,7 @@ ROLLOUTS = "rollouts"
 
 
 class Labels:
-    """The labels of all models that the claims name. A model is (experiment, variant, mix, training, seed).
-
-    Parameters
-    ----------
-    config : VerdictsStage
-    inputs : dict of str to Path
-        ``labels/<model>``, and ``sft/<model>`` for models after SFT alone.
-    """
+    """The labels of all models that the claims name. A model is (experiment, variant, mix, training, seed)."""
 
     def __init__(self, config: VerdictsStage, inputs: dict[str, Path]):
         self.config, self.inputs = config, inputs
@@ -49,7 +42,7 @@ class Labels:
         return rows[(rows["problem_set"] == problem_set) & (rows["rl_step"] == rows["rl_step"].max())]
 
     def counts(self, model: tuple, problem_set: str) -> pd.DataFrame:
-        """Count by problem; index (problem_type, problem_id, difficulty), columns (``used`` or ``passed``, strategy)."""
+        """Count by (problem_type, problem_id, difficulty); columns are (``used`` or ``passed``, strategy)."""
         rows = self.rows(model, problem_set)
         if problem_set == ROLLOUTS:
             rows = rows[rows["step"] > rows["step"].max() - LAST_STEPS]
@@ -70,7 +63,7 @@ class Labels:
         return float(np.log(validated["eval_loss"].iloc[-1]))
 
     def split(self, model: tuple, problem_set: str, problem_type: str) -> tuple[dict[str, np.ndarray], int]:
-        """Split the change since before RL on one type of problems: the draws of each part, and the number of problems."""
+        """Split the change since before RL on a problem type: the draws of each part, and the number of problems."""
         openings = self.task(model).openings
         sides, problems = [], None
         for training in ("sft", model[3]):
@@ -88,7 +81,7 @@ class Labels:
     def resample(self, of: tuple, problems: tuple[tuple, ...]) -> np.ndarray:
         """Draw how often each problem counts: first once, then in each bootstrap resample.
 
-        A problem's last entry is its stratum. The same problems of the same set, `of`, are resampled alike for every model.
+        A problem's last entry is its stratum. The problems of one set, `of`, are resampled alike for every model.
         """
         strata = np.array([problem[-1] for problem in problems])
         seed = zlib.crc32(repr((of, problems)).encode())
@@ -96,15 +89,10 @@ class Labels:
 
 
 def measure(quantity: Quantity, experiment: str, seed: int, labels: Labels) -> tuple[np.ndarray, int]:
-    """Estimate a quantity for one seed.
+    """Return the estimate of a quantity for one seed, followed by its bootstrap draws, and the number of problems.
 
-    Returns
-    -------
-    draws : array of shape (1 + n_bootstrap,)
-        The estimate, then its bootstrap draws over problems. All problem types weigh the same in ``all``, except in rollouts,
-        which have the types that RL drew. A cross-entropy has no draws: the losses of single problems are not kept.
-    n_problems : int
-        0 without draws.
+    All problem types weigh the same in ``all``, except in rollouts, which have the types that RL drew. A cross-entropy
+    has no draws and 0 problems: the losses of single problems are not kept.
     """
     model = (experiment, quantity.variant, quantity.sft, quantity.training, seed)
     task = labels.task(model)
