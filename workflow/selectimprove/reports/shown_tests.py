@@ -7,8 +7,6 @@ from selectimprove.analysis.style import training_name
 
 VALUES = {
     "pass_at_1": "pass@1",
-    "forward": "share of forward",
-    "backward": "share of backward",
     "other": "share of neither strategy",
     "rollouts_excess": "share of forward less that of evaluation problems, last rollouts",
     "cross_entropy": "logarithm of the cross-entropy on validation problems",
@@ -24,7 +22,7 @@ def name_model(quantity: Quantity) -> str:
 
 
 def _measured(quantity: Quantity) -> str:
-    value = VALUES.get(quantity.value, quantity.value)
+    value = VALUES.get(quantity.value, quantity.value if quantity.is_mechanism else f"share of {quantity.value}")
     if quantity.value in ("rollouts_excess", "cross_entropy"):
         return value
     if where := quantity.describe_where():
