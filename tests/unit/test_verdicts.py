@@ -1,5 +1,7 @@
 """Claims and verdicts, against textbook tests and brute force."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,12 +11,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from conftest import ROOT
-from selectimprove.analysis.claims import Claim, ClaimTest, read_claims
+from selectimprove.analysis.claims import Claim, ClaimTest, Quantity, read_claims
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
 from selectimprove.stages.verdicts import describe_detail, upper_bound
 from selectimprove.stages.verdicts.judging import Outcome, judge_difference, reach_verdicts
-from selectimprove.stages.verdicts.quantities import Labels
+from selectimprove.stages.verdicts.quantities import Labels, measure
 from selectimprove.types import ParamsError
 
 OF = {"sft": "FB", "training": "rl_6_9"}
@@ -182,6 +184,61 @@ def test_the_detail_counts_problems_before_rl_and_all_rollouts():
     text = describe_detail(Claim(**told, tests=[test]), [7], Counted(), [], 0.95)
     # 1 of 3 problems: (1 - p)^3 + 3 p (1 - p)^2 = 0.05 at p = 0.865.
     assert "B took forward on 1 of 3 problems before RL (π₀ at most 86 %) and in 2 of 4 rollouts of rl_6_9" in text
+
+
+def test_quantities_are_counted_from_labels_at_the_end_of_training(tmp_path):
+    def row(problem_id, problem_type, strategy, correct, **where):
+        of = {"problem_id": problem_id, "problem_type": problem_type, "n_steps": 6, "completion": ""}
+        return of | {"strategy": strategy, "correct": correct} | where
+
+    last = {"problem_set": "6-9", "rl_step": 80}
+    generations = [
+        row(0, "evaluation", "forward", True, **last),
+        row(1, "evaluation", "backward", False, **last),
+        row(2, "inversion", "backward", True, **last),
+        row(2, "inversion", "other", True, **last),
+        row(0, "evaluation", "forward", False, problem_set="6-9", rl_step=40),
+        row(0, "evaluation", "forward", False, problem_set="2-5", rl_step=80),
+    ]
+    rollouts = [
+        *(row(n, "evaluation", "forward", True, step=80) for n in range(4)),
+        *(row(n, "inversion", strategy, True, step=56) for n, strategy in enumerate(["forward", "backward"], 4)),
+        row(6, "inversion", "forward", False, step=55),
+    ]
+    pd.DataFrame(generations).to_parquet(tmp_path / "generations.parquet")
+    pd.DataFrame(rollouts).to_parquet(tmp_path / "rollouts.parquet")
+    config = SimpleNamespace(
+        tasks={"main": SimpleNamespace(task_name="chains")}, statistics=SimpleNamespace(n_bootstrap=20)
+    )
+    labels = Labels(config, {"labels/main/default/FB/rl_6_9/7": tmp_path})
+
+    def measured(**of):
+        draws, n = measure(Quantity(**OF, **of), "main", 7, labels)
+        assert len(draws) == 21
+        return draws[0], n
+
+    assert measured() == (0.75, 3)
+    assert measured(problem_type="inversion", value="other") == (0.5, 1)
+    assert measured(where={"n_steps": 6}, value="forward") == (0.25, 3)
+    # Of six rollouts in the last 25 steps, five are forward and four are of evaluation problems.
+    assert measured(value="rollouts_excess") == (pytest.approx(1 / 6), 6)
+
+
+@pytest.mark.parametrize(
+    ("value", "known"),
+    [("by part", True), ("forward", False), ("rollouts_excess", False), ("selection", False), ("cross_entropy", True)],
+)
+def test_a_value_is_a_strategy_of_the_claims_own_task_or_one_that_all_tasks_have(tmp_path, value, known):
+    of = {"sft": "single", "value": value, "problem_set": "test"}
+    claim = {"statement": "s", "source": "s", "paper": "p", "experiment": "composition"}
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump({"some_claim": claim | {"tests": [{"of": of, "above": 0}]}}))
+    params = load_params(ROOT / "params.yaml")
+    if known:
+        assert read_claims(path, params)["some_claim"].tests[0].of.value == value
+    else:
+        with pytest.raises(ParamsError, match=f"tests.0.of.value: '{value}' is unknown; use one of pass_at_1"):
+            read_claims(path, params)
 
 
 def test_the_cross_entropy_is_that_after_the_last_epoch(tmp_path):

@@ -69,7 +69,6 @@ class Behaviour:
         return cls(taken.to_numpy(float), other.reindex(problems).to_numpy(float), told, greedy)
 
     def at(self, members: np.ndarray) -> "Behaviour":
-        """Select problems by their positions."""
         return Behaviour(self.taken[members], self.passed_other[members], self.told[members], self.greedy[members])
 
 
@@ -142,7 +141,6 @@ class Observed:
         return cls(*(count.reshape(shape) for count in counts))
 
     def at(self, members: np.ndarray) -> "Observed":
-        """Select problems by their positions."""
         return Observed(self.taken[members], self.passed[members])
 
     @property

@@ -165,9 +165,7 @@ def check_generations(
     given = _Table(table, name, ["problem_id", source, "correct", *strata])
     for column in strata:
         if column in ("problem_id", "strategy", "correct", "completion", "sample"):
-            raise ParamsError(
-                f"{name}: --by {column}: says nothing of a problem; use a property of it, such as its type"
-            )
+            raise ParamsError(f"{name}: --by {column}: says nothing of a problem; use a property such as its type")
     checked = pd.DataFrame({column: given.text(column) for column in ["problem_id", source, *strata]})
     if patterns is not None:
         checked["strategy"] = [

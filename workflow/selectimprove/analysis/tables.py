@@ -6,9 +6,6 @@ import pandas as pd
 
 from selectimprove.errors import ParamsError
 
-N_SHOWN = 6
-"""Values of a column that an error names."""
-
 _CELLS = {
     ("B", "sft"): (24.5, 38.9, 11.9),
     ("B", "rl_2_5"): (18.4, 25.6, 10.1),
@@ -62,6 +59,6 @@ def select(table: pd.DataFrame, rows: str, name: str) -> pd.DataFrame:
     found = table.query(rows)
     if found.empty:
         columns = [column for column in table if str(column) in rows]
-        values = "; ".join(f"{column}: {', '.join(map(str, table[column].unique()[:N_SHOWN]))}" for column in columns)
+        values = "; ".join(f"{column}: {', '.join(map(str, table[column].unique()[:6]))}" for column in columns)
         raise ParamsError(f"{name} has no row with {rows}; it has {values or 'no rows'}")
     return found

@@ -79,7 +79,8 @@ def claimed_models(plan: Plan, claim: Claim, shown: dict[Artifact, str]) -> list
     models = []
     for model, title in compared.items():
         for seed in plan.verdicts.config.seeds[claim.experiment]:
-            generations = plan.verdicts.inputs[f"labels/{claim.experiment}/{'/'.join(model)}/{seed}"].inputs["evaluation"]
+            labels = plan.verdicts.inputs[f"labels/{claim.experiment}/{'/'.join(model)}/{seed}"]
+            generations = labels.inputs["evaluation"]
             policy = generations.inputs["policy"]
             found = {"title": title, "seed": seed, "policy": policy, "generations": generations}
             models.append(found | {"shown": shown.get(generations)})

@@ -39,13 +39,9 @@ def audit_claims(config: VerdictsStage, inputs: dict[str, Path], folder: Path) -
             # The verdict hangs on this test.
             weakest = max(range(len(found)), key=lambda number: (found[number].p, abs(found[number].effect)))
             outcome = found[weakest]
-            row |= {
-                "effect": outcome.effect,
-                "ci_low": outcome.low,
-                "ci_high": outcome.high,
-                "n_seeds": outcome.n_seeds,
-            }
-            row |= {"n": outcome.n_problems or None, "p_holm": p, "test": claim.tests[weakest].describe()}
+            row |= {"effect": outcome.effect, "ci_low": outcome.low, "ci_high": outcome.high, "p_holm": p}
+            row |= {"n": outcome.n_problems or None, "n_seeds": outcome.n_seeds}
+            row["test"] = claim.tests[weakest].describe()
             row["detail"] = describe_detail(claim, config.seeds[claim.experiment], labels, found, confidence)
         if claim.follows_from:
             row["follows"] = f"{', '.join(claim.follows_from)}: {claim.follows_how}"

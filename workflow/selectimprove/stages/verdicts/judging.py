@@ -37,7 +37,6 @@ class Outcome(Strict):
     p, p_smaller, p_larger, p_reversed : float
         p-values of the hypotheses that the difference does not lie where the claim puts it; that it does not fall short
         of that; that it does not exceed that; that it is not the contrary.
-    n_problems, n_seeds : int
     """
 
     effect: float
