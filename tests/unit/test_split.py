@@ -284,7 +284,7 @@ REFUSED = {
         f"before.csv after.csv {NAMED}",
         "before.csv: column completion is missing",
     ),
-    "no patterns": ({}, f"before.csv after.csv {NAMED}", "labels.yaml: no such file"),
+    "no patterns": ({}, f"before.csv after.csv {NAMED}", "labels.yaml: cannot be read: No such file"),
     "patterns that are no YAML": (
         {"labels.yaml": "a: ["},
         f"before.csv after.csv {NAMED}",
@@ -308,7 +308,7 @@ REFUSED = {
     "a name twice": (
         {"labels.yaml": "a: x\na: y"},
         f"before.csv after.csv {NAMED}",
-        "labels.yaml: line 2: a: is there twice",
+        'labels.yaml: line 2: not YAML: found duplicate key "a"',
     ),
     "told generations of one side": (
         {"told.csv": TOLD},
