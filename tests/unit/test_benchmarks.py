@@ -1,34 +1,44 @@
-"""Timing in pairs, by a clock that the test turns."""
+"""The comparisons of `make bench`, with times that the test sets."""
 
+import subprocess
 import sys
 
 import pytest
 
-from selectimprove.reports.benchmarks import pairs
+import measure
+from conftest import ROOT
 
 
-def test_a_ratio_is_the_median_of_pairs_and_per_unit_of_what_is_done(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+def test_a_ratio_is_the_median_of_pairs_timed_in_turn_and_per_unit_of_what_is_done(monkeypatch):
+    # The machine is twice as slow during the second pair, for both calls.
+    times, called = {"ours": iter([20, 40, 30]), "least": iter([1, 2, 1])}, []
 
-    def taking(*seconds: float):
-        left = iter(seconds)
-        return lambda: now.__setitem__(0, now[0] + next(left))
+    def time_call(call: str) -> float:
+        called.append(call)
+        return next(times[call])
 
-    # The machine is twice as slow during the second pair, on both sides of it alike.
-    row = pairs.compare("ten", taking(20, 40, 30), "one, ten times", taking(1, 2, 1), scale=10)
-    assert (row["ratio"], row["least"], row["most"]) == (2, 2, 3)
-    assert (row["seconds"], row["seconds_against"]) == (30, 1)
+    monkeypatch.setattr(measure, "time_call", time_call)
+    row = measure.compare("ten", "ours", "one, ten times", "least", times=10)
+    assert (row["ratio"], row["least"], row["most"], row["seconds"]) == (2, 2, 3, 30)
+    assert called == 3 * ["ours", "least"]
 
 
-def test_what_is_timed_prints_nothing_and_may_fail(capsys):
-    assert pairs.seconds(lambda: print("loading")) > 0
-    assert capsys.readouterr() == ("", "")
+def test_a_call_is_timed_once_and_may_fail():
+    calls = []
+    assert measure.time_call(lambda: calls.append(1)) > 0
+    assert calls == [1]
     with pytest.raises(ZeroDivisionError):
-        pairs.seconds(lambda: 1 / 0)
+        measure.time_call(lambda: 1 / 0)
 
 
-def test_a_command_that_fails_is_named_with_what_it_said():
-    command = (sys.executable, "-c", "import sys; sys.exit('no such option')")
-    with pytest.raises(SystemExit, match=r"-c .*\nno such option"):
-        pairs.run(*command)()
+def test_a_command_that_fails_is_named_with_what_it_said(capfd):
+    code = "import sys; print('much'); sys.exit('no such option')"
+    with pytest.raises(subprocess.CalledProcessError, match=r"returned non-zero"):
+        measure.command(sys.executable, "-c", code)()
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("", "no such option\n")
+
+
+def test_the_package_does_not_depend_on_the_benchmarks():
+    sources = (ROOT / "workflow/selectimprove").rglob("*.py")
+    assert not [path for path in sources if "benchmarks" in path.read_text(encoding="utf-8")]

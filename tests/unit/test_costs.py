@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from selectimprove.config.stages import LabelsStage
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.costs import Estimate, describe, recorded, time_left
-from selectimprove.reports.benchmarks.schedules import schedule
 
 SHARES = {"sft_train": 0.4, "sft_validation": 0.1, "rl": 0.25, "test": 0.25}
 CONFIG = LabelsStage(
@@ -50,9 +49,6 @@ def test_the_bound_is_never_above_the_shortest_schedule_and_within_a_factor_of_t
         made.append(artifact(f"job{number}", *(made[i] for i in sources if i < number)))
     pending = {job: float(seconds) for job, (seconds, _) in zip(made, jobs, strict=True)}
     bound, shortest = time_left(pending, one_core, {"cores": cores}), shortest_schedule(pending, cores)
-    end, idle = schedule(pending, cores)
-    assert shortest <= end <= 2 * shortest
-    assert end * cores * (1 - idle) == pytest.approx(sum(pending.values()))
     assert bound <= shortest + 1e-9
     assert shortest <= 2 * bound + 1e-9
 

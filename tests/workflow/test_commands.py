@@ -10,7 +10,7 @@ import psutil
 import yte
 
 from conftest import ENVIRONMENT, ROOT
-from selectimprove.reports.benchmarks.workflow import DRY_RUN
+from measure import DRY_RUN
 
 
 def jobs(text: str) -> list[str]:
