@@ -7,19 +7,22 @@ from pathlib import Path
 import httpx
 import huggingface_hub
 import numpy as np
+import pandas as pd
 import pytest
-from huggingface_hub import ModelCard
+from huggingface_hub import DatasetCard, ModelCard
+from jinja2 import Environment
+from jinja2.meta import find_undeclared_variables
 from safetensors.numpy import save_file
 
 from conftest import ROOT, SEEDS
 from selectimprove.artifacts.provenance import folder_hashes
-from selectimprove.commands.export import add_arguments, find_exported
+from selectimprove.commands.export import add_arguments, find_exported, run
 from selectimprove.config.loading import load_params
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
-from selectimprove.reports.exporting.folders import describe_lineage, push_folder, require_pushable, write_folder
-from selectimprove.reports.exporting.models import count_parameters, write_model
+from selectimprove.reports.cards import count_parameters, write_dataset, write_model
+from selectimprove.reports.exporting import push_folder, require_pushable, write_folder
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,7 @@ def find(plan: Plan, words: str):
 def make_up(artifact: Artifact, inner: str, **files: str) -> Path:
     """Leave an artifact with a record and, in a folder of it, weights of 2 × 3 + 4 numbers and the files that are given."""
     folder = artifact.folder / inner
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     save_file({"a": np.zeros((2, 3), "float32"), "b": np.zeros(4, "float32")}, folder / "model.safetensors")
     for name, content in files.items():
         (folder / name.replace("__", ".")).write_text(content)
@@ -104,24 +107,26 @@ def test_every_name_of_a_checkpoint_finds_it(plan, tmp_path, monkeypatch):
     assert count_parameters(last) == 10
 
 
-def test_the_lineage_has_no_time_of_what_was_resumed(plan, tmp_path, monkeypatch):
+def test_the_card_has_no_time_of_what_was_resumed(plan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     base = next(iter(plan.artifacts["base"].values()))
-    make_up(base, "model")
-    assert [entry["seconds"] for entry in describe_lineage(base)] == [60.0]
-    base.done.write_text(json.dumps(json.loads(base.done.read_text()) | {"resumed": True}))
-    assert [entry["seconds"] for entry in describe_lineage(base)] == [None]
+    found = find(plan, str(make_up(base, "model")))
+    for name, resumed, minutes in (("whole", False, "1.0"), ("resumed", True, "")):
+        base.done.write_text(json.dumps(json.loads(base.done.read_text()) | {"resumed": resumed}))
+        write_folder(Path(name), lambda folder: write_model(plan.params, found, name, folder))  # noqa: B023
+        row = next(line for line in Path(name, "README.md").read_text().splitlines() if line.startswith("| `base/"))
+        assert row.split("|")[-2].strip() == minutes
 
 
 def test_weights_that_are_not_those_of_the_record_are_refused(plan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = make_up(plan.artifacts["base"][next(iter(plan.artifacts["base"]))], "model")
     found = find(plan, str(model))
-    write_folder(Path("whole"), lambda folder: write_model(plan, found, "whole", folder))
+    write_folder(Path("whole"), lambda folder: write_model(plan.params, found, "whole", folder))
     with (model / "model.safetensors").open("ab") as file:
         file.write(b"\0")
-    with pytest.raises(ParamsError, match="is not the file that was recorded"):
-        write_folder(Path("damaged"), lambda folder: write_model(plan, found, "damaged", folder))
+    with pytest.raises(ParamsError, match="differs from its record"):
+        write_folder(Path("damaged"), lambda folder: write_model(plan.params, found, "damaged", folder))
     assert {path.name for path in Path().iterdir()} == {"results", "whole"}
 
 
@@ -133,7 +138,7 @@ def test_an_adapter_stays_one_and_names_its_base(scale, base, tmp_path, monkeypa
     adapter = {"base_model_name_or_path": "results/base", "r": 8}
     make_up(sft, "model", adapter_config__json=json.dumps(adapter), README__md="of PEFT")
     found = find(plan, sft.name)
-    write_folder(Path("adapter"), lambda folder: write_model(plan, found, "me/adapter", folder))
+    write_folder(Path("adapter"), lambda folder: write_model(plan.params, found, "me/adapter", folder))
     written = json.loads(Path("adapter/adapter_config.json").read_text())
     card = ModelCard.load("adapter/README.md")
     assert (written["base_model_name_or_path"], written["r"]) == (base, 8)
@@ -154,10 +159,10 @@ def test_a_folder_with_something_in_it_is_refused_and_an_empty_one_filled(tmp_pa
     target = tmp_path / "there"
     target.mkdir()
     write_folder(target, lambda folder: (folder / "file").write_text("1"))
-    with pytest.raises(ParamsError, match="is there and not empty"):
+    with pytest.raises(ParamsError, match="exists and is not empty"):
         write_folder(target, lambda folder: (folder / "file").write_text("2"))
     assert (target / "file").read_text() == "1"
-    with pytest.raises(ParamsError, match="is there and not empty"):
+    with pytest.raises(ParamsError, match="exists and is not empty"):
         write_folder(target / "file", lambda folder: None)
 
 
@@ -208,3 +213,43 @@ def test_a_push_without_a_token_or_with_a_wrong_name_is_refused(monkeypatch):
         require_pushable("me/FB")
     with pytest.raises(ParamsError, match="--push a/b/c: Repo id must be in the form"):
         require_pushable("a/b/c")
+
+
+def test_the_templates_use_only_what_they_are_given(plan, tmp_path, monkeypatch):
+    # An undefined variable would leave an empty place in the card.
+    given = {}
+    for card in (ModelCard, DatasetCard):
+        template = card.from_template
+        monkeypatch.setattr(
+            card,
+            "from_template",
+            lambda data, path, template=template, **values: (
+                given.update({path: {*values}}) or template(data, path, **values)
+            ),
+        )
+    monkeypatch.chdir(tmp_path)
+    found = find(plan, str(make_up(next(iter(plan.artifacts["base"].values())), "model")))
+    write_folder(Path("model"), lambda folder: write_model(plan.params, found, "model", folder))
+    problems = next(iter(plan.artifacts["problems"].values()))
+    problems.folder.mkdir(parents=True)
+    pd.DataFrame({"problem_type": ["inversion"], "n_steps": [6]}).to_parquet(problems.folder / "problems.parquet")
+    make_up(problems, "")
+    write_folder(Path("data"), lambda folder: write_dataset(problems, "data", folder))
+    assert len(given) == 2
+    for path, values in given.items():
+        used = find_undeclared_variables(Environment(autoescape=True).parse(Path(path).read_text()))
+        assert used == values | {"card_data"}
+
+
+def test_an_exported_folder_is_not_taken_for_the_artifact(plan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    base = next(iter(plan.artifacts["base"].values()))
+    model = make_up(base, "model")
+    monkeypatch.setattr("selectimprove.commands.arguments.open_plan", lambda scale: plan)
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    run(parser.parse_args([str(model)]))
+    written = Path("exported", base.name)
+    assert (written / "model.safetensors").is_file()
+    # Records of published files find artifacts below results by their names.
+    assert sorted(path.parent for path in Path().rglob(base.name)) == [Path("exported"), Path("results/base")]

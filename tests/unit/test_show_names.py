@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from conftest import ROOT, SEEDS
-from selectimprove.commands.naming import find_artifact
+from selectimprove.commands.arguments import find_artifact
 from selectimprove.commands.show import add_arguments, find_models
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan

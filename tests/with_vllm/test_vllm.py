@@ -28,7 +28,8 @@ from selectimprove.config.loading import load_params
 from selectimprove.config.params import Sampling, VllmSettings
 from selectimprove.config.stages import EvaluationStage, RlStage
 from selectimprove.dag.plan import Plan
-from selectimprove.reports.exporting.models import Checkpoint, write_model
+from selectimprove.reports.cards import write_model
+from selectimprove.reports.exporting import Checkpoint
 from selectimprove.stages.evaluation import evaluate_model
 from selectimprove.stages.rl import train_grpo
 from selectimprove.tasks.chains.settings import Settings
@@ -235,7 +236,7 @@ def test_an_exported_model_says_what_its_artifact_says(prompts, made, tmp_path, 
     artifact.folder.parent.mkdir(parents=True)
     artifact.folder.symlink_to(made["model"].parent)
     folder.mkdir()
-    write_model(plan, Checkpoint(artifact, artifact.folder / "model", 0), str(folder), folder)
+    write_model(plan.params, Checkpoint(artifact, artifact.folder / "model", 0), str(folder), folder)
     assert (folder / "README.md").read_text().startswith("---\n")
     sampler = Sampler(folder, None, SETTINGS, 1)
     completions = [text for (text,) in sampler.sample(prompts, 0, 1, LONGEST, 1)]

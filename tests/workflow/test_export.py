@@ -10,11 +10,11 @@ from datasets import load_dataset
 from huggingface_hub import DatasetCard, ModelCard
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from selectimprove.commands.naming import find_artifact
+from selectimprove.commands.arguments import find_artifact
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
-from selectimprove.reports.exporting.datasets import write_dataset
-from selectimprove.reports.exporting.folders import DATA, write_folder
+from selectimprove.reports.cards import write_dataset
+from selectimprove.reports.exporting import write_folder
 
 WITHOUT_TORCH = "import sys; from selectimprove.__main__ import main; main(); assert 'torch' not in sys.modules"
 
@@ -93,7 +93,7 @@ def test_the_card_says_where_the_model_comes_from_and_its_python_asks_it(exporte
 )
 def test_exported_data_load_as_a_dataset(smoke, plan, name, split, file, no_network, tmp_path, monkeypatch):
     monkeypatch.chdir(smoke.folder)
-    found = find_artifact(plan, name, DATA)
+    found = find_artifact(plan, name, ["problems", "demonstrations"])
     write_folder(tmp_path / "data", lambda folder: write_dataset(found, str(tmp_path / "data"), folder))
     artifact = smoke.folder / found.folder
     loaded = load_dataset(str(tmp_path / "data"), split=split, cache_dir=str(tmp_path / "cache"))

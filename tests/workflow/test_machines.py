@@ -85,7 +85,7 @@ def test_dvc_refuses_linked_results_before_anything_is_computed(checkout, comput
 def test_a_locale_that_is_not_utf_8_changes_no_name(fresh):
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     listed = (
-        "from selectimprove.commands.checkout import open_plan; print(*map(list, open_plan(None).artifacts.values()))"
+        "from selectimprove.commands.arguments import open_plan; print(*map(list, open_plan(None).artifacts.values()))"
     )
     source = {"PYTHONPATH": str(fresh.folder / "workflow")}
     here, there = (run(fresh, "python", "-c", listed, **source, **locale) for locale in ({}, ascii_only))

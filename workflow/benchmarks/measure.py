@@ -1,8 +1,8 @@
-"""What this workflow adds to the tools that it is built on (`make bench`), and the speed of training and sampling (`make bench-gpu`).
+"""Benchmarks: what this workflow adds to its tools (`make bench`), and the speed of its stages (`make bench-gpu`).
 
-`bench` compares each call with the least that it could cost. The two are timed in turn, so other load on the machine slows both.
-`bench-gpu` runs the stages with random weights, at the paper's scale on a GPU and at the rehearsal's on a CPU. Utilisation is the share
-of the operations per second that large matrix products reach on the same device.
+`bench` compares calls with the least that they could cost, timed in turn: other load on the machine slows both.
+`bench-gpu` runs stages with random weights, at the paper's scale on a GPU and at the rehearsal's on a CPU. Utilisation
+is the share of the operations per second that large matrix products reach on the same device.
 """
 
 import gc
@@ -26,11 +26,11 @@ from trl import GRPOConfig, GRPOTrainer
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
-from selectimprove.reports.exporting.models import count_parameters
+from selectimprove.reports.cards import count_parameters
 from selectimprove.stages.evaluation import Asking
 from selectimprove.stages.exhibits import draw_exhibit
 from selectimprove.stages.rl import train_grpo
-from selectimprove.tasks.interface import load_aspect
+from selectimprove.tasks.interface import load_task
 from selectimprove.training.policies import load_tokenizer, max_new_tokens
 from selectimprove.training.sampling import rollout_arguments
 
@@ -43,7 +43,7 @@ LIBRARIES = {
 }
 GPU = torch.cuda.is_available()
 SCALE = "paper" if GPU else "rehearsal"
-# Steps of GRPO that `bench` compares; and those of the two runs whose difference is the time of ten steps, for `bench-gpu`.
+# Steps of GRPO in `bench`; and in the two runs of `bench-gpu` whose difference is the time of ten steps.
 STEPS, FEW, MANY = 8, 3, 13
 # Operations per parameter and token: trained weights, frozen weights below an adapter, and a forward pass alone.
 TRAIN, FROZEN, FORWARD = 6, 4, 2
@@ -99,8 +99,8 @@ def compare_labels(evaluation, inputs, folder):
     config, rows = evaluation.config, pd.read_parquet(evaluation.folder / "generations.parquet")
     rows = rows[rows["problem_set"] == rows["problem_set"].iloc[0]].head(1000)
     problems = pd.read_parquet(inputs[rows["problem_set"].iloc[0]] / "problems.parquet").to_dict("records")
-    problems = list(map(load_aspect(config.task_name, "problems").from_row, problems))
-    label, times = load_aspect(config.task_name, "labels").label, 1_000_000 // len(rows)
+    problems = list(map(load_task(config.task_name).from_row, problems))
+    label, times = load_task(config.task_name).label, 1_000_000 // len(rows)
 
     def label_all(times):
         for number, text in times * list(zip(rows["problem_id"], rows["completion"], strict=True)):
@@ -119,7 +119,7 @@ def compare_grpo(policy, inputs, folder):
         changed = config.model_copy(update={"rl": rl.model_copy(update=changes)})
         train_grpo(changed, inputs | {"sft": sft}, Path(tempfile.mkdtemp(dir=folder)))
 
-    task, problems = load_aspect(config.task_name, "problems"), pd.read_parquet(inputs["problems"] / "problems.parquet")
+    task, problems = load_task(config.task_name), pd.read_parquet(inputs["problems"] / "problems.parquet")
     longest = task.longest_response(config.task, int(problems["n_steps"].max()))
     arguments = {
         **rollout_arguments(config.sampling, rl.temperature, max_new_tokens(load_tokenizer(trained), longest)),

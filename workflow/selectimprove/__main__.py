@@ -1,4 +1,4 @@
-"""The command line ``selectimprove``: what is asked of results, once or away from this repository."""
+"""Plan runs of this workflow, look behind its results, and use them elsewhere."""
 
 import argparse
 import importlib
@@ -7,35 +7,34 @@ import sys
 from selectimprove.errors import ParamsError
 
 COMMANDS = ("plan", "show", "export", "split")
-"""Modules of `selectimprove.commands`. Each has `add_arguments(parser)` and `run(options)`; its docstring is its help."""
+"""Modules of `selectimprove.commands`, each with `add_arguments(parser)` and `run(options)`; the docstring is the help."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command; a mistake of the caller is one line on stderr and exit status 1."""
+    """Run one command; a mistake of the user is one line on stderr and exit status 1."""
     parser = argparse.ArgumentParser(prog="selectimprove", description=__doc__)
-    chosen = parser.add_subparsers(dest="command", required=True, metavar="command")
-    asked = (sys.argv[1:] if arguments is None else arguments)[:1]
-    # Each needs packages of its own, which take longer to import than some commands do to run. Help tells of all.
-    for name in [name for name in COMMANDS if asked == [name]] or COMMANDS:
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    first = (sys.argv[1:] if arguments is None else arguments)[:1]
+    # Importing one command can take longer than running another. Only the help needs all.
+    for name in [name for name in COMMANDS if [name] == first] or COMMANDS:
         module = importlib.import_module(f"selectimprove.commands.{name}")
-        summary = module.__doc__.partition("\n")[0]
-        added = chosen.add_parser(
+        subparser = subparsers.add_parser(
             name,
-            help=summary,
+            help=module.__doc__.partition("\n")[0],
             description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        module.add_arguments(added)
-        added.set_defaults(run=module.run)
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
     options = parser.parse_args(arguments)
-    # A sign that the terminal does not know is no reason to fail.
+    # A terminal may lack a character that is printed.
     sys.stdout.reconfigure(errors="replace")
     try:
         options.run(options)
     except ParamsError as error:
         sys.exit(str(error))
     except BrokenPipeError:
-        # Whoever reads has read enough, as `head` has.
+        # The reader, such as `head`, has closed the pipe.
         sys.stderr.close()
 
 

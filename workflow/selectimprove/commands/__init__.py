@@ -1,1 +1,1 @@
-"""Commands beside the DAG, each a module with a function `run` and the arguments that it takes; `selectimprove --help` lists them."""
+"""The commands of ``selectimprove``: one module each, with its arguments and a function `run`."""

@@ -1,4 +1,4 @@
-"""Show what stands behind a number: its artifacts, its counts, and generations with each step marked.
+"""Show what is behind a number: its artifacts, its counts, and generations with each step marked.
 
 Examples, at the root of a checkout::
 
@@ -8,18 +8,16 @@ Examples, at the root of a checkout::
     selectimprove show composition two_part rl_3_5 --n-parts 6
 """
 
-import argparse
 import os
 import random
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 
 import pandas as pd
 
 from selectimprove.analysis.claims import Quantity
-from selectimprove.commands.checkout import open_plan
-from selectimprove.commands.naming import find_runs, require_known, require_readable
-from selectimprove.commands.numbers import natural
+from selectimprove.commands.arguments import find_runs, natural, open_plan, require_known, require_readable
 from selectimprove.config.stages import Run
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
@@ -29,29 +27,30 @@ from selectimprove.stages.measures.estimates import POOLED, measure_intervention
 from selectimprove.tasks.interface import load_task
 
 COLOURS = {"✓": "32", "✗": "31"}
-"""ANSI codes for what begins with a sign: green and red."""
+"""ANSI codes for lines that begin with a sign: green and red."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.add_argument("name", help="a figure, a table or an experiment")
-    parser.add_argument("sft", help="an SFT mix of its experiment, such as FB")
-    parser.add_argument("training", help="sft, or RL by its key in rl_problems, such as rl_6_9")
-    parser.add_argument("problem_type", nargs="?", default="all", help="such as inversion; all by default")
-    parser.add_argument("--seed", help="a random seed of the experiment; all together by default")
-    parser.add_argument("--variant", default="default", help="a variant of the experiment")
-    parser.add_argument("--problem-set", help="a key of test_problems; 6-9 by default, or else the last")
-    parser.add_argument("--n-steps", "--n-parts", dest="difficulty", metavar="N", help="only problems of so many")
-    parser.add_argument("--step", help="a checkpoint of RL; the last by default")
-    parser.add_argument("--told", default="", metavar="STRATEGY", help="where the model was told this strategy")
-    parser.add_argument("--greedy", action="store_true", help="where it was decoded greedily")
-    parser.add_argument("--wrong", type=natural, default=2, metavar="N", help="wrong generations to show; 2 by default")
-    parser.add_argument("--right", type=natural, default=1, metavar="N", help="right ones; 1 by default")
-    parser.add_argument("--scale", help="in place of that of params.yaml")
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("name", help="a figure, a table or an experiment")
+    add("sft", help="an SFT mix of its experiment, such as FB")
+    add("training", help="sft, or a key of rl_problems, such as rl_6_9")
+    add("problem_type", nargs="?", default="all", help="such as inversion (default: %(default)s)")
+    add("--seed", help="a random seed of the experiment (default: all together)")
+    add("--variant", default="default", help="a variant of the experiment")
+    add("--problem-set", help="a key of test_problems (default: 6-9, or else the last)")
+    add("--n-steps", "--n-parts", dest="difficulty", metavar="N", help="only problems of N steps or parts")
+    add("--step", help="a checkpoint of RL (default: the last)")
+    add("--told", default="", metavar="STRATEGY", help="answers of the model when told to use this strategy")
+    add("--greedy", action="store_true", help="answers decoded greedily")
+    add("--wrong", type=natural, default=2, metavar="N", help="wrong answers to show (default: %(default)s)")
+    add("--right", type=natural, default=1, metavar="N", help="right answers to show (default: %(default)s)")
+    add("--scale", help="use this scale instead of that of params.yaml")
 
 
-def run(options: argparse.Namespace) -> None:
-    """Print what stands behind the number that the options name."""
+def run(options: Namespace) -> None:
+    """Print what is behind the number that the options name."""
     plan = open_plan(options.scale)
     measures, runs = find_models(plan, options)
     rows = read_rows(measures, runs, options)
@@ -59,14 +58,8 @@ def run(options: argparse.Namespace) -> None:
     print("\n".join(lines))
 
 
-def find_models(plan: Plan, options: argparse.Namespace) -> tuple[Artifact, list[Run]]:
-    """Find the measures of the experiment that the options name, and its model, once per seed.
-
-    Raises
-    ------
-    ParamsError
-        If there is no such name, or what stands behind the model has not been made or pulled.
-    """
+def find_models(plan: Plan, options: Namespace) -> tuple[Artifact, list[Run]]:
+    """Find the measures of an experiment and the runs of one model; refuse missing or damaged artifacts."""
     measures, runs = find_runs(plan, options.name, options.sft, options.training, options.variant, options.seed)
     require_answered(measures.inputs[f"labels/{runs[0].name}"], options)
     for run in runs:
@@ -76,16 +69,15 @@ def find_models(plan: Plan, options: argparse.Namespace) -> tuple[Artifact, list
     return measures, runs
 
 
-def require_answered(labels: Artifact, options: argparse.Namespace) -> None:
-    """Refuse problems and strategies that the model was not asked; the set of problems is chosen if the options name none."""
+def require_answered(labels: Artifact, options: Namespace) -> None:
+    """Refuse problems and strategies that the model was not asked, and choose a test set if the options name none."""
     task, sets = labels.config.task, problem_sets(labels)
     require_known("problem_type", options.problem_type, ["all", *task.problem_types])
     usual = Quantity.model_fields["problem_set"].default
     options.problem_set = options.problem_set or (usual if usual in sets else sets[-1])
     require_known("--problem-set", options.problem_set, sets)
     if options.difficulty:
-        known = labels.inputs[options.problem_set].config.problems.difficulties
-        require_known("--n-steps", options.difficulty, known)
+        require_known("--n-steps", options.difficulty, labels.inputs[options.problem_set].config.problems.difficulties)
     if options.told:
         openings = load_task(labels.config.task_name).openings
         if not openings:
@@ -100,16 +92,10 @@ def problem_sets(labels: Artifact) -> list[str]:
     return [role for role in labels.inputs if role not in ("evaluation", "rl", "rollouts")]
 
 
-def read_rows(measures: Artifact, runs: list[Run], options: argparse.Namespace) -> pd.DataFrame:
-    """Read the generations behind the number, each with its problem, its labels and the columns that name its model.
-
-    Raises
-    ------
-    ParamsError
-        If the model was not asked so, or not at this checkpoint.
-    """
+def read_rows(measures: Artifact, runs: list[Run], options: Namespace) -> pd.DataFrame:
+    """Read the generations behind the number, with their problems, their labels and the run of their model."""
     labels = measures.inputs[f"labels/{runs[0].name}"]
-    asked, difficulty = options.told or options.greedy, labels.config.task.difficulty
+    asked = options.told or options.greedy
     table = "interventions" if asked else "generations"
     if not (labels.folder / f"{table}.parquet").exists():
         raise ParamsError("--told, --greedy: no model was asked so; evaluation.told_problems is 0")
@@ -120,58 +106,53 @@ def read_rows(measures: Artifact, runs: list[Run], options: argparse.Namespace) 
     for run in runs:
         rows = read_generations(measures.inputs[f"labels/{run.name}"], options.step and int(options.step), table)
         models.append(rows.assign(**run.model_dump() | {"seed": str(run.seed)}))
-    rows = pd.concat(models, ignore_index=True)
-    rows = rows[rows["problem_set"] == options.problem_set]
+    rows, wanted = pd.concat(models, ignore_index=True), {"problem_set": options.problem_set}
     if asked:
-        rows = rows[(rows["told"] == options.told) & (rows["greedy"] == options.greedy)]
+        wanted |= {"told": options.told, "greedy": options.greedy}
     if options.problem_type != "all":
-        rows = rows[rows["problem_type"] == options.problem_type]
+        wanted["problem_type"] = options.problem_type
     if options.difficulty:
-        rows = rows[rows[difficulty] == int(options.difficulty)]
+        wanted[labels.config.task.difficulty] = int(options.difficulty)
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
     if rows.empty:
         raise ParamsError("this checkpoint answered no such problem; the last one answers all")
     return rows
 
 
-def measure_rows(measures: Artifact, rows: pd.DataFrame, options: argparse.Namespace) -> pd.Series:
-    """Estimate pass@1 as the stage does whose numbers figures and tables show."""
-    statistics = measures.config.statistics
+def measure_rows(measures: Artifact, rows: pd.DataFrame, options: Namespace) -> pd.Series:
+    """Estimate pass@1 as the stage `measures` does."""
+    statistics, difficulty = measures.config.statistics, load_task(measures.config.task_name).Settings.difficulty
     if options.told or options.greedy:
         return measure_interventions(rows, statistics).set_index("seed").loc[POOLED]
-    difficulty = load_task(measures.config.task_name).Settings.difficulty
     rates = measure_pass_rates(rows, difficulty, statistics).set_index(["seed", "problem_type", difficulty])
     return rates.loc[(POOLED, "all", "all")]
 
 
-def describe_number(
-    measures: Artifact, runs: list[Run], rows: pd.DataFrame, options: argparse.Namespace
-) -> Iterator[str]:
-    """Say whose number it is, where its generations and its model lie, and how it is counted."""
+def describe_number(measures: Artifact, runs: list[Run], rows: pd.DataFrame, options: Namespace) -> Iterator[str]:
+    """Describe the model of a number, the folders of its generations and weights, and how it is counted."""
     rl_step, first = rows["rl_step"].iloc[0], runs[0]
-    where = ["all problem types" if options.problem_type == "all" else options.problem_type]
-    where += [f"problem set {options.problem_set}"]
-    difficulty = load_task(measures.config.task_name).Settings.difficulty
-    where += [f"{options.difficulty} {difficulty.removeprefix('n_')}"] * bool(options.difficulty)
-    where += [f"told {options.told}"] * bool(options.told) + ["greedy"] * options.greedy
+    difficulty = load_task(measures.config.task_name).Settings.difficulty.removeprefix("n_")
+    where = "all problem types" if options.problem_type == "all" else options.problem_type
+    where += f", problem set {options.problem_set}" + (
+        f", {options.difficulty} {difficulty}" if options.difficulty else ""
+    )
+    where += (f", told {options.told}" if options.told else "") + (", greedy" if options.greedy else "")
     variant = "" if first.variant == "default" else f" ({first.variant})"
-    yield f"{options.name}: {first.sft} {first.training}{variant}, RL step {rl_step}; {', '.join(where)}"
+    yield f"{options.name}: {first.sft} {first.training}{variant}, RL step {rl_step}; {where}"
     for run in runs:
         labels, policy = (measures.inputs[f"{role}/{run.name}"] for role in ("labels", "policy"))
         checkpoint = policy.folder / (f"checkpoints/step-{rl_step:04d}" if run.training != "sft" else "model")
-        yield f"seed         {run.seed}"
-        yield f"generations  {labels.inputs['evaluation'].folder}"
-        yield f"labels       {labels.folder}"
-        yield f"policy       {checkpoint}"
+        yield f"seed         {run.seed}\ngenerations  {labels.inputs['evaluation'].folder}"
+        yield f"labels       {labels.folder}\npolicy       {checkpoint}"
     found, confidence = measure_rows(measures, rows, options), measures.config.statistics.confidence
     rate, low, high = (f"{100 * found[name]:.1f}" for name in ("pass_at_1", "ci_low", "ci_high"))
-    yield (
-        f"pass@1       {rate} % = {rows['correct'].sum()} of {len(rows)} generations on {found['n_problems']} problems, "
-        f"{100 * confidence:g} % interval {low} to {high} %"
-    )
+    counts = f"{rows['correct'].sum()} of {len(rows)} generations on {found['n_problems']} problems"
+    yield f"pass@1       {rate} % = {counts}, {100 * confidence:g} % interval {low} to {high} %"
 
 
-def show_rows(task: str, rows: pd.DataFrame, options: argparse.Namespace) -> Iterator[str]:
-    """Show generations of either outcome, drawn alike each time, with every step marked."""
+def show_rows(task: str, rows: pd.DataFrame, options: Namespace) -> Iterator[str]:
+    """Show wrong and right generations, the same at each call, with every step marked."""
     answer_text = load_task(task).answer_text
     for correct, outcome, wanted in ((False, "wrong", options.wrong), (True, "right", options.right)):
         kind = rows[rows["correct"] == correct]
@@ -190,7 +171,7 @@ def show_rows(task: str, rows: pd.DataFrame, options: argparse.Namespace) -> Ite
 
 
 def paint(text: str) -> str:
-    """Colour what holds a sign, on a terminal only (https://no-color.org)."""
+    """Colour text that begins with a sign, only on a terminal (https://no-color.org)."""
     sign = text.strip()[:1]
     if sign not in COLOURS or not sys.stdout.isatty() or "NO_COLOR" in os.environ:
         return text

@@ -1,0 +1,113 @@
+"""Arguments that commands share: the checkout in this folder, models and artifacts of its plan, and whole numbers."""
+
+import difflib
+import os
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from selectimprove.artifacts.provenance import require_intact
+from selectimprove.config.loading import load_params
+from selectimprove.config.messages import unknown_name
+from selectimprove.config.stages import Run
+from selectimprove.dag.artifact import RESULTS, Artifact
+from selectimprove.dag.command import snakemake_command
+from selectimprove.dag.plan import Plan
+from selectimprove.dag.table import STAGES
+from selectimprove.errors import ParamsError, one_line
+
+
+def natural(text: str, least: int = 0) -> int:
+    """Read a whole number that is at least `least`."""
+    # int() also takes spaces, underscores and digits of other scripts.
+    if not (text.isascii() and text.isdecimal()) or int(text) < least:
+        raise ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """Read a whole number from 1 on."""
+    return natural(text, 1)
+
+
+def open_plan(scale: str | None, config: Sequence[str] = ()) -> Plan:
+    """Plan the checkout in this folder, at another scale or with other params (``key=value``) if asked.
+
+    Keys cover the source of the checkout, so the command starts again if another copy of the package is running.
+    """
+    source = Path("workflow").resolve()
+    if not (Path("params.yaml").is_file() and (source / "selectimprove").is_dir()):
+        raise ParamsError("params.yaml: no such file here; run this at the root of a checkout")
+    if source not in Path(__file__).resolve().parents:
+        os.environ["PYTHONPATH"] = str(source)
+        os.execv(sys.executable, [sys.executable, "-m", "selectimprove", *sys.argv[1:]])
+    changed = {"scale": scale} if scale else {}
+    if config:
+        from snakemake.cli import parse_config
+
+        try:
+            changed |= parse_config(config)
+        except ValueError as error:
+            raise ParamsError(f"--config: {one_line(str(error))}; use key=value, as for snakemake") from None
+    return Plan(load_params(Path("params.yaml"), changed))
+
+
+def require_known(key: str, name: str, known: Iterable) -> None:
+    """Refuse an unknown name, with the nearest known one or all of them."""
+    for line in unknown_name(key, name, list(map(str, known))):
+        raise ParamsError(line)
+
+
+def find_runs(
+    plan: Plan, name: str, sft: str, training: str, variant: str, seed: str | None
+) -> tuple[Artifact, list[Run]]:
+    """Find the measures of an experiment (or of a figure's or table's), and the runs of one model, one per seed."""
+    exhibits = plan.params.figures | plan.params.tables
+    require_known("name", name, dict.fromkeys([*exhibits, *plan.params.experiments]))
+    measures = plan.measures[exhibits[name].experiment if name in exhibits else name]
+    runs = measures.config.runs
+    for key, wanted in {"variant": variant, "sft": sft, "training": training, "seed": seed}.items():
+        if wanted is not None:
+            require_known(key, wanted, dict.fromkeys(getattr(run, key) for run in runs))
+            runs = [run for run in runs if str(getattr(run, key)) == wanted]
+    return measures, runs
+
+
+def find_artifact(plan: Plan, text: str, stages: Iterable[str]) -> Artifact:
+    """Find an artifact of some stages by its path or name, or by its name without the key if only one has it.
+
+    Examples of `text`: ``results/sft/FB-gf11-s110-0123456789``, ``sft/FB-gf11-s110-0123456789``, ``FB-gf11-s110``.
+    """
+    *stage, name = os.path.relpath(text or ".").removeprefix(f"{RESULTS}/").rsplit("/", 1)
+    planned = [artifact for key in stages if stage in ([], [key]) for artifact in plan.artifacts[key].values()]
+    found = [artifact for artifact in planned if artifact.name == name]
+    if not found:
+        # Without their keys, generations and labels have the name of their model.
+        models = [artifact for artifact in planned if artifact.stage not in ("evaluation", "labels")]
+        found = [artifact for artifact in models if artifact.slug == name]
+    if len(found) > 1:
+        names = ", ".join(f"{artifact.stage}/{artifact.name}" for artifact in found)
+        raise ParamsError(f"{text}: names {len(found)} artifacts; use one of {names}")
+    if found:
+        return found[0]
+    if any((RESULTS / key / name).is_dir() for key in STAGES):
+        raise ParamsError(f"{text}: not in the current plan; made with other params or code than today's")
+    known = {known for artifact in planned for known in (artifact.name, artifact.slug)}
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    raise ParamsError(f"{text}: not in the current plan" + (f"; did you mean '{close[0]}'?" if close else ""))
+
+
+def require_made(artifact: Artifact, scale: str | None) -> None:
+    """Refuse a missing artifact, with the command that makes it."""
+    if not artifact.done.exists():
+        command = snakemake_command(scale, artifact.done)
+        raise ParamsError(
+            f"{artifact.folder}: neither made nor pulled; `{command}` makes it, `dvc pull` fetches it if it was shared"
+        )
+
+
+def require_readable(artifact: Artifact, scale: str | None) -> None:
+    """Refuse a missing or damaged artifact, with the command that makes it."""
+    require_made(artifact, scale)
+    require_intact([artifact.folder], f"run `{snakemake_command(scale, artifact.done)}`")
