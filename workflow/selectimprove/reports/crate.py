@@ -1,8 +1,9 @@
-"""The run as an RO-Crate: which action made what from what, with which code, config, commit and versions.
+"""The run as an RO-Crate: the action that made each artifact, with its inputs, code, config, commit and versions.
 
-``results/crate`` follows the profile Provenance Run Crate (https://w3id.org/ro/wfrun/provenance): the Snakefile is the workflow, a stage is
-a step, its module the tool, and every artifact the result of an action. It holds the code, the params, figures and tables, the audit, and
-each artifact's config and record; the record has the SHA-256 of every file, and the data themselves go through DVC.
+``results/crate`` follows the profile Provenance Run Crate (https://w3id.org/ro/wfrun/provenance): the Snakefile is the
+workflow, a stage is a step, its module the tool, and every artifact the result of an action. The crate has the code,
+params, figures, tables and audit, and the config and record of each artifact. Data are shared by DVC; the records have
+their SHA-256.
 """
 
 import shutil
@@ -15,192 +16,122 @@ from rocrate.rocrate import ROCrate
 
 from selectimprove.artifacts.keys import module_path
 from selectimprove.artifacts.provenance import RECORD, read_record
-from selectimprove.dag.artifact import RESULTS, Artifact
+from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
 from selectimprove.reports.publishing.publications import audit_publication, publications
 
 ROOT = Path(__file__).parents[3]
 CRATE = RESULTS / "crate"
-PROFILES = {
-    f"https://w3id.org/ro/wfrun/{name}/0.5": f"{name.capitalize()} Run Crate"
-    for name in ("process", "workflow", "provenance")
-}
-
-
-class _Builder:
-    """Adds the entities of a run to a crate, each once."""
-
-    def __init__(self, plan: Plan):
-        self.plan = plan
-        self.crate = ROCrate()
-        self.provenances: dict[Artifact, dict] = {}
-        self.datasets: dict[Artifact, Entity] = {}
-
-    def context(self, identifier: str, kind: str, **properties) -> Entity:
-        return self.crate.add(ContextEntity(self.crate, identifier, properties={"@type": kind, **properties}))
-
-    def times(self, artifact: Artifact) -> tuple[str, str]:
-        provenance = self.provenances[artifact]
-        started = datetime.fromisoformat(provenance["started"])
-        return started.isoformat(), (started + timedelta(seconds=provenance["seconds"])).isoformat()
-
-    def add_artifact(self, artifact: Artifact) -> Entity:
-        """Add an artifact and all that it was made from, as datasets."""
-        if artifact in self.datasets:
-            return self.datasets[artifact]
-        for source in artifact.inputs.values():
-            self.add_artifact(source)
-        self.provenances[artifact] = read_record(artifact.done)
-        folder = f"artifacts/{artifact.stage}/{artifact.name}"
-        dataset = self.crate.add_dataset(
-            dest_path=f"{folder}/",
-            properties={
-                "name": artifact.name,
-                "description": f"Config and record of results/{artifact.stage}/{artifact.name}",
-            },
-        )
-        for name in ("config.json", RECORD):
-            properties = {"encodingFormat": "application/json", "name": name}
-            dataset.append_to(
-                "hasPart", self.crate.add_file(artifact.folder / name, f"{folder}/{name}", properties=properties)
-            )
-        self.datasets[artifact] = dataset
-        return dataset
-
-    def add_exhibits(self) -> list[Entity]:
-        """Add the published files, each as a part of the artifact that it is a copy of."""
-        by_folder = {artifact.folder: dataset for artifact, dataset in self.datasets.items()}
-        files = []
-        offered = publications(self.plan)
-        for publication in (*(offered[name] for name in self.plan.exhibits), audit_publication(self.plan)):
-            for path in publication.files:
-                name = str(path.relative_to(RESULTS))
-                file = self.crate.add_file(path, name, properties={"name": name})
-                if source := publication.copies.get(path):
-                    by_folder[source.parent].append_to("hasPart", file)
-                files.append(file)
-        return files
-
-    def add_tools(self) -> dict[str, tuple[Entity, Entity]]:
-        """Add the module and the step of each stage that was run."""
-        tools = {}
-        stages = {artifact.stage for artifact in self.datasets}
-        for position, (stage, row) in enumerate(STAGES.items()):
-            if stage in stages:
-                path = str(module_path(row.module).relative_to(ROOT))
-                kinds = {"@type": ["File", "SoftwareSourceCode"], "name": f"selectimprove.{row.module}"}
-                tool = self.crate.add_file(ROOT / path, path, properties=kinds)
-                step = self.context(f"#step-{stage}", "HowToStep", position=str(position), name=stage, workExample=tool)
-                tools[stage] = (tool, step)
-        return tools
-
-    def add_environment(self, artifact: Artifact) -> list[Entity]:
-        """Add the versions of the packages that made an artifact."""
-        versions = self.provenances[artifact]["versions"]
-        return [
-            self.context(f"#{package}-{version}", "SoftwareApplication", name=package, softwareVersion=version)
-            for package, version in versions.items()
-        ]
-
-    def add_action(self, artifact: Artifact, tool: Entity) -> Entity:
-        """Add the action that made an artifact."""
-        provenance, (started, ended) = self.provenances[artifact], self.times(artifact)
-        dataset = self.datasets[artifact]
-        commit = self.context(
-            f"#commit-{provenance['commit']}", "PropertyValue", name="commit", value=str(provenance["commit"])
-        )
-        config = dataset["hasPart"][0]
-        return self.crate.add_action(
-            tool,
-            identifier=f"#make-{artifact.name}",
-            object=[config, commit, *(self.datasets[source] for source in artifact.inputs.values())],
-            result=[dataset],
-            properties={
-                "name": f"Making {artifact.stage}/{artifact.name}",
-                "startTime": started,
-                "endTime": ended,
-                "actionStatus": "http://schema.org/CompletedActionStatus",
-                "softwareRequirements": self.add_environment(artifact),
-            },
-        )
+TITLE = "Select and Improve, reproduced"
+COMPLETED = "http://schema.org/CompletedActionStatus"
 
 
 def build_crate(plan: Plan) -> ROCrate:
-    """Describe a run whose exhibits and audit are published.
-
-    Parameters
-    ----------
-    plan : Plan
-
-    Returns
-    -------
-    ROCrate
-        A function of the plan and the artifacts: its date is when the last artifact was made.
-    """
-    builder = _Builder(plan)
-    crate = builder.crate
-    for artifact in (*plan.exhibits.values(), plan.verdicts):
-        builder.add_artifact(artifact)
-    files = builder.add_exhibits()
-    tools = builder.add_tools()
-    workflow = crate.add_workflow(
-        ROOT / "Snakefile",
-        "Snakefile",
-        main=True,
-        lang="snakemake",
-        properties={
-            "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
-            "name": "Select and Improve, reproduced",
-        },
-    )
-    workflow["hasPart"] = [tool for tool, _ in tools.values()]
-    workflow["step"] = [step for _, step in tools.values()]
-    params = crate.add_file(
-        ROOT / "params.yaml", "params.yaml", properties={"name": "params.yaml", "encodingFormat": "application/yaml"}
-    )
+    """Describe a run whose figures, tables and audit are published; the date is that of the last artifact."""
+    crate = ROCrate()
+    records = {
+        artifact: read_record(artifact.done) for artifact in collect_ancestors([*plan.exhibits.values(), plan.verdicts])
+    }
+    datasets = {artifact: _add_dataset(crate, artifact) for artifact in records}
+    times = {artifact: _times(record) for artifact, record in records.items()}
+    files = _add_published(crate, plan, datasets)
+    tools, steps = _add_tools(crate, {artifact.stage for artifact in records})
+    kinds = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
+    snakefile = {"@type": kinds, "name": TITLE}
+    workflow = crate.add_workflow(ROOT / "Snakefile", "Snakefile", main=True, lang="snakemake", properties=snakefile)
+    workflow["hasPart"], workflow["step"] = list(tools.values()), list(steps.values())
+    params = _add_file(crate, ROOT / "params.yaml", "params.yaml", encodingFormat="application/yaml")
     for path in sorted((ROOT / "workflow").rglob("*")):
         name = str(path.relative_to(ROOT))
         if path.is_file() and path.suffix != ".pyc" and crate.get(name) is None:
-            crate.add_file(path, name, properties={"name": name})
+            _add_file(crate, path, name)
 
-    began, ended = zip(*(builder.times(artifact) for artifact in builder.datasets), strict=True)
-    run = crate.add_action(
-        workflow,
-        identifier="#run",
-        object=[params],
-        result=files,
-        properties={"name": "snakemake figures audit", "startTime": min(began), "endTime": max(ended)},
-    )
+    began, ended = min(start for start, _ in times.values()), max(end for _, end in times.values())
+    whole = {"name": "snakemake figures audit", "startTime": began, "endTime": ended}
+    run = crate.add_action(workflow, identifier="#run", object=[params], result=files, properties=whole)
     crate.root_dataset["mentions"] = [run]
     controls = []
-    for artifact in builder.datasets:
-        tool, step = tools[artifact.stage]
-        action = builder.add_action(artifact, tool)
-        crate.root_dataset.append_to("mentions", action)
-        controls.append(
-            builder.context(
-                f"#control-{artifact.name}",
-                "ControlAction",
-                name=f"Running {artifact.stage}",
-                instrument=step,
-                object=action,
-            )
+    for artifact, record in records.items():
+        sources = [datasets[source] for source in artifact.inputs.values()]
+        commit = _add(crate, f"#commit-{record['commit']}", "PropertyValue", name="commit", value=str(record["commit"]))
+        versions = [
+            _add(crate, f"#{package}-{version}", "SoftwareApplication", name=package, softwareVersion=version)
+            for package, version in record["versions"].items()
+        ]
+        making = {"name": f"Making {artifact.stage}/{artifact.name}", "softwareRequirements": versions}
+        making |= {"startTime": times[artifact][0], "endTime": times[artifact][1], "actionStatus": COMPLETED}
+        action = crate.add_action(
+            tools[artifact.stage],
+            identifier=f"#make-{artifact.name}",
+            object=[datasets[artifact]["hasPart"][0], commit, *sources],
+            result=[datasets[artifact]],
+            properties=making,
         )
-    engine = builder.context("#snakemake", "SoftwareApplication", name="Snakemake", url="https://snakemake.github.io")
-    builder.context(
-        "#orchestration", "OrganizeAction", name="Running the DAG", instrument=engine, object=controls, result=run
-    )
-    for identifier, name in PROFILES.items():
-        profile = builder.context(identifier, "CreativeWork", name=name, version="0.5")
-        crate.root_dataset.append_to("conformsTo", profile)
-    crate.name = "Select and Improve, reproduced"
-    crate.description = (
-        f"Reproduction of arXiv:2606.13125 at {plan.params.scale} scale, seeds {', '.join(map(str, plan.params.seeds))}"
-    )
+        crate.root_dataset.append_to("mentions", action)
+        running = {"name": f"Running {artifact.stage}", "instrument": steps[artifact.stage], "object": action}
+        controls.append(_add(crate, f"#control-{artifact.name}", "ControlAction", **running))
+    engine = _add(crate, "#snakemake", "SoftwareApplication", name="Snakemake", url="https://snakemake.github.io")
+    whole = {"name": "Running the DAG", "instrument": engine, "object": controls, "result": run}
+    _add(crate, "#orchestration", "OrganizeAction", **whole)
+    for name in ("process", "workflow", "provenance"):
+        address, title = f"https://w3id.org/ro/wfrun/{name}/0.5", f"{name.capitalize()} Run Crate"
+        crate.root_dataset.append_to("conformsTo", _add(crate, address, "CreativeWork", name=title, version="0.5"))
+    seeds = ", ".join(map(str, plan.params.seeds))
+    crate.name = TITLE
+    crate.description = f"Reproduction of arXiv:2606.13125 at {plan.params.scale} scale, seeds {seeds}"
     crate.license = "https://spdx.org/licenses/MIT"
-    crate.datePublished = datetime.fromisoformat(max(ended))
+    crate.datePublished = datetime.fromisoformat(ended)
     return crate
+
+
+def _add(crate: ROCrate, identifier: str, kind: str, **properties) -> Entity:
+    return crate.add(ContextEntity(crate, identifier, properties={"@type": kind, **properties}))
+
+
+def _add_file(crate: ROCrate, path: Path, name: str, **properties) -> Entity:
+    return crate.add_file(path, name, properties={"name": name, **properties})
+
+
+def _times(record: dict) -> tuple[str, str]:
+    started = datetime.fromisoformat(record["started"])
+    return started.isoformat(), (started + timedelta(seconds=record["seconds"])).isoformat()
+
+
+def _add_dataset(crate: ROCrate, artifact: Artifact) -> Entity:
+    """Add the config and the record of an artifact as a dataset."""
+    folder, described = f"artifacts/{artifact.stage}/{artifact.name}", f"results/{artifact.stage}/{artifact.name}"
+    properties = {"name": artifact.name, "description": f"Config and record of {described}"}
+    dataset = crate.add_dataset(dest_path=f"{folder}/", properties=properties)
+    for name in ("config.json", RECORD):
+        properties = {"encodingFormat": "application/json", "name": name}
+        dataset.append_to("hasPart", crate.add_file(artifact.folder / name, f"{folder}/{name}", properties=properties))
+    return dataset
+
+
+def _add_published(crate: ROCrate, plan: Plan, datasets: dict[Artifact, Entity]) -> list[Entity]:
+    """Add the published files, each copy as a part of its artifact too."""
+    by_folder = {artifact.folder: dataset for artifact, dataset in datasets.items()}
+    offered, files = publications(plan), []
+    for publication in (*(offered[name] for name in plan.exhibits), audit_publication(plan)):
+        for path in publication.files:
+            files.append(_add_file(crate, path, str(path.relative_to(RESULTS))))
+            if source := publication.copies.get(path):
+                by_folder[source.parent].append_to("hasPart", files[-1])
+    return files
+
+
+def _add_tools(crate: ROCrate, used: set[str]) -> tuple[dict[str, Entity], dict[str, Entity]]:
+    """Add the module and the step of each stage that was used."""
+    tools, steps = {}, {}
+    for position, (stage, row) in enumerate(STAGES.items()):
+        if stage in used:
+            path = str(module_path(row.module).relative_to(ROOT))
+            kinds = {"@type": ["File", "SoftwareSourceCode"], "name": f"selectimprove.{row.module}"}
+            tools[stage] = crate.add_file(ROOT / path, path, properties=kinds)
+            step = {"position": str(position), "name": stage, "workExample": tools[stage]}
+            steps[stage] = _add(crate, f"#step-{stage}", "HowToStep", **step)
+    return tools, steps
 
 
 def export_crate(plan: Plan) -> None:

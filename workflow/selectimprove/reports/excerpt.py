@@ -1,7 +1,7 @@
-"""Generations for people: each with its problem and with its steps marked; and those that the audit's page shows.
+"""Generations for people, with their problems and marked steps, and the excerpt of them on the page of the audit.
 
-A model answers far more problems than a page can hold. Of every model, at its last checkpoint, so many are drawn of each problem type,
-number of steps and outcome, so that rare kinds are seen beside frequent ones; how frequent each is, the figures tell.
+A page cannot hold all answers of a model. Of each model, at its last checkpoint, the excerpt has a few of each problem
+type, number of steps and outcome, so that rare kinds are seen beside frequent ones.
 """
 
 import random
@@ -15,22 +15,10 @@ from selectimprove.dag.artifact import Artifact
 from selectimprove.tasks.interface import load_task
 
 PER_KIND = 3
-"""Generations shown of each model, problem type, number of steps (of parts, for compositions) and outcome."""
+"""Generations shown per model, problem type, number of steps (of parts, for compositions) and outcome."""
 
-COLUMNS = (
-    "model",
-    "type",
-    "problems",
-    "steps",
-    "strategy",
-    "outcome",
-    "prompt",
-    "answer",
-    "parts",
-    "error",
-    "artifact",
-    "where",
-)
+COLUMNS = ["model", "type", "problems", "steps", "strategy", "outcome", "prompt", "answer", "parts", "error"]
+COLUMNS += ["artifact", "where"]
 
 SIGNS = {"right": "✓", "wrong result": "✗ result", "wrong step": "✗ step"}
 """The sign of a step, by the judgement of its `StepMark`."""
@@ -38,16 +26,14 @@ SIGNS = {"right": "✓", "wrong result": "✗ result", "wrong step": "✗ step"}
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Generations to show, and how many there are.
+    """Generations to show.
 
     Parameters
     ----------
     rows : list of list
-        One per generation, its values in the order of `COLUMNS`. ``parts`` is the response as `mark_response` divides it.
-    n_last : int
-        Generations of these models at their last checkpoints.
-    n_all : int
-        At all checkpoints.
+        One per generation, in the order of `COLUMNS`; ``parts`` is the result of `mark_response`.
+    n_last, n_all : int
+        How many generations the models have, at their last checkpoints and at all.
     """
 
     rows: list[list]
@@ -56,41 +42,32 @@ class Excerpt:
 
 
 def name_models(measures: list[Artifact]) -> dict[Artifact, str]:
-    """Name the labels of every measured model for people.
-
-    Models of one slug, such as the variants of an experiment, are told apart by the experiment and variant that they came up in first.
-    """
-    met: dict[Artifact, str] = {}
+    """Name labels by the slug of their model and, if it is not unique, by its first experiment and variant."""
+    places: dict[Artifact, str] = {}
     for measured in measures:
         for run in measured.config.runs:
             variant = "" if run.variant == "default" else f" {run.variant}"
-            met.setdefault(measured.inputs[f"labels/{run.name}"], f"{measured.slug}{variant}")
-    slugs = Counter(labels.slug for labels in met)
+            places.setdefault(measured.inputs[f"labels/{run.name}"], f"{measured.slug}{variant}")
+    slugs = Counter(labels.slug for labels in places)
     return {
-        labels: labels.slug if slugs[labels.slug] == 1 else f"{labels.slug} ({place})" for labels, place in met.items()
+        labels: f"{labels.slug} ({place})" if slugs[labels.slug] > 1 else labels.slug
+        for labels, place in places.items()
     }
 
 
 def read_generations(labels: Artifact, rl_step: int | None = None, table: str = "generations") -> pd.DataFrame:
-    """Read a model's generations at a checkpoint, the last by default, each with its problem.
-
-    Parameters
-    ----------
-    labels : Artifact
-    rl_step : int, optional
-    table : {'generations', 'interventions'}
+    """Read the generations (or ``interventions``) of a model at a checkpoint, the last by default, with their problems.
 
     Returns
     -------
     pandas.DataFrame
-        The labels' rows, what the model answered as ``answered``, with the other columns of the problems; none if it kept no such checkpoint.
+        The rows of the labels, whose ``answer`` is renamed to ``answered``, with the other columns of the problems.
     """
     rows = pd.read_parquet(labels.folder / f"{table}.parquet").rename(columns={"answer": "answered"})
     rows = rows[rows["rl_step"] == (rows["rl_step"].max() if rl_step is None else rl_step)]
     asked = []
     for name in sorted(rows["problem_set"].unique()):
         path = labels.inputs[name].folder / "problems.parquet"
-        # Labels hold the type and the difficulty already.
         columns = [column for column in pq.read_schema(path).names if column not in rows or column == "problem_id"]
         asked.append(pd.read_parquet(path, columns=columns).assign(problem_set=name))
     if not asked:
@@ -99,42 +76,24 @@ def read_generations(labels: Artifact, rl_step: int | None = None, table: str = 
 
 
 def mark_response(task: str, row) -> list[tuple[str, str]]:
-    """Divide a labeled response into its steps and what is before and after them.
-
-    Parameters
-    ----------
-    task : str
-    row : named tuple
-        A row of `read_generations`.
-
-    Returns
-    -------
-    list of (str, str)
-        Words, and the sign of a step, one of `SIGNS`; an empty one beside words that are no step.
-    """
+    """Divide a response into steps, each with its sign of `SIGNS`, and other words, with an empty sign."""
     words = row.completion.split()
-    head, marks = load_task(task).mark_steps(row)
-    parts, at = [(" ".join(words[:head]), "")], head
+    at, marks = load_task(task).mark_steps(row)
+    parts = [(words[:at], "")]
     for n_words, judgement in marks:
-        parts.append((" ".join(words[at : at + n_words]), SIGNS[judgement]))
+        parts.append((words[at : at + n_words], SIGNS[judgement]))
         at += n_words
-    parts.append((" ".join(words[at:]), ""))
-    return [(text, sign) for text, sign in parts if text]
+    parts.append((words[at:], ""))
+    return [(" ".join(part), sign) for part, sign in parts if part]
 
 
 def locate(row) -> str:
-    """Say which generation a row is, for `labels` and `evaluation` alike."""
+    """Identify a generation within its artifacts."""
     return f"problem {row.problem_id} of {row.problem_set}, sample {row.sample}, RL step {row.rl_step}"
 
 
 def draw_excerpt(models: dict[Artifact, str]) -> Excerpt:
-    """Draw the generations to show.
-
-    Parameters
-    ----------
-    models : dict of Artifact to str
-        Labels of models, and their names.
-    """
+    """Draw the generations to show of models, given by their labels and names."""
     found, n_last, n_all = [], 0, 0
     for labels, model in models.items():
         task, difficulty = labels.config.task_name, labels.config.task.difficulty
@@ -146,21 +105,9 @@ def draw_excerpt(models: dict[Artifact, str]) -> Excerpt:
         drawn = []
         for _, kind in sorted(rows.groupby(["problem_type", difficulty, "correct"]).indices.items()):
             drawn += kind[sorted(rng.sample(range(len(kind)), min(PER_KIND, len(kind))))].tolist()
-        found += [
-            [
-                model,
-                row.problem_type,
-                row.problem_set,
-                int(row.n_steps),
-                row.strategy,
-                "right" if row.correct else "wrong",
-                row.prompt,
-                answer_text(row.answer),
-                mark_response(task, row),
-                row.first_error,
-                labels.name,
-                locate(row),
-            ]
-            for row in rows.iloc[drawn].itertuples()
-        ]
+        for row in rows.iloc[drawn].itertuples():
+            outcome = "right" if row.correct else "wrong"
+            asked = [model, row.problem_type, row.problem_set, int(row.n_steps), row.strategy, outcome, row.prompt]
+            answered = [answer_text(row.answer), mark_response(task, row), row.first_error]
+            found.append([*asked, *answered, labels.name, locate(row)])
     return Excerpt(found, n_last, n_all)

@@ -1,12 +1,12 @@
-"""The audit as one page: claims, Table 1, figures with their chains, generations, environment and costs.
+"""The audit as one page: claims, Table 1, figures with their ancestors, generations, environments and costs.
 
-``results/audit/index.html`` needs neither a network nor a server. It is a function of the plan and of the artifacts alone, so that
-`selectimprove.verify` can make it again.
+``results/audit/index.html`` needs neither a network nor a server. It is a function of the plan and the artifacts alone,
+so verification (`selectimprove.reports.verify`) makes it again and compares.
 """
 
 import base64
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -24,43 +24,37 @@ from selectimprove.reports.shown_tests import WIDTH, name_model, show_tests
 from selectimprove.stages.verdicts.judging import VERDICTS
 
 TEMPLATES = Path(__file__).parents[2] / "page"
+# The stages behind a figure or table, the last one first.
 LINEAGE = [stage for stage in reversed(STAGES) if stage not in ("verdicts", "exhibits")]
-"""The stages behind a figure or table, from its end."""
+FILTERS = {"model": "Model", "type": "Problem type", "problems": "Problem set", "steps": "Number of steps"}
+FILTERS |= {"strategy": "Strategy", "outcome": "Answer"}
 
 
 def claim_entries(plan: Plan, shown: dict[Artifact, str]) -> list[dict]:
-    """List the claims by verdict, each with its tests, the figures and tables of its experiment, and its models.
+    """List the claims by verdict, each with its tests, figures, tables and models.
 
-    Parameters
-    ----------
-    plan : Plan
-    shown : dict of Artifact to str
-        Evaluations of which generations are shown, and the names of their models there.
+    `shown` has the evaluations whose generations the page shows, with the names of their models there.
     """
     folder, exhibits = plan.verdicts.folder, plan.params.figures | plan.params.tables
-    outcomes = defaultdict(list)
-    for row in pd.read_csv(folder / "tests.csv").to_dict("records"):
-        outcomes[row["claim"]].append(row)
+    tests = pd.read_csv(folder / "tests.csv")
     entries = []
     for row in pd.read_csv(folder / "claims.csv", keep_default_na=False).to_dict("records"):
         claim = Claim.model_validate(plan.verdicts.config.claims[row["claim"]])
-        found = outcomes[row["claim"]]
-        entries.append(
-            row
-            | {
-                "tests": show_tests(claim.tests, found) if found else [],
-                "follows_from": claim.follows_from,
-                "follows_how": claim.follows_how,
-                "why_not": why_not_run(plan, claim),
-                "exhibits": [name for name in plan.exhibits if exhibits[name].experiment == claim.experiment],
-                "models": claimed_models(plan, claim, shown) if found else [],
-            }
-        )
+        found = tests[tests["claim"] == row["claim"]].to_dict("records")
+        row |= {
+            "follows_from": claim.follows_from,
+            "follows_how": claim.follows_how,
+            "why_not": why_not_run(plan, claim),
+        }
+        row["exhibits"] = [name for name in plan.exhibits if exhibits[name].experiment == claim.experiment]
+        row["tests"] = show_tests(claim.tests, found) if found else []
+        row["models"] = claimed_models(plan, claim, shown) if found else []
+        entries.append(row)
     return sorted(entries, key=lambda entry: VERDICTS.index(entry["verdict"]))
 
 
 def why_not_run(plan: Plan, claim: Claim) -> str:
-    """Say what a claim that was not run would need."""
+    """Explain why a claim was not run."""
     if plan.params.scale not in (claim.scales or [plan.params.scale]):
         return f"compared at {' and '.join(claim.scales)} scale only"
     if claim.experiment not in plan.params.experiments:
@@ -69,10 +63,10 @@ def why_not_run(plan: Plan, claim: Claim) -> str:
 
 
 def claimed_models(plan: Plan, claim: Claim, shown: dict[Artifact, str]) -> list[dict]:
-    """List the models that a claim's tests compare, each with its artifacts, and the name under which its generations are shown."""
+    """List the models that the tests of a claim compare, with their artifacts and their names on the page."""
     compared = {}
     for quantity in (quantity for test in claim.tests for quantity in test.quantities):
-        # A part of a change is measured against the model before RL.
+        # The parts of a change compare a model with the one before RL.
         before = [quantity.model_copy(update={"training": "sft"})] * (quantity.value in ("improvement", *PARTS))
         for model in (*before, quantity):
             compared.setdefault((model.variant, model.sft, model.training), name_model(model))
@@ -81,14 +75,13 @@ def claimed_models(plan: Plan, claim: Claim, shown: dict[Artifact, str]) -> list
         for seed in plan.verdicts.config.seeds[claim.experiment]:
             labels = plan.verdicts.inputs[f"labels/{claim.experiment}/{'/'.join(model)}/{seed}"]
             generations = labels.inputs["evaluation"]
-            policy = generations.inputs["policy"]
-            found = {"title": title, "seed": seed, "policy": policy, "generations": generations}
-            models.append(found | {"shown": shown.get(generations)})
+            found = {"title": title, "seed": seed, "shown": shown.get(generations)}
+            models.append(found | {"policy": generations.inputs["policy"], "generations": generations})
     return models
 
 
 def table_1(plan: Plan, shown: dict[Artifact, str]) -> list[dict]:
-    """List the rows of Table 1, with the paper's, each number with the filters that show its generations; none if it is not drawn."""
+    """List the rows of Table 1, each number with the filters that show its generations; none if it is not drawn."""
     if "table1" not in plan.tables:
         return []
     table = pd.read_csv(plan.tables["table1"].folder / "table1.csv")
@@ -97,32 +90,31 @@ def table_1(plan: Plan, shown: dict[Artifact, str]) -> list[dict]:
     for (sft, training), group in table.groupby(["sft", "training"], sort=False):
         cells = {row["problem_type"]: row for row in group.to_dict("records")}
         for problem_type, cell in cells.items():
-            wanted = {"problems": "6-9"} | ({} if problem_type == "all" else {"type": problem_type})
-            cell["shown"] = [
-                {"seed": generations.config.seed, "query": {"model": name} | wanted}
-                for generations, name in map(models.get, cell["generations"].split())
-            ]
+            wanted, found = {"problems": "6-9"}, map(models.get, cell["generations"].split())
+            if problem_type != "all":
+                wanted["type"] = problem_type
+            cell["shown"] = [{"seed": each.config.seed, "query": {"model": name} | wanted} for each, name in found]
         cells = [cells[problem_type] for problem_type in ("all", "inversion", "evaluation")]
         rows.append({"sft": sft, "training": training_name(training), "cells": cells})
     return rows
 
 
 def read_rows(markdown: str) -> list[list[str]]:
-    """Read a table in Markdown: its head, then its rows."""
+    """Read the header and the rows of a table in Markdown."""
     lines = [line.strip().strip("|") for line in markdown.splitlines() if line.startswith("|")]
     rows = [[cell.strip() for cell in line.split("|")] for line in lines]
     return [row for row in rows if not all(set(cell) <= set(":-") for cell in row)]
 
 
 def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]:
-    """List figures and tables with their caption, their picture or rows, and all that they were made from, by stage."""
+    """List figures and tables, each with its caption, its picture or rows, and its ancestors by stage."""
     entries = []
     for kind, exhibits in (("figures", plan.figures), ("tables", plan.tables)):
         for name, artifact in exhibits.items():
             sources = collect_ancestors([artifact])
             caption, _, alarms = (artifact.folder / "caption.rst").read_text(encoding="utf-8").strip().partition(ALARMS)
             picture, body = artifact.folder / f"{name}.svg", artifact.folder / "body.md"
-            stages = [(stage, [s for s in sources if s.stage == stage]) for stage in LINEAGE]
+            chain = [(stage, [source for source in sources if source.stage == stage]) for stage in LINEAGE]
             entries.append(
                 {
                     "name": name,
@@ -133,16 +125,7 @@ def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]
                     "alarms": [line.removeprefix("- ") for line in alarms.splitlines()],
                     "picture": base64.b64encode(picture.read_bytes()).decode() if picture.exists() else None,
                     "rows": read_rows(body.read_text(encoding="utf-8")) if body.exists() else None,
-                    "chain": [
-                        {
-                            "title": STAGES[stage].title,
-                            "files": STAGES[stage].files,
-                            "stage": stage,
-                            "artifacts": linked,
-                        }
-                        for stage, linked in stages
-                        if linked
-                    ],
+                    "chain": [{"stage": STAGES[stage], "artifacts": found} for stage, found in chain if found],
                     "environments": sorted({environments[source] for source in sources}),
                     "commits": sorted({read_record(source.done)["commit"] or "unknown" for source in sources}),
                 }
@@ -151,29 +134,19 @@ def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]
 
 
 def number_environments(artifacts: list[Artifact]) -> tuple[dict[Artifact, int], list[dict]]:
-    """Count the environments that artifacts were made in, and give them numbers from 1, the most frequent first.
-
-    Returns
-    -------
-    numbers : dict of Artifact to int
-    environments : list of dict
-        Machine, versions and ``n``, the number of artifacts.
-    """
+    """Count the environments that artifacts were made in, and number them from 1, the most frequent first."""
     described = {}
     for artifact in artifacts:
-        provenance = read_record(artifact.done)
-        described[artifact] = json.dumps([provenance["machine"], provenance["versions"]], sort_keys=True)
+        record = read_record(artifact.done)
+        described[artifact] = json.dumps({name: record[name] for name in ("machine", "versions")}, sort_keys=True)
     counted = Counter(described.values()).most_common()
     place = {description: number for number, (description, _) in enumerate(counted, start=1)}
-    environments = []
-    for description, n in counted:
-        machine, versions = json.loads(description)
-        environments.append({"machine": machine, "versions": versions, "n": n})
+    environments = [json.loads(description) | {"n": n} for description, n in counted]
     return {artifact: place[description] for artifact, description in described.items()}, environments
 
 
 def stage_entries(artifacts: list[Artifact], environments: dict[Artifact, int]) -> list[dict]:
-    """List the stages in the order in which data flow, each with its artifacts and what they cost when they were made."""
+    """List the stages in the order in which data flow, each with its artifacts and their costs."""
     entries = []
     for stage in STAGES:
         rows = []
@@ -184,20 +157,13 @@ def stage_entries(artifacts: list[Artifact], environments: dict[Artifact, int]) 
         if rows:
             seconds = [row["provenance"]["seconds"] for row in rows]
             memory = max(row["provenance"]["peak_memory_mib"] for row in rows)
-            entries.append(
-                {"stage": stage, "rows": rows, "total": sum(seconds), "longest": max(seconds), "memory": memory}
-            )
+            costs = {"total": sum(seconds), "longest": max(seconds), "memory": memory}
+            entries.append({"stage": stage, "rows": rows, **costs})
     return entries
 
 
 def write_page(plan: Plan) -> str:
-    """Return the page, as HTML.
-
-    Parameters
-    ----------
-    plan : Plan
-        Whose exhibits and verdicts are made.
-    """
+    """Return the page of a plan whose figures, tables and verdicts are made, as HTML."""
     artifacts = collect_ancestors((*plan.exhibits.values(), plan.verdicts))
     numbers, environments = number_environments(artifacts)
     models = name_models([a for a in artifacts if a.stage == "measures"])
@@ -205,12 +171,9 @@ def write_page(plan: Plan) -> str:
     claims, stages = claim_entries(plan, shown), stage_entries(artifacts, numbers)
     excerpt = draw_excerpt(models)
     rows = json.dumps({"columns": COLUMNS, "rows": excerpt.rows}, separators=(",", ":"), ensure_ascii=False)
+    whitespace = {"trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, **whitespace
     )
     return environment.get_template("index.html.jinja").render(
         scale=SCALE_NOTES.get(plan.params.scale, f"{plan.params.scale} scale"),
@@ -227,18 +190,11 @@ def write_page(plan: Plan) -> str:
         n_resumed=sum(bool(row["provenance"].get("resumed")) for entry in stages for row in entry["rows"]),
         environments=environments,
         commits=Counter(read_record(artifact.done)["commit"] or "unknown" for artifact in artifacts).most_common(),
-        # No closing tag may end the script element that holds the rows.
+        # A closing tag in a row would end the script element.
         excerpt_rows=rows.replace("<", "\\u003c"),
         excerpt=excerpt,
         n_shown=len(excerpt.rows),
         n_models=len(models),
         per_kind=PER_KIND,
-        filters=[
-            ("model", "Model"),
-            ("type", "Problem type"),
-            ("problems", "Problem set"),
-            ("steps", "Number of steps"),
-            ("strategy", "Strategy"),
-            ("outcome", "Answer"),
-        ],
+        filters=FILTERS.items(),
     )

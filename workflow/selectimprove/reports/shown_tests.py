@@ -1,4 +1,4 @@
-"""A claim's tests for people: what each compares, in words, and where its interval lies against the claimed range, in a plot."""
+"""The tests of a claim for people: the comparison in words, and a plot of the interval beside the claimed range."""
 
 import math
 
@@ -12,7 +12,7 @@ VALUES = {
     "cross_entropy": "logarithm of the cross-entropy on validation problems",
 }
 WIDTH, MARGIN = 320, 12
-"""Of a plot, in its own units: all of it, and what is left free on each side for the outermost tick labels."""
+"""Width of a plot, and its margin on each side for the outermost tick labels, in the units of the plot."""
 
 
 def name_model(quantity: Quantity) -> str:
@@ -32,7 +32,7 @@ def _measured(quantity: Quantity) -> str:
 
 
 def describe_test(test: ClaimTest) -> str:
-    """Say what a test compares, such as ``pass@1 on 6–9 steps: FB after RL(6–9) minus 85 %``."""
+    """Describe the comparison of a test, such as ``pass@1 on 6–9 steps: FB after RL(6–9) minus 85 %``."""
     left, right = f"{_measured(test.of)}: {name_model(test.of)}", test.less
     if not isinstance(right, Quantity):
         return f"{left} minus {100 * right:g} %" if right else left
@@ -43,7 +43,7 @@ def describe_test(test: ClaimTest) -> str:
 
 
 def claimed_range(test: ClaimTest) -> tuple[float, float]:
-    """Return where the claim has the difference, in percentage points; infinite where there is no bound."""
+    """Return the claimed range of the difference, in percentage points; a missing bound is infinite."""
     if test.above is not None:
         return 100 * test.above, math.inf
     if test.below is not None:
@@ -52,39 +52,30 @@ def claimed_range(test: ClaimTest) -> tuple[float, float]:
 
 
 def describe_range(low: float, high: float) -> str:
-    """Say a claimed range: ``above +20``, ``below +5``, ``within ±5``."""
+    """Describe a claimed range: ``above +20``, ``below +5``, ``within ±5``."""
     if math.isinf(high):
         return f"above {low:+g}" if low else "above 0"
     return f"below {high:+g}" if math.isinf(low) else f"within ±{high:g}"
 
 
 def choose_ticks(low: float, high: float) -> list[float]:
-    """Choose up to eight round numbers that span a range and hold zero."""
+    """Choose up to eight round numbers that span a range and include zero."""
     low, high = min(low, 0.0), max(high, 0.0)
     step = next(s for s in (1, 2, 5, 10, 20, 50) if (high - low) / s <= 6 or s == 50)
     return [step * number for number in range(math.floor(low / step), max(math.ceil(high / step), 1) + 1)]
 
 
 def show_tests(tests: list[ClaimTest], outcomes: list[dict]) -> list[dict]:
-    """Describe and plot the tests of a claim, on one axis.
+    """Describe and plot the tests of a claim, each with its row of ``tests.csv``, on one axis.
 
-    Parameters
-    ----------
-    tests : list of ClaimTest
-    outcomes : list of dict
-        The row of ``tests.csv`` of each.
-
-    Returns
-    -------
-    list of dict
-        ``found`` says where the interval lies: ``inside`` the claimed range, ``outside`` or ``across`` its bound. Positions of
-        ``ticks`` (with their numbers), ``zero``, ``claimed`` and ``interval`` are in the plot's units.
+    ``found`` says whether the interval lies ``inside`` the claimed range, ``outside`` or ``across`` a bound. Positions
+    (``ticks``, ``zero``, ``claimed``, ``bounds``, ``interval``) are in the units of the plot.
     """
     ranges = [claimed_range(test) for test in tests]
     bounds = [bound for limits in ranges for bound in limits if math.isfinite(bound)]
     ends = [100 * outcome[end] for outcome in outcomes for end in ("low", "effect", "high")]
     ends = [end for end in ends if math.isfinite(end)]
-    # Beyond its bound a claimed range goes on; a part of that is to be seen.
+    # A part of the claimed range beyond its bound stays visible.
     beyond = 0.1 * (max(0.0, *bounds, *ends) - min(0.0, *bounds, *ends))
     ticks = choose_ticks(min([*ends, *(b - beyond for b in bounds)]), max([*ends, *(b + beyond for b in bounds)]))
 
@@ -93,25 +84,24 @@ def show_tests(tests: list[ClaimTest], outcomes: list[dict]) -> list[dict]:
         return round(MARGIN + share * (WIDTH - 2 * MARGIN), 1)
 
     shown = []
-    for test, (claimed_low, claimed_high), outcome in zip(tests, ranges, outcomes, strict=True):
+    for test, claimed, outcome in zip(tests, ranges, outcomes, strict=True):
         effect, low, high = (100 * outcome[name] for name in ("effect", "low", "high"))
         bounded = math.isfinite(low)
-        inside = claimed_low < low and high < claimed_high
+        inside, outside = claimed[0] < low and high < claimed[1], high < claimed[0] or low > claimed[1]
         shown.append(
             {
                 "compares": describe_test(test),
-                "claimed_range": describe_range(claimed_low, claimed_high),
+                "claimed_range": describe_range(*claimed),
                 "effect": effect,
                 "low": low,
                 "high": high,
-                "p": outcome["p"],
                 "bounded": bounded,
-                "found": "inside" if inside else "outside" if high < claimed_low or low > claimed_high else "across",
+                "found": "inside" if inside else "outside" if outside else "across",
                 "ticks": [(place(tick), f"{tick:+g}" if tick else "0") for tick in ticks],
                 "zero": place(0.0),
-                "claimed": (place(claimed_low), place(claimed_high)),
-                "bounds": [place(bound) for bound in (claimed_low, claimed_high) if math.isfinite(bound)],
-                "interval": tuple(place(at) for at in ((low, effect, high) if bounded else 3 * (effect,))),
+                "claimed": (place(claimed[0]), place(claimed[1])),
+                "bounds": [place(bound) for bound in claimed if math.isfinite(bound)],
+                "interval": tuple(map(place, (low, effect, high) if bounded else (effect, effect, effect))),
             }
         )
     return shown
