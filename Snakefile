@@ -18,7 +18,7 @@ rule figures:
 
 rule audit:
     input:
-        AUDIT.files,
+        AUDIT.wanted,
 
 
 onstart:

@@ -114,10 +114,15 @@ class Checkout:
         """Where the scale of the tests publishes."""
         return self.folder / "results/smoke"
 
-    def made_from(self, publication: str = "*") -> dict[str, list[str]]:
-        """Return what published files were made from, as their records name it; those of one figure or table, of the audit, or of all."""
-        records = map(Path.read_text, sorted((self.published / "published").glob(f"{publication}.json")))
-        return {name: sources for record in records for name, sources in json.loads(record)["made_from"].items()}
+    def record_of(self, publication: str) -> Path:
+        """Return the record of a published figure or table, or of the audit."""
+        (record,) = (self.published / "published").glob(f"{publication}-{'?' * 10}.json")
+        return record
+
+    def made_from(self, publication: str = "*") -> dict[str, str]:
+        """Return the artifacts that published files were made from; those of one figure or table, of the audit, or of all."""
+        records = map(Path.read_text, sorted((self.published / "published").glob(f"{publication}-*.json")))
+        return {name: content for record in records for name, content in json.loads(record)["made_from"].items()}
 
     def copy(self, folder: Path) -> "Checkout":
         shutil.copytree(self.folder, folder, symlinks=True)

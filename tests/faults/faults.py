@@ -1,6 +1,7 @@
 """What goes wrong: each function does it to a scene, once, at a moment that the scene's random numbers choose."""
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scene import PUBLISHED, TRAINS, Scene, children, end, start
+from scene import PUBLISHED, TABLE, TRAINS, Scene, children, end, start
 
 LIGHT = ("problems", "demonstrations", "labels", "measures", "exhibits", "publish")
 MADE = LIGHT[:-1]
@@ -203,7 +204,13 @@ def remove(path: Path, rng) -> None:
 def damage(scene: Scene, change: Callable) -> None:
     """Change a file of an artifact, or of what is published, and ask for what is made from it."""
     if scene.stage == "publish":
-        change(scene.folder / "results/smoke" / scene.rng.choice(PUBLISHED), scene.rng)
+        published = [scene.folder / "results/smoke" / name for name in PUBLISHED]
+        change(scene.rng.choice([*published, scene.checkout.record_of(TABLE)]), scene.rng)
+        # Snakemake sees that a file is missing; that it is another, only verification does.
+        done = scene.checkout.run(f"snakemake --cores 1 verify --config 'verify={{only: [{TABLE}]}}'", check=False)
+        (line,) = (line for line in done.stderr.splitlines() if re.search("run `.*`$", line))
+        scene.remedies.append(line)
+        scene.checkout.run(re.search("run `(.*)`$", line)[1])
         return
     folder = scene.folder / "results" / scene.artifact
     file = scene.rng.choice(sorted(path for path in folder.rglob("*") if path.is_file()))

@@ -17,7 +17,7 @@ import psutil
 from conftest import ENVIRONMENT, Checkout, heed_interrupts, runs
 
 TABLE = "rates"
-PUBLISHED = ("tables/rates.csv", "tables/rates.md", "published/rates.json")
+PUBLISHED = ("tables/rates.csv", "tables/rates.md")
 TRAINS = ("base", "sft", "rl", "evaluation")
 SUPPORT = ("*.partial", "*.partial.lock", "*.tmp", "published.lock")
 """What lies beside results while they are made."""
@@ -81,7 +81,7 @@ class Results:
     def content(self) -> dict[str, str]:
         """Hash all that has to be the same in every run: the files of artifacts, and what is published."""
         paths = [path for name in self.artifacts() for path in (self.folder / name).rglob("*") if path.is_file()]
-        paths += [self.folder / "smoke" / name for name in PUBLISHED[:2] if (self.folder / "smoke" / name).exists()]
+        paths += [self.folder / "smoke" / name for name in PUBLISHED if (self.folder / "smoke" / name).exists()]
         # Executed notebooks and records hold times.
         timed = ("provenance.json", "notebook.ipynb")
         return {str(path.relative_to(self.folder)): sha256(path) for path in paths if path.name not in timed}
@@ -152,8 +152,9 @@ class Scene:
         for name in gone:
             shutil.rmtree(self.folder / "results" / name)
         if everything_after or self.stage == "publish":
-            older = self.rng.random() < 0.5
-            for file in (self.folder / "results/smoke" / name for name in PUBLISHED):
+            older, record = self.rng.random() < 0.5, self.checkout.record_of(TABLE)
+            record = record.rename(record.with_name(f"{TABLE}-0123456789.json"))
+            for file in (*(self.folder / "results/smoke" / name for name in PUBLISHED), record):
                 file.write_text(OLDER) if older else file.unlink()
         self.kept = self.results.content()
 
@@ -234,7 +235,7 @@ class Scene:
         ours = tuple(name.split("/")[1] for name in self.expected)
         # What other params were to make stays where it was cut short.
         assert not [path for path in self.results.support() if path.suffix != ".partial" or path.name.startswith(ours)]
-        record = json.loads((self.folder / "results/smoke/published/rates.json").read_text())
+        record = json.loads(self.checkout.record_of(TABLE).read_text())
         for name, content in record["files"].items():
             assert sha256(self.folder / "results/smoke" / name) == content
 

@@ -3,7 +3,6 @@
 ``--faults N`` draws N of them; a few are drawn in all tests.
 """
 
-import json
 import random
 import shutil
 
@@ -52,7 +51,7 @@ def draw_one_table(checkout: Checkout) -> None:
 def keep_what_the_table_shows(checkout: Checkout) -> None:
     """Remove what other experiments left, so that copies are small."""
     results = checkout.folder / "results"
-    kept = json.loads((results / f"smoke/published/{TABLE}.json").read_text())["made_from"]
+    kept = checkout.made_from(TABLE)
     for record in results.glob("*/*/provenance.json"):
         if "/".join(record.parts[-3:-1]) not in kept:
             shutil.rmtree(record.parent)

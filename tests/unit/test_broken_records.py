@@ -17,16 +17,16 @@ from selectimprove.artifacts.provenance import git_commit, read_record
 from selectimprove.artifacts.runner import working_folder
 from selectimprove.config.loading import load_params
 from selectimprove.dag.changes import explain
-from selectimprove.dag.costs import COLUMNS, collect_costs, read_costs
+from selectimprove.dag.costs import COLUMNS, collect_costs, costs_file, read_costs, record_costs
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
-from selectimprove.reports.checks import check_record
-from selectimprove.reports.publishing.records import read_if_whole
+from selectimprove.reports.publish import read_if_whole
+from selectimprove.reports.remaking import check_record
 from selectimprove.reports.running.progress import Progress, log_of
 from selectimprove.reports.verify import check_others
 
 HEAD = ",".join(COLUMNS)
-GOOD = "laptop,problems,rl-gf11-6to9-s110-0123456789,4.5,90,EPYC"
+GOOD = "problems,rl-gf11-6to9-s110-0123456789,4.5,90,EPYC"
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +38,10 @@ def plan() -> Plan:
     ("broken", "line"),
     [
         ("<<<<<<< HEAD", 2),
-        ("laptop,problems,x,many,90,EPYC", 2),
-        ("laptop,problems,x,nan,90,EPYC", 2),
-        ("laptop,problems,x,-3,90,EPYC", 2),
-        ("laptop,problems", 2),
+        ("problems,x,many,90,EPYC", 2),
+        ("problems,x,nan,90,EPYC", 2),
+        ("problems,x,-3,90,EPYC", 2),
+        ("problems,x", 2),
         ("\x00\x01\xff", 2),
         ('"' + "x" * 200_000, 2),
     ],
@@ -52,7 +52,7 @@ def test_what_is_no_record_of_costs_is_ignored_with_one_warning(tmp_path, caplog
     with caplog.at_level(logging.WARNING):
         assert [row["seconds"] for row in read_costs(path)] == ["4.5"]
     (warning,) = caplog.messages
-    assert f"costs.csv: line {line} is no record of costs, nor are 1 more; ignored" in warning
+    assert f"costs.csv: line {line} and 1 more lines: not a record of costs; skipped" in warning
 
 
 def test_good_costs_are_read_without_a_warning(tmp_path, caplog):
@@ -62,7 +62,9 @@ def test_good_costs_are_read_without_a_warning(tmp_path, caplog):
     assert not caplog.messages
 
 
-def test_recorded_times_stay_until_the_same_is_made_again_or_planned_no_more(tmp_path, monkeypatch, plan):
+def test_recorded_times_stay_until_their_artifact_is_planned_no_more_and_another_of_its_slug_is_made(
+    tmp_path, monkeypatch, plan
+):
     monkeypatch.chdir(tmp_path)
     of_slug = defaultdict(list)
     for artifact in plan.artifacts["rl"].values():
@@ -70,14 +72,31 @@ def test_recorded_times_stay_until_the_same_is_made_again_or_planned_no_more(tmp
     made, other = next(artifacts for artifacts in of_slug.values() if len(artifacts) > 1)[:2]
     made.folder.mkdir(parents=True)
     made.done.write_text('{"seconds": 9}')
-    old = f"{made.slug}-0123456789"
 
-    def row(name: str, seconds: str, scale: str = "laptop") -> dict[str, str]:
-        return dict(zip(COLUMNS, (scale, "rl", name, seconds, "90", "EPYC"), strict=True))
+    def row(name: str, seconds: str) -> dict[str, str]:
+        return dict(zip(COLUMNS, ("rl", name, seconds, "90", "EPYC"), strict=True))
 
-    earlier = [row(made.name, "5"), row(other.name, "6"), row(old, "7"), row(old, "8", "smoke")]
-    seconds = {(row["scale"], row["name"]): float(row["seconds"]) for row in collect_costs(plan, earlier)}
-    assert seconds == {("laptop", made.name): 9, ("laptop", other.name): 6, ("smoke", old): 8}
+    old, elsewhere = row(f"{made.slug}-0123456789", "7"), row("X-0123456789", "8")
+    known = sorted([row(made.name, "5"), row(other.name, "6"), old, elsewhere], key=lambda row: row["name"])
+    assert collect_costs(plan, known) == known
+    new = [row for row in known if row["name"] != made.name]
+    seconds = {row["name"]: float(row["seconds"]) for row in collect_costs(plan, new)}
+    assert seconds == {made.name: 9, other.name: 6, elsewhere["name"]: 8}
+
+
+def test_an_exact_rerun_leaves_the_costs_of_its_scale_and_all_others_as_they_are(tmp_path, monkeypatch, plan):
+    monkeypatch.chdir(tmp_path)
+    artifact = next(iter(plan.artifacts["problems"].values()))
+    artifact.folder.mkdir(parents=True)
+    artifact.done.write_text('{"seconds": 9}')
+    record_costs(plan)
+    before = costs_file("laptop").read_bytes()
+    assert read_costs(costs_file("laptop"))[0]["seconds"] == "9"
+    artifact.done.write_text('{"seconds": 10}')
+    record_costs(plan)
+    assert costs_file("laptop").read_bytes() == before
+    assert costs_file("laptop") == Path("results/costs.csv")
+    assert costs_file("smoke") == Path("results/smoke/costs.csv")
 
 
 def test_a_job_that_failed_is_no_longer_said_to_run(tmp_path, monkeypatch, plan):

@@ -69,14 +69,11 @@ def test_what_is_scarcest_decides():
 def test_the_most_alike_record_counts():
     new = artifact("B-gf11-s1")
     rows = [("labels", new.name, 5), ("labels", "B-gf11-s1-0000000000", 7), ("labels", "FB-gf11-s1-0000000000", 30)]
-    records = [
-        {"scale": "laptop", "stage": stage, "name": name, "seconds": str(seconds)} for stage, name, seconds in rows
-    ]
-    assert Estimate("laptop", records).seconds(new) == 5
-    assert Estimate("laptop", records[1:]).seconds(new) == 7
-    assert Estimate("laptop", records[2:]).seconds(new) == 30
-    assert Estimate("laptop", records).seconds(artifact("B-gf11-s1", stage="measures")) is None
-    assert Estimate("paper", records).seconds(new) is None
+    records = [{"stage": stage, "name": name, "seconds": str(seconds)} for stage, name, seconds in rows]
+    assert Estimate(records).seconds(new) == 5
+    assert Estimate(records[1:]).seconds(new) == 7
+    assert Estimate(records[2:]).seconds(new) == 30
+    assert Estimate(records).seconds(artifact("B-gf11-s1", stage="measures")) is None
 
 
 def test_what_was_resumed_has_no_cost(tmp_path, monkeypatch):

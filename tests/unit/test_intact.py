@@ -15,8 +15,8 @@ from selectimprove.artifacts.provenance import require_intact
 from selectimprove.artifacts.runner import explain
 from selectimprove.artifacts.writing import date_back, drop_temporaries, replace
 from selectimprove.errors import ParamsError
-from selectimprove.reports.publishing.exhibit import publish_exhibit
-from selectimprove.reports.running.interruption import describe_end
+from selectimprove.reports.publish import publish_exhibit
+from selectimprove.reports.running import describe_end
 
 
 def make(folder: Path, **files: str) -> Path:
@@ -75,10 +75,10 @@ def test_weights_are_compared_only_by_what_can_read_them(tmp_path, monkeypatch):
 def test_a_damaged_table_is_not_published_over_a_whole_one(tmp_path):
     exhibit = make(tmp_path / "results/exhibits/table-0123456789", **{"table.csv": "whole"})
     target = tmp_path / "results/tables/table.csv"
-    publish_exhibit(exhibit, "table", [target], tmp_path / "results")
+    publish_exhibit(exhibit, [target], tmp_path / "results")
     (exhibit / "table.csv").write_text("half")
     with pytest.raises(ParamsError, match=r"table\.csv: has changed"):
-        publish_exhibit(exhibit, "table", [target], tmp_path / "results")
+        publish_exhibit(exhibit, [target], tmp_path / "results")
     assert target.read_text() == "whole"
 
 
@@ -88,7 +88,7 @@ def test_publishing_removes_what_a_kill_left_half_written(tmp_path):
     target.parent.mkdir()
     (target.parent / "table.csv.4711.tmp").write_text("ha")
     (target.parent / "other.csv.4711.tmp").write_text("ha")
-    publish_exhibit(exhibit, "table", [target], tmp_path / "results")
+    publish_exhibit(exhibit, [target], tmp_path / "results")
     assert sorted(path.name for path in target.parent.iterdir()) == ["other.csv.4711.tmp", "table.csv"]
     drop_temporaries([target.with_name("other.csv")])
     assert [path.name for path in target.parent.iterdir()] == ["table.csv"]
@@ -150,7 +150,7 @@ def test_what_a_failed_job_said_last_is_repeated(tmp_path):
 def test_of_several_jobs_that_failed_the_last_lines_come_in_their_order(tmp_path):
     for name in ("first", "second"):
         (tmp_path / name).write_text(f"what {name} said last\n")
-    command = "import sys; from pathlib import Path; from selectimprove.reports.running.interruption import report_end; report_end([], map(Path, sys.argv[1:]))"
+    command = "import sys; from pathlib import Path; from selectimprove.reports.running import report_end; report_end([], map(Path, sys.argv[1:]))"
     ended = subprocess.run(
         [sys.executable, "-c", command, "first", "second"], cwd=tmp_path, capture_output=True, text=True
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from selectimprove.reports.checks import answers_rightly
+from second_code import answers_rightly
 from selectimprove.tasks.chains.labels import FIRST_ERRORS, Label, label_generation
 from selectimprove.tasks.chains.problems import PROBLEM_TYPES, STRATEGIES, SUITED, Problem, run_chain
 from selectimprove.tasks.chains.strategies import respond, trace_text

@@ -1,6 +1,7 @@
 """The draw of a spot check: what it is among, that it is random, and what no other machine can check; and records since the last commit."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,9 +15,8 @@ from selectimprove.config.loading import load_params
 from selectimprove.config.params import Params
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
-from selectimprove.reports import spot
-from selectimprove.reports.publishing.committed import changes_since_commit
-from selectimprove.reports.verify import asked_for
+from selectimprove.reports import remaking
+from selectimprove.reports.verify import asked_for, changes_since_commit
 from selectimprove.types import ParamsError
 
 
@@ -64,10 +64,10 @@ def test_a_mistake_in_the_options_is_one_line(option, said):
 
 
 def test_all_that_a_model_made_may_be_drawn_or_what_the_options_leave():
-    stages = {artifact.stage for artifact in spot.candidates(PLAN, CHECKED)}
+    stages = {artifact.stage for artifact in remaking.candidates(PLAN, CHECKED)}
     assert stages == {"base", "sft", "rl", "rft", "evaluation"}
     plan = plan_with(stages=["evaluation"], only=["table1"])
-    of_main = spot.candidates(plan, asked_for(plan))
+    of_main = remaking.candidates(plan, asked_for(plan))
     # Three mixes, each after SFT alone and after RL on two distributions.
     assert len(of_main) == 9
 
@@ -80,10 +80,10 @@ def test_what_is_asked_for_alone_is_verified():
 
 
 def test_one_seed_draws_the_same_and_many_seeds_draw_each_alike():
-    known = spot.candidates(PLAN, CHECKED)
-    assert spot.draw(known, 3, 5) == spot.draw(known[::-1], 3, 5)
-    assert set(spot.draw(known, len(known) + 1, 5)) == set(known)
-    drawn = [spot.draw(known[:10], 3, seed) for seed in range(2000)]
+    known = remaking.candidates(PLAN, CHECKED)
+    assert remaking.draw(known, 3, 5) == remaking.draw(known[::-1], 3, 5)
+    assert set(remaking.draw(known, len(known) + 1, 5)) == set(known)
+    drawn = [remaking.draw(known[:10], 3, seed) for seed in range(2000)]
     assert all(len(set(three)) == 3 for three in drawn)
     # Each is drawn with a chance of 3 in 10; five standard deviations are 0.05.
     assert all(abs(sum(artifact in three for three in drawn) / 2000 - 0.3) < 0.05 for artifact in known[:10])
@@ -96,20 +96,20 @@ MACHINE = {"system": "Linux x86_64", "vector_instructions": "avx2", "mkl_cbwr": 
 def linux(monkeypatch, tmp_path) -> None:
     """A folder without results, on a machine like that of the records."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(spot, "vector_instructions", lambda: "avx2")
-    monkeypatch.setattr(spot.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(spot.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(remaking, "vector_instructions", lambda: "avx2")
+    monkeypatch.setattr(remaking.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(remaking.platform, "machine", lambda: "x86_64")
 
 
 @pytest.fixture
 def why_not(linux, monkeypatch) -> Callable[[Artifact, dict], str | None]:
     """Ask about an artifact by the machine of its record, on the processor ``this one``."""
-    monkeypatch.setattr(spot, "processor_info", lambda key: "this one")
+    monkeypatch.setattr(remaking, "processor_info", lambda key: "this one")
 
     def ask(artifact: Artifact, machine: dict) -> str | None:
         artifact.folder.mkdir(parents=True)
         artifact.done.write_text(json.dumps({"inputs": {}, "files": {}, "source": {}, "machine": machine}))
-        return spot.why_not(artifact, PLAN.params.resources)
+        return remaking.why_not(artifact, PLAN.params.resources)
 
     return ask
 
@@ -130,8 +130,8 @@ def test_what_comes_out_otherwise_here_is_not_made_again_and_fails_with_the_reas
 ):
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
     started = []
-    monkeypatch.setattr(spot, "make_again", lambda artifact, output, resources: started.append(artifact))
-    monkeypatch.setattr(spot, "compare", lambda artifact, again, checkpoints: [])
+    monkeypatch.setattr(remaking, "make_again", lambda artifact, output, resources: started.append(artifact))
+    monkeypatch.setattr(remaking, "compare", lambda artifact, again, checkpoints: [])
     base = next(artifact for artifact in CHECKED if artifact.stage == "base")
     base.folder.mkdir(parents=True)
     record = {"inputs": {}, "files": {}, "source": {}, "machine": machine}
@@ -139,7 +139,7 @@ def test_what_comes_out_otherwise_here_is_not_made_again_and_fails_with_the_reas
     (base.folder / "config.json").write_text("{}")
     resources = PLAN.params.resources
     with_gpus = resources.model_copy(update={"train": resources.train.model_copy(update={"gpus": gpus})})
-    lines = spot.check_again(base, with_gpus)
+    lines = remaking.check_remade(base, with_gpus)
     assert ([], [base]) == (lines, started) if said is None else started == [] and said in lines[0]
 
 
@@ -160,14 +160,36 @@ def test_fast_arithmetic_is_compared_on_the_same_processor_alone(why_not, machin
 
 def test_a_draw_from_nothing_is_no_success():
     plan = plan_with(spot=1, stages=["rl"], only=["sft_learning_rate"])
-    (line,) = spot.spot_check(plan, asked_for(plan), cores=1)
-    assert line == "verify.spot: nothing to draw from: sft_learning_rate has no artifact of rl"
+    with pytest.raises(ParamsError) as found:
+        remaking.draw_spot(plan, asked_for(plan), 1, print)
+    assert str(found.value) == "verify.spot: nothing to draw from: sft_learning_rate has no artifact of rl"
 
 
-def test_an_artifact_that_is_not_there_is_no_success(monkeypatch, tmp_path):
+def test_a_draw_without_what_trains_models_is_no_success(monkeypatch):
+    monkeypatch.setattr(remaking.importlib.util, "find_spec", lambda name: None if name == "trl" else name)
+    plan = plan_with(spot=1)
+    with pytest.raises(ParamsError, match=r"verify\.spot: trl is not installed; run `pip install '\.\[train\]'`"):
+        remaking.draw_spot(plan, asked_for(plan), 1, print)
+
+
+def test_the_draw_is_printed_and_its_seed_draws_the_same(capsys):
+    plan = plan_with(spot=2)
+    drawn = remaking.draw_spot(plan, CHECKED, 1, print)
+    said = capsys.readouterr().out
+    assert all(f"  drawn: {artifact.folder}\n" in said for artifact in drawn)
+    again = plan_with(spot=2, spot_seed=int(re.search(r"spot_seed (\d+)", said)[1]))
+    names = [[artifact.name for artifact in found] for found in (drawn, remaking.draw_spot(again, CHECKED, 1, print))]
+    assert names[0] == names[1]
+
+
+def test_an_artifact_without_its_inputs_is_not_confirmed(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    (line,) = spot.check_again(CHECKED[-1], PLAN.params.resources)
-    assert "cannot be made again" in line
+    sft = next(artifact for artifact in CHECKED if artifact.stage == "sft")
+    sft.folder.mkdir(parents=True)
+    (sft.folder / "config.json").write_text(json.dumps(sft.config.model_dump(mode="json")))
+    inputs = {role: source.name for role, source in sft.inputs.items()}
+    sft.done.write_text(json.dumps({"inputs": inputs, "files": {}, "source": sft.source}))
+    assert not remaking.check_artifact(sft, True, PLAN.params.scale, PLAN.params.resources).confirmed
 
 
 def test_records_that_differ_from_those_of_the_last_commit_are_named(monkeypatch, tmp_path):
@@ -178,30 +200,29 @@ def test_records_that_differ_from_those_of_the_last_commit_are_named(monkeypatch
     def git(command: str) -> None:
         subprocess.run(f"git {command}", shell=True, check=True, env=ENVIRONMENT, capture_output=True)
 
-    def write(name: str, **changed: str) -> None:
-        made_from = {"exhibits/t-1": ["measures/m-1"], "measures/m-1": ["evaluation/e-1"], "evaluation/e-1": []}
-        files = {"tables/t.csv": changed.pop("table", "0")}
-        record = {"key": "t-1", "files": files, "made_from": made_from, "provenance": dict.fromkeys(made_from, "0")}
-        record["provenance"] |= {f"{stage}-1": found for stage, found in changed.items()}
-        path = root / "published" / f"{name}.json"
+    def write(name: str, table: str = "0", **changed: str | None) -> None:
+        made_from = dict.fromkeys(("exhibits/t-1", "measures/m-1", "evaluation/e-1"), "0")
+        made_from |= {f"{stage}/{stage[0]}-1": content for stage, content in changed.items()}
+        path = root / "published" / f"{name}-1.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record))
+        path.write_text(json.dumps({"key": f"{name}-1", "files": {"tables/t.csv": table}, "made_from": made_from}))
 
     for name in ("forged", "lost", "redrawn", "same"):
         write(name)
+    write("unknown", evaluation=None)
     git("init --quiet")
     assert list(changes_since_commit(root)) == []
     git("add --all")
     git("commit --quiet --message results")
     assert list(changes_since_commit(root)) == []
-    write("forged", **{"exhibits/t": "1", "measures/m": "1", "evaluation/e": "1"})
+    write("forged", table="1", measures="1", evaluation="1")
     write("redrawn", table="1")
+    write("unknown", evaluation="1")
     write("uncommitted")
-    (root / "published/lost.json").unlink()
+    (root / "published/lost-1.json").unlink()
     assert list(changes_since_commit(root)) == [
-        "results/published/forged.json: differs from the last commit: evaluation/e-1 has another record",
-        "results/published/lost.json: differs from the last commit: it is missing or cannot be read",
-        "results/published/redrawn.json: differs from the last commit: tables/t.csv has other content",
+        "results/published/forged-1.json: differs from the last commit: evaluation/e-1 has other content",
+        "results/published/redrawn-1.json: differs from the last commit: tables/t.csv has other content",
     ]
 
 
@@ -213,15 +234,16 @@ def test_records_that_differ_from_those_of_the_last_commit_are_named(monkeypatch
         ({"trl": "0.1"}, f"file: differs (it was made with trl 0.1, here {versions()['trl']})"),
     ],
 )
-def test_a_mismatch_says_what_may_excuse_it(linux, monkeypatch, changed, said):
-    monkeypatch.setattr(spot, "processor_info", lambda key: "this one")
-    monkeypatch.setattr(spot, "make_again", lambda artifact, output, resources: None)
-    monkeypatch.setattr(spot, "compare", lambda artifact, again, checkpoints: ["file: differs"])
-    problems = next(artifact for artifact in CHECKED if artifact.stage == "rl").inputs["problems"]
-    problems.folder.mkdir(parents=True)
+@pytest.mark.parametrize("stage", ["base", "problems"])
+def test_a_mismatch_says_what_may_excuse_it(linux, monkeypatch, changed, said, stage):
+    monkeypatch.setattr(remaking, "processor_info", lambda key: "this one")
+    monkeypatch.setattr(remaking, "make_again", lambda artifact, output, resources: None)
+    monkeypatch.setattr(remaking, "compare", lambda artifact, again, checkpoints: ["file: differs"])
+    artifact = next(artifact for artifact in CHECKED if artifact.stage == stage)
+    artifact.folder.mkdir(parents=True)
     made_here = MACHINE | {"processor": "this one"} | {name: changed[name] for name in changed if name == "processor"}
     made_with = versions() | {name: changed[name] for name in changed if name == "trl"}
     record = {"inputs": {}, "files": {}, "source": {}, "machine": made_here, "versions": made_with}
-    problems.done.write_text(json.dumps(record))
-    (problems.folder / "config.json").write_text("{}")
-    assert spot.check_again(problems, PLAN.params.resources) == [said]
+    artifact.done.write_text(json.dumps(record))
+    (artifact.folder / "config.json").write_text("{}")
+    assert remaking.check_remade(artifact, PLAN.params.resources) == [said]

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +13,7 @@ from forked import with_server
 from selectimprove.config.loading import load_params
 from selectimprove.dag.artifact import Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
-from selectimprove.reports.checks import check_artifact
-from selectimprove.reports.spot import check_all_again, compare, last_checkpoint_only, make_again
+from selectimprove.reports.remaking import check_artifact, check_record, compare, last_checkpoint_only, make_again
 
 
 def one(plan: Plan, stage: str, slug: str) -> Artifact:
@@ -84,18 +84,22 @@ def test_what_the_last_checkpoint_answered_can_be_made_again_alone(plan, tmp_pat
     whole = shutil.copytree(evaluation.folder, tmp_path / "whole")
     give_right_answers(evaluation)
     (line,) = compare(evaluation, tmp_path / "again", "last")
-    assert line.startswith(f"{evaluation.folder}/generations.parquet: is not what its inputs give")
+    assert line.startswith(f"{evaluation.folder}/generations.parquet: differs from what its inputs give")
     shutil.copytree(whole, evaluation.folder, dirs_exist_ok=True)
 
 
 def test_forgeries_with_forged_hashes_are_found_and_nothing_else(plan):
     forged = {one(plan, stage, slug): (forge, files) for forge, stage, slug, files in FORGERIES}
+    options = {"scale": plan.params.scale, "resources": plan.params.resources}
     for artifact, (forge, _) in forged.items():
         forge(artifact)
-        assert check_artifact(artifact) == []
-    untouched, said = one(plan, "base", f"gf11-{SEED}"), []
-    lines = check_all_again([*forged, untouched], plan.params.resources, cores=2, say=said.append)
-    expected = [f"{artifact.folder}/{file}" for artifact, (_, files) in forged.items() for file in files]
-    assert [line.partition(": ")[0] for line in lines] == expected
-    assert all("is not what its inputs give when it is made again" in line for line in lines)
-    assert ["not confirmed" in line for line in said] == [True] * len(forged) + [False]
+        assert list(check_record(artifact)) == []
+        assert check_artifact(artifact, False, **options) == ([], False)
+    with ThreadPoolExecutor(2) as pool:
+        found = dict(zip(forged, pool.map(lambda a: check_artifact(a, True, **options), forged), strict=True))
+    for artifact, (_, files) in forged.items():
+        lines = found[artifact].mistakes
+        assert [line.partition(": ")[0] for line in lines] == [f"{artifact.folder}/{file}" for file in files]
+        assert all("differs from what its inputs give" in line for line in lines)
+        assert not found[artifact].confirmed
+    assert check_artifact(one(plan, "base", f"gf11-{SEED}"), True, **options) == ([], True)

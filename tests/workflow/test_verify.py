@@ -1,7 +1,6 @@
 """`snakemake --cores all verify`: silent on what is untouched, and naming every one of two dozen planted errors."""
 
 import hashlib
-import importlib
 import json
 import re
 import shutil
@@ -16,7 +15,7 @@ from selectimprove.artifacts.keys import digest
 from selectimprove.artifacts.provenance import file_hash, folder_hashes
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.table import STAGES
-from selectimprove.reports.checks import check_artifact
+from selectimprove.reports.remaking import Checked, check_artifact, make_again
 
 SEED, OTHER_SEED = (f"s{seed}" for seed in SMOKE_SEEDS)
 
@@ -159,9 +158,13 @@ def change_pass_rate(folder):
 
 
 def forge_record(folder):
-    edit_json(
-        folder / "results/smoke/published/seeds.json", lambda r: r["files"].update({"figures/seeds.png": "0" * 64})
-    )
+    edit_json(Checkout(folder).record_of("seeds"), lambda r: r["files"].update({"figures/seeds.png": "0" * 64}))
+
+
+def forge_lineage(folder):
+    """Say in the record of a figure that an artifact behind it had other content."""
+    name = str(find(folder, f"base/gf11-{SEED}-*/provenance.json").parent.relative_to(folder / "results"))
+    edit_json(Checkout(folder).record_of("seeds"), lambda r: r["made_from"].update({name: "0" * 64}))
 
 
 def change_demonstration(folder):
@@ -214,15 +217,24 @@ def edit_what_was_drawn_elsewhere(folder):
 
 PLANTED = [
     (flip_reward, "rollouts.parquet", "has changed since it was made"),
-    (partial(flip_reward, cover=True), "rollouts.parquet: row 0: reward"),
+    (
+        partial(flip_reward, cover=True),
+        f"labels/FB-gf11-rl_6_9-{SEED}",
+        "rollouts.parquet: differs from what its inputs give: row 0, column reward",
+    ),
     (change_label, f"labels/FB-gf11-rl_6_9-{SEED}", "has changed since it was made"),
     (
         partial(change_label, cover=True),
         "differs from what its inputs give: row 0, column",
     ),
-    (drop_row, f"evaluation/FB-gf11-rl_6_9-{SEED}", "generations, not"),
-    (double_row, "generations.parquet", "is there twice"),
-    (drop_checkpoint, "generations.parquet: generations of the RL steps"),
+    (drop_row, f"evaluation/FB-gf11-rl_6_9-{SEED}", "has changed since it was made"),
+    (
+        double_row,
+        f"labels/FB-gf11-rl_6_9-{SEED}",
+        "generations.parquet: differs from what its inputs give",
+        "rows, not",
+    ),
+    (drop_checkpoint, f"labels/FB-gf11-rl_6_9-{SEED}", "generations.parquet: differs from what its inputs give"),
     (paint_over, "exhibits/seeds", "seeds.svg: differs from what its inputs give"),
     (change_completion, f"labels/FB-gf11-rl_6_9-{SEED}", "differs from what its inputs give"),
     (flip_byte, "step-0004/model.safetensors", "has changed since it was made"),
@@ -235,7 +247,8 @@ PLANTED = [
     (edit_verdict, "results/smoke/audit/claims.csv", "is not the file of results/verdicts/"),
     (leak_test_problem, f"problems/rl-gf11-6to9-{SEED}", "problem 0 is test problem 0"),
     (change_pass_rate, "measures/main", "pass_rates.parquet: differs from what its inputs give"),
-    (forge_record, "results/smoke/published/seeds.json", "does not record what is published"),
+    (forge_record, "results/smoke/published/seeds-", "does not record what is published"),
+    (forge_lineage, "results/smoke/published/seeds-", "does not record what is published"),
     (
         change_demonstration,
         f"demonstrations/FB-train-gf11-{SEED}",
@@ -259,12 +272,12 @@ def state_of(artifact: Artifact) -> str:
     return digest([artifact.name, folder_hashes(artifact.folder), record, *map(state_of, artifact.inputs.values())])
 
 
-def check_once(artifact: Artifact, kept: Path, **options) -> list[str]:
+def check_once(artifact: Artifact, drawn: bool, kept: Path, **options) -> Checked:
     """Check an artifact, unless another test has checked it and all that it was made from, as they are."""
     said = kept / state_of(artifact)
     if not said.exists():
-        said.write_text(json.dumps(check_artifact(artifact, **options)))
-    return json.loads(said.read_text())
+        said.write_text(json.dumps(check_artifact(artifact, drawn, **options)))
+    return Checked(*json.loads(said.read_text()))
 
 
 @pytest.fixture
@@ -273,25 +286,25 @@ def checked_once(monkeypatch, tmp_path_factory) -> None:
     kept = tmp_path_factory.getbasetemp()
     (kept / "checked").mkdir(exist_ok=True)
 
-    def make_once(make, config, inputs: dict[str, Path], folder: Path) -> None:
-        hashes = {role: folder_hashes(source) for role, source in inputs.items()}
-        made = kept / "remade" / digest([make.__qualname__, config.model_dump(mode="json"), hashes])
+    def make_once(artifact: Artifact, output: Path, resources) -> None:
+        hashes = {role: folder_hashes(source.folder) for role, source in artifact.inputs.items()}
+        made = kept / "remade" / digest([artifact.stage, artifact.config.model_dump(mode="json"), hashes])
         if made.exists():
-            shutil.copytree(made, folder, dirs_exist_ok=True)
+            shutil.copytree(made, output)
         else:
-            make(config, inputs, folder)
-            shutil.copytree(folder, made)
+            make_again(artifact, output, resources)
+            shutil.copytree(output, made)
 
-    for stage in STAGES.values():
-        if "remade" in stage.checks:
-            module = importlib.import_module(f"selectimprove.{stage.module}")
-            monkeypatch.setattr(module, stage.rule, partial(make_once, stage.function))
+    monkeypatch.setattr("selectimprove.reports.remaking.make_again", make_once)
     monkeypatch.setattr("selectimprove.reports.verify.check_artifact", partial(check_once, kept=kept / "checked"))
 
 
 @pytest.mark.usefixtures("checked_once")
-def test_an_untouched_tree_passes(audited, monkeypatch):
+def test_an_untouched_tree_passes_and_one_line_says_what_was_verified(audited, monkeypatch, capsys):
     assert audited.mismatches(monkeypatch) == []
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("verified: "))
+    assert re.match(r"verified: \d+ artifacts, \d+ of them made again with the same result, and 3 publications; ", line)
+    assert re.search(r"taken as recorded: .*\b4 of sft\b.* \(verify.spot makes them again\)", line), line
 
 
 @pytest.mark.parametrize(("plant", "expected"), [(plant, expected) for plant, *expected in PLANTED])
@@ -311,7 +324,7 @@ def test_a_table_that_is_cut_short_hides_nothing_else(audited, tmp_path, monkeyp
     edit_plotted_data(copy.folder)
     said = "\n".join(copy.mismatches(monkeypatch))
     assert f"{path.relative_to(copy.folder)}: has changed since it was made" in said
-    assert "test problems among those of training: not looked at to the end" in said
+    assert "test problems among training problems: not checked to the end" in said
     assert "results/smoke/figures/seeds.csv: is not the file of results/exhibits/seeds" in said
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 PACKAGE = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(PACKAGE))
-# A checkout runs its own source, whichever copy of the package is installed: in jobs, and in the kernels of notebooks.
+# Jobs and the kernels of notebooks import this checkout's package, whichever copy is installed.
 os.environ.update(PYTHONPATH=str(PACKAGE))
 from snakemake.utils import available_cpu_count
 
@@ -17,9 +17,8 @@ from selectimprove.dag.costs import record_costs
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.rules import StageRule, experiment_priority
 from selectimprove.dag.table import STAGES
-from selectimprove.reports.publishing.publications import audit_publication, publications
-from selectimprove.reports.running.interruption import end_jobs_when_interrupted, report_end
-from selectimprove.reports.running.preconditions import require_runnable
+from selectimprove.reports.publications import IN_REPORT, audit_publication, publications
+from selectimprove.reports.running import end_jobs_when_interrupted, report_end, require_runnable
 from selectimprove.reports.running.progress import Progress, artifacts_to_make, capacity
 from selectimprove.types import ParamsError
 
@@ -31,11 +30,11 @@ except ParamsError as error:
 environment = {"PYTHONPATH": shlex.quote(str(PACKAGE)), REPORT_TO: PLAN.params.report_to} | AT_START
 shell.prefix(f"export {' '.join(f'{name}={value}' for name, value in environment.items())}; ")
 
-# The interpreter that Snakemake runs on; in an environment of conda's, that environment's.
+# Snakemake's own interpreter; with conda, that of each job's environment.
 PYTHON = "python" if "conda" in str(workflow.deployment_settings.deployment_method).lower() else sys.executable
 RULES = [StageRule(PLAN, stage, PYTHON) for stage in STAGES.values()]
 PUBLICATIONS, AUDIT = publications(PLAN), audit_publication(PLAN)
-DRAWN = [file for name in PLAN.exhibits for file in PUBLICATIONS[name].files]
+DRAWN = [file for name in PLAN.exhibits for file in PUBLICATIONS[name].wanted]
 FIRST = experiment_priority(PLAN, -1)
 
 
@@ -43,16 +42,25 @@ wildcard_constraints:
     name=r"[^/]+",
 
 
+def in_report(publication, file):
+    """Have Snakemake's own report show a published file, if it is the one that people look at."""
+    if Path(file).suffix != IN_REPORT.get(publication.kind):
+        return file
+    caption = (publication.artifacts[0].folder / "caption.rst").resolve()
+    kind = publication.kind.capitalize()
+    return report(file, caption=str(caption), category=kind, labels={"name": publication.name})
+
+
 def fork_stages():
-    """Spare the jobs that run here, in the environment of Snakemake and without a GPU, most of their imports."""
+    """Spare the jobs that run here most of their imports: those that run on Snakemake's interpreter and without a GPU."""
     if PYTHON == sys.executable:
         open_server((f"selectimprove.{rule.stage.module}" for rule in RULES if not rule.resources.gpus), AT_START)
 
 
 def wake_when_jobs_end():
-    """Have Snakemake look for jobs to start when one ends, and not besides.
+    """Have Snakemake look for jobs to start only when a job ends.
 
-    To heed `--max-jobs-per-timespan` it also looks once a second for each job that has ended, to the end of the run: after some hundred jobs that
-    takes a quarter of a core. The limit spares clusters; jobs here are limited by cores.
+    For `--max-jobs-per-timespan` it would also look once a second for every job that has ended, to the end of the run: after some hundred jobs
+    that takes a quarter of a core. The limit is for clusters; here cores limit the jobs.
     """
     workflow.scheduler.job_rate_limiter = None

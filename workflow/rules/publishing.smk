@@ -1,8 +1,8 @@
-# One rule per figure or table, drawn by default or not, and one target per name: of a figure or table, or of an experiment, which
-# stands for all figures and tables that show it.
+# One rule per figure or table, drawn by default or not, and one for the audit. Then one target per name: of a figure or table, or
+# of an experiment, which stands for all figures and tables that show it.
 
 
-for publication in PUBLICATIONS.values():
+for publication in [*PUBLICATIONS.values(), AUDIT]:
 
     rule:
         name:
@@ -10,20 +10,7 @@ for publication in PUBLICATIONS.values():
         input:
             publication.inputs,
         output:
-            [
-                update(
-                    report(
-                        file,
-                        caption=str((publication.artifacts[0].folder / "caption.rst").resolve()),
-                        category=publication.kind.capitalize(),
-                        labels={"name": publication.name},
-                    )
-                    if file.suffix == (".png" if publication.kind == "figures" else ".csv")
-                    else str(file)
-                )
-                for file in publication.files
-            ],
-            update(str(publication.record)),
+            [update(in_report(publication, file)) for file in publication.outputs],
         log:
             f"results/logs/publish/{publication.name}.log",
         priority: FIRST
@@ -44,26 +31,8 @@ for target, exhibits in PLAN.targets.items():
         name:
             target
         input:
-            [file for name in exhibits for file in PUBLICATIONS[name].files] or ancient(str(PLAN.measures[target].done)),
-
-
-rule publish_audit:
-    input:
-        AUDIT.inputs,
-    output:
-        [update(str(file)) for file in AUDIT.files],
-        update(str(AUDIT.record)),
-    log:
-        "results/logs/publish/audit.log",
-    localrule: True
-    conda:
-        "../../envs/light.yaml"
-    params:
-        command=AUDIT.command(PYTHON),
-    message:
-        "Publishing the verdicts and their page to {AUDIT.root}/audit"
-    shell:
-        "{params.command} > {log} 2>&1"
+            [file for name in exhibits for file in PUBLICATIONS[name].wanted]
+            or ancient(str(PLAN.measures[target].done)),
 
 
 rule verify:
@@ -94,7 +63,7 @@ rule plan:
 rule export_crate:
     input:
         DRAWN,
-        AUDIT.files,
+        AUDIT.wanted,
     output:
         "results/crate/ro-crate-metadata.json",
     log:

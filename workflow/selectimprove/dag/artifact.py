@@ -8,10 +8,16 @@ from pathlib import Path
 from selectimprove.artifacts.keys import artifact_digest, source_digests
 from selectimprove.artifacts.loading import loaded_by_name
 from selectimprove.artifacts.provenance import RECORD
+from selectimprove.config.loading import DEFAULT_SCALE
 from selectimprove.dag.table import STAGES
 from selectimprove.types import Strict
 
 RESULTS = Path("results")
+
+
+def root_of(scale: str) -> Path:
+    """Return the folder below which a scale publishes: the default one in git, each other one in a folder of its own."""
+    return RESULTS if scale == DEFAULT_SCALE else RESULTS / scale
 
 
 @dataclass(frozen=True, eq=False)

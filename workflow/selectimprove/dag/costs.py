@@ -1,8 +1,8 @@
-"""What the DAG costs, from times recorded by earlier runs.
+"""What artifacts cost, from the times that earlier runs recorded.
 
-Every artifact's provenance holds the seconds that it took. The end of a run collects them in ``results/costs.csv``, which is in git, so that
-a new clone knows them too. An artifact that was never made is taken to cost what others of its stage and slug did, else what
-others of its stage did at this scale; where there are none, its cost is unknown.
+The provenance of every artifact holds the seconds that it took. At its end, a run adds those of new artifacts to ``costs.csv`` beside
+what its scale publishes. The default scale's file is in git, so a new clone knows the times too. An artifact that was never
+made is expected to cost as much as others of its stage and slug, or else as others of its stage; without those, its cost is unknown.
 """
 
 import csv
@@ -17,37 +17,33 @@ from statistics import mean
 
 from selectimprove.artifacts.provenance import read_record
 from selectimprove.artifacts.writing import replace
-from selectimprove.dag.artifact import RESULTS, Artifact
+from selectimprove.dag.artifact import Artifact, root_of
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
 
 LOG = logging.getLogger(__name__)
-COSTS = RESULTS / "costs.csv"
-COLUMNS = ("scale", "stage", "name", "seconds", "peak_memory_mib", "processor")
+COLUMNS = ("stage", "name", "seconds", "peak_memory_mib", "processor")
 
 
-def read_costs(path: Path = COSTS) -> list[dict[str, str]]:
-    """Read recorded costs; none if there is no such file. What is no record is left out, with one warning: no run fails for it."""
-    if not path.exists():
-        return []
-    records, broken = [], []
+def costs_file(scale: str) -> Path:
+    """Return the file with the costs of a scale."""
+    return root_of(scale) / "costs.csv"
+
+
+def read_costs(path: Path) -> list[dict[str, str]]:
+    """Read recorded costs; none if there is no such file. Malformed lines are skipped, with one warning."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").replace("\0", "\ufffd").splitlines()
+    except FileNotFoundError:
+        return []
     except OSError as error:
         _warn(f"{path}: cannot be read ({error.strerror}); times are unknown")
         return []
-    for number, line in enumerate(lines, start=1):
-        row = _row(line)
-        if row is None:
-            broken.append(number)
-        elif row["seconds"] != "seconds":
-            records.append(row)
-    if broken:
-        more = f", nor are {len(broken) - 1} more" if len(broken) > 1 else ""
-        _warn(
-            f"{path}: line {broken[0]} is no record of costs{more}; ignored, and left out when costs are written next"
-        )
-    return records
+    rows = {number: _row(line) for number, line in enumerate(lines, start=1) if line != ",".join(COLUMNS)}
+    if broken := [number for number, row in rows.items() if row is None]:
+        more = f" and {len(broken) - 1} more lines" if len(broken) > 1 else ""
+        _warn(f"{path}: line {broken[0]}{more}: not a record of costs; skipped, and dropped at the next writing")
+    return [row for row in rows.values() if row is not None]
 
 
 @cache
@@ -57,14 +53,12 @@ def _warn(text: str) -> None:
 
 
 def _row(line: str) -> dict[str, str] | None:
-    """Read a line of the file, its head included; None if it is none."""
     try:
         (fields,) = csv.reader([line])
         row = dict(zip(COLUMNS, fields, strict=True))
-        known = fields == list(COLUMNS) or 0 <= float(row["seconds"]) < math.inf
+        return row if 0 <= float(row["seconds"]) < math.inf else None
     except (ValueError, csv.Error):
         return None
-    return row if known else None
 
 
 def _slug(name: str) -> str:
@@ -72,12 +66,12 @@ def _slug(name: str) -> str:
 
 
 def recorded(artifact: Artifact) -> dict | None:
-    """Read the provenance of an artifact that is made, for what it cost.
+    """Read the provenance of a finished artifact for its cost.
 
     Returns
     -------
     dict or None
-        None if there is none, it is broken, which verification will say, or it has the time of the last of several processes alone.
+        None without a readable record, and for a resumed artifact, whose record has the time of its last process only.
     """
     try:
         record = read_record(artifact.done)
@@ -87,31 +81,24 @@ def recorded(artifact: Artifact) -> dict | None:
 
 
 def collect_costs(plan: Plan, earlier: list[dict[str, str]]) -> list[dict]:
-    """List what each artifact of a plan cost when it was made, in place of earlier records of its slug that are of no artifact of the plan."""
-    rows = []
+    """Add the costs of artifacts that have no row yet, and drop rows of the same slug whose artifact is no longer planned.
+
+    A row that is there stays, so making the same artifacts again changes nothing.
+    """
+    known, made = {(row["stage"], row["name"]) for row in earlier}, []
     for stage, artifacts in plan.artifacts.items():
-        for artifact in artifacts.values():
-            record = recorded(artifact)
-            if record:
-                machine = record.get("machine") or {}
-                values = (
-                    plan.params.scale,
-                    stage,
-                    artifact.name,
-                    record["seconds"],
-                    record.get("peak_memory_mib"),
-                    machine.get("processor"),
-                )
-                rows.append(dict(zip(COLUMNS, values, strict=True)))
-    made = {(row["stage"], row["name"]) for row in rows}
-    slugs = {(stage, _slug(name)) for stage, name in made}
-    for row in earlier:
-        stage, name = row["stage"], row["name"]
-        is_planned = name in plan.artifacts.get(stage, {})
-        superseded = (stage, name) in made if is_planned else (stage, _slug(name)) in slugs
-        if row["scale"] != plan.params.scale or not superseded:
-            rows.append(row)
-    return sorted(rows, key=lambda row: (row["scale"], row["stage"], row["name"]))
+        for name, artifact in artifacts.items():
+            if (stage, name) not in known and (record := recorded(artifact)):
+                processor = (record.get("machine") or {}).get("processor")
+                values = (stage, name, record["seconds"], record.get("peak_memory_mib"), processor)
+                made.append(dict(zip(COLUMNS, values, strict=True)))
+    slugs = {(row["stage"], _slug(row["name"])) for row in made}
+    kept = [
+        row
+        for row in earlier
+        if row["name"] in plan.artifacts.get(row["stage"], {}) or (row["stage"], _slug(row["name"])) not in slugs
+    ]
+    return sorted([*kept, *made], key=lambda row: (row["stage"], row["name"]))
 
 
 def _write_csv(path: Path, rows: list[dict]) -> None:
@@ -122,37 +109,29 @@ def _write_csv(path: Path, rows: list[dict]) -> None:
 
 
 def record_costs(plan: Plan) -> None:
-    """Write what artifacts cost to ``results/costs.csv``; a file that cannot be written is no reason to fail."""
-    earlier = read_costs()
+    """Write what new artifacts cost; a run does not fail because it cannot."""
+    path = costs_file(plan.params.scale)
+    earlier = read_costs(path)
     rows = collect_costs(plan, earlier)
-    if [{key: str(value) for key, value in row.items()} for row in rows] == earlier:
+    if rows == earlier:
         return
     try:
-        replace(COSTS, lambda temporary: _write_csv(temporary, rows))
+        replace(path, lambda temporary: _write_csv(temporary, rows))
     except OSError as error:
-        print(f"{COSTS}: not written: {error.strerror}", file=sys.stderr)
+        print(f"{path}: not written: {error.strerror}", file=sys.stderr)
 
 
 class Estimate:
-    """Expected seconds of artifacts, from recorded costs.
+    """The expected seconds of artifacts, from rows of ``costs.csv``."""
 
-    Parameters
-    ----------
-    scale : str
-        Only records of this scale count.
-    records : list of dict
-        Rows of ``results/costs.csv``.
-    """
-
-    def __init__(self, scale: str, records: list[dict[str, str]]):
+    def __init__(self, records: list[dict[str, str]]):
         self.recorded = defaultdict(list)
         for row in records:
-            if row["scale"] == scale:
-                for likeness in (row["name"], _slug(row["name"]), ""):
-                    self.recorded[row["stage"], likeness].append(float(row["seconds"]))
+            for likeness in (row["name"], _slug(row["name"]), ""):
+                self.recorded[row["stage"], likeness].append(float(row["seconds"]))
 
     def seconds(self, artifact: Artifact) -> float | None:
-        """Return the expected wall time on one core, or None if nothing alike was recorded."""
+        """Return the expected wall time on one core, or None if nothing similar was recorded."""
         for likeness in (artifact.name, artifact.slug, ""):
             if seconds := self.recorded.get((artifact.stage, likeness)):
                 return mean(seconds)
@@ -162,21 +141,16 @@ class Estimate:
 def time_left(
     pending: dict[Artifact, float], needs: Callable[[Artifact], Mapping[str, float]], have: Mapping[str, float]
 ) -> float:
-    """Bound the time that pending artifacts take: for each resource the sum of what they take of it, and the longest chain among them.
+    """Bound from below the seconds that pending artifacts take: by the longest chain among them, and by the demand for each resource.
 
     Parameters
     ----------
     pending : dict of Artifact to float
         Seconds that each still needs.
     needs : callable
-        Gives what the job that makes an artifact takes of each resource.
+        Returns how much of each resource the job of an artifact takes.
     have : dict of str to float
-        How much there is of each; of what is not named, enough.
-
-    Returns
-    -------
-    float
-        Seconds.
+        How much there is of each resource; those that are not named do not run out.
     """
     chains: dict[Artifact, float] = {}
 
@@ -194,7 +168,7 @@ def time_left(
 
 
 def describe(seconds: float) -> str:
-    """Say a duration as people do: ``40 s``, ``12 min``, ``3.5 h``."""
+    """Write a duration for people: ``40 s``, ``12 min``, ``3.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""The forecast: before anything is spent, what a run would make and why, which figures and tables it changes and what it costs."""
+"""The forecast of a run: what it would make and why, which figures and tables it would change, and how long it would take."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from selectimprove.config.needs import require_met
 from selectimprove.dag.artifact import collect_ancestors
 from selectimprove.dag.changes import explain
 from selectimprove.dag.command import needs_of
-from selectimprove.dag.costs import Estimate, describe, read_costs, time_left
+from selectimprove.dag.costs import Estimate, costs_file, describe, read_costs, time_left
 from selectimprove.dag.plan import Plan
 from selectimprove.types import ParamsError
 
@@ -18,28 +18,26 @@ AUDIT = "audit"
 
 
 def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -> str:
-    """Describe what `snakemake figures` would do, or `snakemake` for some figures, tables or experiments.
+    """Describe what `snakemake figures` would do, or `snakemake` with other targets.
 
     Parameters
     ----------
     plan : Plan
-    cores : int
-        Jobs of one core that would run at once.
+    cores, gpus : int
+        Jobs that would run at once, of one core or of one GPU.
     names : sequence of str, optional
-        Keys of the plan's targets, or ``audit``.
-    gpus : int, optional
-        Jobs of one GPU that would run at once.
+        Figures, tables, experiments, or ``audit``.
 
     Returns
     -------
     str
-        One line per stage with the number of artifacts to make, below it each reason with how many artifacts it holds for; then
-        the figures and tables that would change, and the time, "unknown" where nothing alike was recorded.
+        One line per stage with the number of artifacts to make, and below it each reason with the number of artifacts that it holds for;
+        then the figures and tables that would change, and the time.
 
     Raises
     ------
     ParamsError
-        If there is no such target, or it needs what the params do not give.
+        If there is no such target, or the params lack something that it needs.
     """
     for name in names:
         if name not in (*plan.targets, AUDIT):
@@ -47,16 +45,14 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
     named = [name for name in names if name != AUDIT]
     chosen = dict.fromkeys(exhibit for name in named for exhibit in plan.targets[name])
     if AUDIT in names or not names:
-        # The page of an audit shows all that is drawn by default.
+        # The page of the audit shows all figures and tables that are drawn by default.
         chosen |= plan.exhibits
     for name in chosen:
         require_met(plan.params, name)
     exhibits = {name: plan.all_exhibits[name] for name in chosen}
-    ends = [*exhibits.values(), *plan.ends_of(named)]
-    if AUDIT in names:
-        ends.append(plan.verdicts)
+    ends = [*exhibits.values(), *plan.ends_of(named), *([plan.verdicts] if AUDIT in names else [])]
     wanted = collect_ancestors(ends)
-    # What a finished artifact was made from need not be there.
+    # The inputs of a finished artifact are not needed any more.
     pending = collect_ancestors(ends, lambda artifact: not artifact.done.exists())
     if not pending:
         return "Nothing to make: everything asked for is there for these params."
@@ -71,10 +67,9 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
     changed = [name for name, artifact in exhibits.items() if not artifact.done.exists()]
     lines.append(f"figures and tables to draw: {', '.join(changed) or 'none'}")
 
-    estimate = Estimate(plan.params.scale, read_costs())
+    estimate = Estimate(read_costs(costs_file(plan.params.scale)))
     seconds = {artifact: estimate.seconds(artifact) for artifact in pending}
     known = {artifact: value for artifact, value in seconds.items() if value is not None}
-    unknown = sorted({artifact.stage for artifact in pending if artifact not in known})
     if known:
         needs = partial(needs_of, resources=plan.params.resources)
         left = describe(time_left(known, needs, {"cores": cores, "gpu": gpus}))
@@ -82,13 +77,13 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
         if any(needs(artifact)["gpu"] for artifact in known):
             have += f" and {gpus} GPU{'s' * (gpus > 1)}"
         lines.append(f"time: {describe(sum(known.values()))} of jobs, about {left} on {have}")
-    if unknown:
+    if unknown := sorted({artifact.stage for artifact in pending if artifact not in known}):
         lines.append(f"time unknown, since none was recorded at this scale: {', '.join(unknown)}")
     return "\n".join(lines)
 
 
 def print_forecast(plan: Plan, cores: int, log: Path) -> None:
-    """Print the forecast, and leave it in a log."""
+    """Print the forecast, and keep it in a log."""
     text = forecast(plan, cores)
     log.write_text(text + "\n", encoding="utf-8")
     print(text)

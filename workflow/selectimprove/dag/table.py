@@ -39,8 +39,6 @@ class Stage:
     """Whether it can run in several processes, one per GPU."""
     local: bool = False
     """Whether it runs where Snakemake does: nodes of a cluster often have no network."""
-    checks: tuple[str, ...] = ("remade",)
-    """How `selectimprove.reports.verify` checks an artifact; ``remade`` makes it again from its inputs."""
 
     @property
     def module(self) -> str:
@@ -71,23 +69,23 @@ _ROWS = (
     Stage("demonstrations", configs.DemonstrationsStage, "write_demonstrations",
           "Writing demonstrations {wildcards.name}", "Demonstrations", "demonstrations.parquet", priority=40),
     Stage("base", configs.BaseStage, "pretrain_base", "Pretraining the base model {wildcards.name}",
-          "Base models", "model/model.safetensors", needs="train", priority=30, checks=()),
+          "Base models", "model/model.safetensors", needs="train", priority=30),
     Stage("pretrained", configs.PretrainedStage, "fetch_model", "Fetching the pretrained model {wildcards.name}",
-          "Pretrained model", "model/*.safetensors", priority=40, local=True, checks=()),
+          "Pretrained model", "model/*.safetensors", priority=40, local=True),
     Stage("sft", configs.SftStage, "train_sft", "Fine-tuning {wildcards.name}",
-          "SFT models", "model/*.safetensors", needs="train", priority=20, spreads=True, checks=()),
+          "SFT models", "model/*.safetensors", needs="train", priority=20, spreads=True),
     Stage("rl", configs.RlStage, "train_grpo", "Training {wildcards.name} with GRPO",
           "RL checkpoints", "checkpoints/step-*/*.safetensors, rollouts.parquet",
-          needs="train", priority=10, spreads=True, checks=("rollouts",)),
+          needs="train", priority=10, spreads=True),
     Stage("rft", configs.RftStage, "train_rft", "Training {wildcards.name} on its own completions",
           "Checkpoints of controls", "checkpoints/step-*/*.safetensors, rollouts.parquet",
-          needs="train", priority=10, checks=("rollouts",)),
+          needs="train", priority=10),
     Stage("evaluation", configs.EvaluationStage, "evaluate_model", "Evaluating {wildcards.name}",
-          "Generations", "generations.parquet", needs="sample", checks=("generations",)),
+          "Generations", "generations.parquet", needs="sample"),
     Stage("labels", configs.LabelsStage, "label_strategies", "Labeling {wildcards.name}",
           "Labels: strategy, steps, reward", "generations.parquet, rollouts.parquet"),
     Stage("measures", configs.MeasuresStage, "measure_experiment", "Measuring the experiment {wildcards.name}",
-          "Measures", "pass_rates.parquet …", checks=("remade", "pass_rates")),
+          "Measures", "pass_rates.parquet …"),
     Stage("exhibits", configs.ExhibitsStage, "draw_exhibit", "Drawing {wildcards.name}",
           "Figures and tables", "notebook.ipynb"),
     Stage("verdicts", configs.VerdictsStage, "audit_claims", "Testing the claims of the paper",

@@ -1,15 +1,15 @@
 """Verification that every result is what it says it is.
 
-Every artifact's files hash to what was recorded when they were made. For each that the params ask for: it lies under the key of
-today's config and source, its config and inputs are the plan's, and its record hashes to what was published. What needs no model is then made
-again from its inputs and compared: problems, demonstrations, labels, measures, figures, tables and verdicts. Rollouts are rewarded anew,
-pass@1 is counted a second time by other code, and training and test problems are compared by content. The published copies
-must be those of the artifacts. Nothing is unpickled, and torch is not needed. What a model made is taken as recorded, unless ``verify.spot`` of the
-params asks for some of it to be made again (`selectimprove.reports.spot`).
+For each artifact behind the figures, tables and claims of the params: its config, inputs and source are the plan's, its files
+have the hashes that were recorded, and its inputs still give it (`selectimprove.reports.remaking`); those that a model made are made again
+only if ``verify.spot`` of the params asks for it. No test problem is among the training problems. Published files are those of the artifacts.
+Of other artifacts, the files are compared with their hashes. Nothing is unpickled, and without ``verify.spot`` torch is not needed.
 """
 
+import json
 import os
-from collections import defaultdict
+import subprocess
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -18,19 +18,17 @@ from pathlib import Path
 import pandas as pd
 from snakemake.exceptions import WorkflowError
 
-from selectimprove.artifacts.provenance import RECORD, file_hash, read_record
-from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
+from selectimprove.artifacts.provenance import RECORD, file_hash, read_record, run_git
+from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors, root_of
 from selectimprove.dag.changes import explain
 from selectimprove.dag.command import snakemake_command
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError
-from selectimprove.reports.checks import BROKEN, check_artifact, check_files, has_record
 from selectimprove.reports.page import write_page
-from selectimprove.reports.publishing.committed import changes_since_commit
-from selectimprove.reports.publishing.publications import Publication, audit_publication, publications, root_of
-from selectimprove.reports.publishing.records import read_if_whole
-from selectimprove.reports.spot import spot_check
+from selectimprove.reports.publications import Publication, audit_publication, publications
+from selectimprove.reports.publish import describe, read_if_whole
+from selectimprove.reports.remaking import BROKEN, check_artifact, check_files, draw_spot, has_record
 from selectimprove.tasks.interface import load_task
 
 FEW = 3
@@ -38,7 +36,7 @@ FEW = 3
 
 
 def asked_for(plan: Plan) -> list[Artifact]:
-    """List what stands behind ``verify.only``; without it, behind the verdicts, what is drawn by default, and of the rest what has been drawn."""
+    """List everything behind ``verify.only``; without it, behind the verdicts, all default figures and tables, and others that were drawn."""
     if plan.params.verify.only:
         return collect_ancestors(plan.ends_of(plan.params.verify.only))
     others = [artifact for artifact in plan.all_exhibits.values() if artifact.done.exists()]
@@ -47,7 +45,7 @@ def asked_for(plan: Plan) -> list[Artifact]:
 
 
 def check_missing(missing: list[Artifact], remedy: str) -> Iterator[str]:
-    """Name artifacts that are not there, in the order in which they would be made; of many of a stage the first alone."""
+    """Name missing artifacts in the order in which they would be made; for a stage with many, only the first."""
     for stage in STAGES:
         of_stage = [artifact for artifact in reversed(missing) if artifact.stage == stage]
         more = f" and {len(of_stage) - 1} more of {stage}" if len(of_stage) > FEW else ""
@@ -59,7 +57,7 @@ def check_missing(missing: list[Artifact], remedy: str) -> Iterator[str]:
 
 
 def check_others(checked: set[Path]) -> Iterator[str]:
-    """Check the files of all other artifacts, made by other params."""
+    """Check the files of all other artifacts, which other params or other code made."""
     for stage in STAGES:
         for done in sorted((RESULTS / stage).glob(f"*/{RECORD}")):
             if done.parent not in checked and done.parent.suffix != ".partial":
@@ -70,12 +68,12 @@ def check_others(checked: set[Path]) -> Iterator[str]:
 
 
 def check_leaks(checked: list[Artifact]) -> Iterator[str]:
-    """Look for test problems among those of training, by content, whatever their type and labels."""
+    """Look for test problems among the training problems, by content, whatever their type and labels."""
     found = defaultdict(dict)
     for artifact in (artifact for artifact in checked if artifact.stage == "problems"):
         config = artifact.config
         task = load_task(config.task_name)
-        # With other settings, say other shares, a problem may be of another split; no model sees problems of two.
+        # With other settings a problem may belong to another split; no model sees problems of two settings.
         settings = config.task.model_dump_json()
         use = "test" if config.split == "test" else "training"
         for row in pd.read_parquet(artifact.folder / "problems.parquet").to_dict("records"):
@@ -86,85 +84,93 @@ def check_leaks(checked: list[Artifact]) -> Iterator[str]:
         yield f"{training}/problems.parquet: problem {number} is test problem {at} of {test.name}"
 
 
-def check_published(plan: Plan, sound: set[Artifact]) -> Iterator[str]:
-    """Compare what people look at with the artifacts and the records.
-
-    Parameters
-    ----------
-    plan : Plan
-    sound : set of Artifact
-        What is there, with a record; what stands on another is not compared.
-    """
-    offered, audit = publications(plan), audit_publication(plan)
-    only = plan.params.verify.only
+def published(plan: Plan) -> list[Publication]:
+    """List what should be published: everything behind ``verify.only``; without it, the audit, what is drawn by default, and what has a record."""
+    offered, only = publications(plan), plan.params.verify.only
     if only:
         chosen = {exhibit for name in only for exhibit in plan.targets[name]}
-        asked = [one for name, one in offered.items() if name in chosen]
-    else:
-        # What is not drawn by default may be published all the same, and its artifacts may be elsewhere.
-        asked = [one for name, one in offered.items() if name in plan.exhibits or one.record.exists()]
-        asked.append(audit)
-    compared = [publication for publication in asked if sound.issuperset(collect_ancestors(publication.artifacts))]
+        return [one for name, one in offered.items() if name in chosen]
+    drawn = [one for name, one in offered.items() if name in plan.exhibits or one.record.exists()]
+    return [*drawn, audit_publication(plan)]
+
+
+def check_published(plan: Plan, compared: list[Publication]) -> Iterator[str]:
+    """Compare published files with their artifacts; without ``verify.only``, those whose artifacts are elsewhere with their records."""
     for publication in compared:
         yield from check_publication(publication)
-    if audit in compared and all(path.exists() for path in audit.files):
-        page, published = audit.composed[0], audit.composed[0].read_text(encoding="utf-8")
-        if published != write_page(plan):
-            yield f"{page}: is not the page of these artifacts; run `rm {page} && {audit.remedy}`"
-    yield from check_metrics(plan, [publication for publication in compared if publication.name in plan.tables])
-    if only:
-        return
-    others = set((audit.root / "published").glob("*.json")) - {publication.record for publication in compared}
-    for record in sorted(others):
-        for name, expected in read_if_whole(record).get("files", {}).items():
-            path = audit.root / name
-            if not path.exists() or file_hash(path) != expected:
-                yield f"{path}: is not as it was published ({record})"
+        if publication.kind == "audit":
+            page = publication.files[-1]
+            if page.exists() and page.read_text(encoding="utf-8") != write_page(plan):
+                yield f"{page}: is not the page of these artifacts; run `{publication.remedy}`"
+        if publication.kind == "tables":
+            (table,), target = publication.artifacts, publication.root / "metrics.json"
+            source = table.folder / "metrics.json"
+            if source.exists() and read_if_whole(target).get(publication.name) != read_if_whole(source):
+                yield f"{target}: {publication.name} is not what {table.folder} holds; run `{publication.remedy}`"
+    if not plan.params.verify.only:
+        root = root_of(plan.params.scale)
+        others = set((root / "published").glob("*.json")) - {publication.record for publication in compared}
+        for record in sorted(others):
+            for name, expected in read_if_whole(record).get("files", {}).items():
+                if not (root / name).exists() or file_hash(root / name) != expected:
+                    yield f"{root / name}: is not as it was published ({record})"
 
 
 def check_publication(publication: Publication) -> Iterator[str]:
     """Compare published files with the artifacts that they show, and with their record."""
-    run, found = f"run `{publication.remedy}`", False
-    for target, source in publication.copies.items():
+    run, found = f"run `{publication.remedy}`", []
+    for target in publication.files:
+        source = publication.copies.get(target)
         if not target.exists():
-            yield f"{target}: is missing; {run}"
-        elif source.exists() and file_hash(target) != file_hash(source):
-            yield f"{target}: is not the file of {source.parent}; {run}"
-        else:
-            continue
-        found = True
-    for target in publication.composed:
-        if not target.exists():
-            yield f"{target}: is missing; {run}"
-            found = True
-    if not found and not publication.is_current():
-        yield f"{publication.record}: does not record what is published and what it was made from; {run}"
+            found.append(f"{target}: is missing; {run}")
+        elif source and source.exists() and file_hash(target) != file_hash(source):
+            found.append(f"{target}: is not the file of {source.parent}; {run}")
+    yield from found
+    if not found:
+        folders = [artifact.folder for artifact in publication.artifacts]
+        expected = describe(publication.key, publication.files, folders, publication.root)
+        if read_if_whole(publication.record) != expected:
+            yield f"{publication.record}: does not record what is published and what it was made from; {run}"
 
 
-def check_metrics(plan: Plan, tables: list[Publication]) -> Iterator[str]:
-    """Compare published tables' metrics with those of their artifacts."""
-    for table in tables:
-        folder, target = plan.tables[table.name].folder, table.root / "metrics.json"
-        source = folder / "metrics.json"
-        if source.exists() and read_if_whole(target).get(table.name) != read_if_whole(source):
-            yield f"{target}: {table.name} is not what {folder} holds; run `rm {table.record} && {table.remedy}`"
+def changes_since_commit(root: Path) -> Iterator[str]:
+    """Name the records of published files that differ from those of the last commit, and where the difference begins.
+
+    Without git or a commit there is nothing to name. A run with other params differs too, so this is not a mistake.
+    """
+    folder = root / "published"
+    try:
+        names = run_git(Path(), "ls-tree", "--name-only", "HEAD", f"{folder}/").splitlines()
+        committed = {Path(name): json.loads(run_git(Path(), "show", f"HEAD:./{name}")) for name in names}
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return
+    for path, before in committed.items():
+        now = read_if_whole(path) or before
+        files = [name for name, content in now["files"].items() if content != before["files"].get(name)]
+        behind = [
+            name for name, content in now["made_from"].items() if before["made_from"].get(name) not in (None, content)
+        ]
+        if files or behind:
+            behind.sort(key=lambda name: [*STAGES].index(name.partition("/")[0]))
+            first = (behind or files)[0]
+            yield f"{path}: differs from the last commit: {first} has other content"
 
 
 def as_far_as_possible(check: Iterator[str], what: str) -> Iterator[str]:
-    """Pass on what a check finds; what it cannot read ends it with a line more, and not the verification."""
+    """Pass on the mistakes that a check finds; if it fails to read something, add a line instead of ending the verification."""
     try:
         yield from check
     except BROKEN as error:
-        yield f"{what}: not looked at to the end: {type(error).__name__}: {error}"
+        yield f"{what}: not checked to the end: {type(error).__name__}: {error}"
 
 
 def _silence() -> None:
-    """Send what notebook kernels say on the way to nowhere; mismatches are returned, not printed."""
+    """Discard what notebook kernels print; mistakes are returned, not printed."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def verify(plan: Plan, cores: int, say: Callable[[str], None] = print) -> list[str]:
-    """Verify everything that the params ask for, and the files of what else there is.
+    """Verify everything that the params ask for, and the files of all other artifacts.
 
     Parameters
     ----------
@@ -172,43 +178,65 @@ def verify(plan: Plan, cores: int, say: Callable[[str], None] = print) -> list[s
     cores : int
         Processes that check artifacts at once.
     say : callable
-        Is told what is no mismatch: the draw of a spot check, and what was published since the last commit.
+        Takes each line that is not a mistake: what was drawn and confirmed, what differs from the last commit, and what was verified.
 
     Returns
     -------
     list of str
-        One line per mismatch, ``file: reason``; empty if all is well.
+        One line per mistake, ``file: reason``; empty if all is well.
     """
-    artifacts, scale = asked_for(plan), plan.params.scale
-    there = [artifact for artifact in artifacts if artifact.done.exists()]
+    artifacts, params, mistakes, drawn = asked_for(plan), plan.params, [], []
+    try:
+        drawn = draw_spot(plan, artifacts, cores, say)
+    except ParamsError as error:
+        mistakes.append(str(error))
+    # Training takes longest.
+    there = sorted((a for a in artifacts if a.done.exists()), key=lambda artifact: artifact not in drawn)
+    confirmed = []
     with ProcessPoolExecutor(cores, initializer=_silence) as pool:
-        mistakes = [line for found in pool.map(partial(check_artifact, scale=scale), there) for line in found]
-    if not plan.params.verify.only:
+        options = {"scale": params.scale, "resources": params.resources, "checkpoints": params.verify.checkpoints}
+        check = partial(check_artifact, **options)
+        for artifact, found in zip(there, pool.map(check, there, [a in drawn for a in there]), strict=True):
+            mistakes += found.mistakes
+            confirmed += [artifact] * found.confirmed
+            if artifact in drawn:
+                say(f"  {'the same, made again' if found.confirmed else 'not confirmed'}: {artifact.folder}")
+    if not params.verify.only:
         mistakes += check_others({artifact.folder for artifact in artifacts})
     sound = [artifact for artifact in there if has_record(artifact)]
-    mistakes += as_far_as_possible(check_leaks(sound), "test problems among those of training")
-    mistakes += as_far_as_possible(check_published(plan, set(sound)), "published files")
+    mistakes += as_far_as_possible(check_leaks(sound), "test problems among training problems")
+    compared = [one for one in published(plan) if set(sound).issuperset(collect_ancestors(one.artifacts))]
+    mistakes += as_far_as_possible(check_published(plan, compared), "published files")
     missing = [artifact for artifact in artifacts if artifact not in there]
-    mistakes += check_missing(missing, snakemake_command(scale, *(plan.params.verify.only or ("figures", "audit"))))
+    mistakes += check_missing(missing, snakemake_command(params.scale, *(params.verify.only or ("figures", "audit"))))
     if missing:
         say(
             f"{len(missing)} of {len(artifacts)} artifacts are missing; to verify only what stands behind a figure, table or experiment: "
             "--config 'verify={only: [table1]}'"
         )
-    for line in changes_since_commit(root_of(plan.params.scale)):
+    for line in changes_since_commit(root_of(params.scale)):
         say(line)
-    if plan.params.verify.spot:
-        mistakes += spot_check(plan, artifacts, cores, say)
+    if not mistakes:
+        trusted = Counter(artifact.stage for artifact in there if artifact not in confirmed)
+        trust = ", ".join(f"{number} of {stage}" for stage, number in trusted.items())
+        say(
+            f"verified: {len(there)} artifacts, {len(confirmed)} of them made again with the same result, and {len(compared)} publications; "
+            + (
+                f"taken as recorded: {trust} (verify.spot makes them again)"
+                if trust
+                else "nothing was taken as recorded"
+            )
+        )
     return mistakes
 
 
 def require_verified(plan: Plan, cores: int, log: Path) -> None:
-    """Verify, print what is no mismatch, and leave all in a log.
+    """Verify, print what is not a mistake, and keep all lines in a log.
 
     Raises
     ------
     WorkflowError
-        With every mismatch, one line each.
+        With every mistake, one line each.
     """
     lines = []
 

@@ -1,4 +1,4 @@
-"""How far a run is: what is made, what is being made and where that stands, and how long the rest will take."""
+"""The progress of a run: how much is made, what is being made, and how long the rest will take."""
 
 import ast
 import re
@@ -15,10 +15,10 @@ from selectimprove.artifacts.runner import working_folder
 from selectimprove.config.params import Params
 from selectimprove.dag.artifact import RESULTS, Artifact
 from selectimprove.dag.command import needs_of
-from selectimprove.dag.costs import Estimate, describe, read_costs, recorded, time_left
+from selectimprove.dag.costs import Estimate, costs_file, describe, read_costs, recorded, time_left
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
-from selectimprove.reports.running.logs import read_tail
+from selectimprove.reports.running import read_tail
 
 if TYPE_CHECKING:
     # Its module and that of Snakemake's interface import each other.
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 LOGGED = re.compile(rb"\{'[^{}]*'epoch'[^{}]*\}")
 """What a trainer prints at each logging step."""
-LIGHT = {name for name, stage in STAGES.items() if stage.needs == "light"}
-"""Stages of seconds, of which a line would be stale when it is read."""
 
 
 def last_logged(log: Path) -> dict[str, float]:
@@ -45,7 +43,7 @@ def log_of(artifact: Artifact) -> Path:
 
 
 def standing(artifact: Artifact) -> str:
-    """Say where an artifact stands that is being made: ``rl FB-gf11-rl_6_9-s110: step 84 of 160, reward 0.71``."""
+    """Describe an artifact that is being made: ``rl FB-gf11-rl_6_9-s110: step 84 of 160, reward 0.71``."""
     name, course = f"{artifact.stage} {artifact.slug}", getattr(artifact.config, "course", None)
     logged = last_logged(log_of(artifact))
     if course is None or "epoch" not in logged:
@@ -61,7 +59,7 @@ def artifacts_to_make(plan: Plan, workflow: "Workflow") -> list[Artifact]:
 
 
 def capacity(workflow: "Workflow") -> dict[str, float]:
-    """Return how much of each resource jobs share: what Snakemake was told of, or on a cluster as much as so many jobs may take."""
+    """Return how much of each resource jobs share, as Snakemake was told; on a cluster, as many cores as jobs may run."""
     settings = workflow.resource_settings
     told = workflow.global_resources if workflow.local_exec else {}
     cores = settings.cores or settings.nodes or 1
@@ -69,16 +67,16 @@ def capacity(workflow: "Workflow") -> dict[str, float]:
 
 
 class Progress(threading.Thread):
-    """Says on the terminal how far a run is and how long it will take, once a minute and whenever much was done.
+    """Prints once per interval how far a run is and how long it will take.
 
     Recorded times come from another machine, or from this one when it was busy. The artifacts that this run has already made
-    tell how much slower or faster it is, and the rest is scaled by that.
+    tell how much slower or faster it is, and the expected rest is scaled by that.
 
     Parameters
     ----------
     params : Params
     asked : list of Artifact
-        What this run has to make.
+        The artifacts that this run makes.
     have : dict of str to float
         How much there is of each resource that jobs take.
     interval : float
@@ -89,20 +87,19 @@ class Progress(threading.Thread):
         super().__init__(daemon=True)
         self.asked, self.have, self.interval = asked, have, interval
         self.needs = partial(needs_of, resources=params.resources)
-        self.estimate = Estimate(params.scale, read_costs())
+        estimate = Estimate(read_costs(costs_file(params.scale)))
+        seconds = {artifact: estimate.seconds(artifact) for artifact in asked}
+        self.expected = {artifact: value for artifact, value in seconds.items() if value is not None}
         self.running_since: dict[Artifact, float] = {}
         self.started = time.time()
 
     def run(self) -> None:
-        while self.asked:
-            line = self.line(time.monotonic())
-            if line is None:
-                return
+        while line := self.line(time.monotonic()):
             print(line, file=sys.stderr, flush=True)
             time.sleep(self.interval)
 
     def is_running(self, artifact: Artifact) -> bool:
-        """Tell whether a job of this run is making an artifact: by its log, and by the lock that it drops when it fails."""
+        """Tell whether a job of this run is making an artifact: it writes a log, and holds a lock that it drops when it fails."""
         log, lock = log_of(artifact), lock_of(working_folder(artifact.folder))
         return log.exists() and log.stat().st_mtime >= self.started and lock.exists()
 
@@ -116,21 +113,21 @@ class Progress(threading.Thread):
         for artifact in running:
             self.running_since.setdefault(artifact, now)
         count = f"{len(done)} of {len(self.asked)} artifacts made"
-        now_at = "".join(f"\n    {standing(artifact)}" for artifact in running if artifact.stage not in LIGHT)
-        seconds = {artifact: self.estimate.seconds(artifact) for artifact in self.asked}
-        expected = {artifact: value for artifact, value in seconds.items() if value is not None}
-        unknown = sorted({artifact.stage for artifact in pending if artifact not in expected})
-        known = [artifact for artifact in pending if artifact in expected]
+        # A stage of seconds may be over when the line is read.
+        long = (artifact for artifact in running if STAGES[artifact.stage].needs != "light")
+        now_at = "".join(f"\n    {standing(artifact)}" for artifact in long)
+        known = [artifact for artifact in pending if artifact in self.expected]
         if not known:
             return f"{count}; the time left is unknown, since none was recorded at this scale{now_at}"
-        records = {artifact: recorded(artifact) for artifact in done if artifact in expected}
-        taken = sum(record["seconds"] for record in records.values() if record)
-        foreseen = sum(expected[artifact] for artifact, record in records.items() if record)
+        records = {
+            artifact: record for artifact in done if artifact in self.expected and (record := recorded(artifact))
+        }
+        taken = sum(record["seconds"] for record in records.values())
+        foreseen = sum(self.expected[artifact] for artifact in records)
         # A minute of evidence for the recorded pace keeps the first short jobs from deciding.
         pace = (taken + 60) / (foreseen + 60)
-        left = {}
-        for artifact in known:
-            elapsed = now - self.running_since.get(artifact, now)
-            left[artifact] = max(pace * expected[artifact] - elapsed, 0.0)
+        elapsed = {artifact: now - self.running_since.get(artifact, now) for artifact in known}
+        left = {artifact: max(pace * self.expected[artifact] - elapsed[artifact], 0.0) for artifact in known}
+        unknown = sorted({artifact.stage for artifact in pending if artifact not in self.expected})
         but = f", not counting {', '.join(unknown)}, of which none was recorded" if unknown else ""
         return f"{count}; about {describe(time_left(left, self.needs, self.have))} left on {self.have['cores']:g} cores{but}{now_at}"

@@ -1,0 +1,164 @@
+"""Publish a figure, a table or the audit: copy the files and record what they were made from.
+
+Snakemake runs ``python -m selectimprove.reports.publish`` as soon as a figure or table is drawn. The record is in git beside the published files.
+It has their hashes, and hashes the content of every artifact behind them, so a commit vouches for data that git does not hold. Times,
+machine and commit are not in it: making the same again leaves the record as it is.
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+from selectimprove.artifacts.locking import lock_folder
+from selectimprove.artifacts.provenance import RECORD, file_hash, read_own_record, read_record, require_intact
+from selectimprove.artifacts.writing import date_back, drop_temporaries, replace
+from selectimprove.errors import ParamsError
+
+EXECUTED = "notebook.ipynb"
+"""The executed copy of a notebook, which holds the times of its cells."""
+
+
+def read_if_whole(path: Path) -> dict:
+    """Return a record; an empty one if it is missing or broken."""
+    try:
+        return read_record(path)
+    except ParamsError:
+        return {}
+
+
+def hash_ancestors(artifacts: Iterable[Path]) -> dict[str, str]:
+    """Hash the content of artifacts and of everything behind them, by ``stage/name``. Missing artifacts end the walk.
+
+    Raises
+    ------
+    ParamsError
+        If the record of one is broken.
+    """
+    found, pending = {}, list(artifacts)
+    while pending:
+        folder = pending.pop(0)
+        name = f"{folder.parent.name}/{folder.name}"
+        if name in found:
+            continue
+        record = read_own_record(folder)
+        if "files" not in record:
+            # An exported folder may be called as its artifact is.
+            continue
+        files = {file: content for file, content in record["files"].items() if file != EXECUTED}
+        content = json.dumps([files, record["inputs"], record.get("source")], sort_keys=True)
+        found[name] = hashlib.sha256(content.encode()).hexdigest()
+        for source in record["inputs"].values():
+            # A name ends with its key, so it belongs to one artifact.
+            pending += [path.parent for path in folder.parents[1].glob(f"*/{source}/{RECORD}")]
+    return found
+
+
+def describe(key: str, files: Iterable[Path], artifacts: Iterable[Path], root: Path) -> dict:
+    """Return the record of published files: their hashes, and those of all artifacts behind them."""
+    hashes = {str(file.relative_to(root)): file_hash(file) for file in files}
+    return {"key": key, "files": hashes, "made_from": hash_ancestors(artifacts)}
+
+
+def publish(
+    key: str,
+    files: dict[Path, Callable[[Path], object]],
+    artifacts: list[Path],
+    root: Path,
+    unrecorded: dict[Path, Callable[[Path], object]],
+) -> None:
+    """Write files and their record, and remove the records of the same name with other keys.
+
+    Parameters
+    ----------
+    key : str
+        The name and a digest.
+    files, unrecorded : dict of Path to callable
+        Each file with a function that writes it to a path; of those that are not recorded, others write parts too.
+    artifacts : list of Path
+        Folders of the artifacts that the files show.
+    root : Path
+        The folder below which the files lie.
+    """
+    name, folder = key.rpartition("-")[0], root / "published"
+    record = folder / f"{key}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock_folder(folder):
+        drop_temporaries([*files, *unrecorded, record])
+        for other in folder.glob(f"{name}-*.json"):
+            # First, so that a kill leaves no false record.
+            if other.stem.rpartition("-")[0] == name:
+                other.unlink()
+        for target, write in (files | unrecorded).items():
+            replace(target, write)
+        content = json.dumps(describe(key, files, artifacts, root), indent=2) + "\n"
+        replace(record, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    date_back(path / RECORD for path in artifacts)
+
+
+def publish_exhibit(exhibit: Path, files: list[Path], root: Path) -> None:
+    """Copy the files of a figure or table from its artifact, and its metrics into the file that all tables share.
+
+    Raises
+    ------
+    ParamsError
+        If the artifact, or a record behind it, is damaged: then nothing is published.
+    """
+    require_intact([exhibit])
+    hash_ancestors([exhibit])
+    metrics, shared = exhibit / "metrics.json", root / "metrics.json"
+
+    def write_metrics(temporary: Path) -> None:
+        added = {exhibit.name.rpartition("-")[0]: read_record(metrics)}
+        content = dict(sorted((read_if_whole(shared) | added).items()))
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    copies = {file: partial(shutil.copyfile, exhibit / file.name) for file in files}
+    publish(exhibit.name, copies, [exhibit], root, {shared: write_metrics} if metrics.exists() else {})
+
+
+def publish_audit(params: str, key: str) -> None:
+    """Copy the verdicts and write the page, for params as JSON.
+
+    Raises
+    ------
+    ParamsError
+        If the code would now make something else than was planned under the key, or an artifact that the page shows is damaged.
+    """
+    # Figures and tables are published without a plan, whose import takes three times as long as the rest.
+    from selectimprove.config.params import Params
+    from selectimprove.dag.artifact import collect_ancestors
+    from selectimprove.dag.plan import Plan
+    from selectimprove.reports.page import write_page
+    from selectimprove.reports.publications import audit_publication
+
+    plan = Plan(Params.model_validate_json(params))
+    audit = audit_publication(plan)
+    if audit.key != key:
+        raise ParamsError("audit: the code was edited after this run was planned; repeat the command, which plans anew")
+    require_intact(artifact.folder for artifact in collect_ancestors(audit.artifacts))
+    page = write_page(plan)
+    files = {target: partial(shutil.copyfile, source) for target, source in audit.copies.items()}
+    files |= {target: lambda temporary: temporary.write_text(page, encoding="utf-8") for target in audit.composed}
+    publish(key, files, [artifact.folder for artifact in audit.artifacts], audit.root, {})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--exhibit", type=Path, help="folder of the artifact of a figure or table")
+    parser.add_argument("--root", type=Path, help="the folder below which its files lie")
+    parser.add_argument("files", nargs="*", type=Path, help="the files to write")
+    parser.add_argument("--audit", metavar="PARAMS", help="as JSON: publish the audit")
+    parser.add_argument("--key", help="of the audit")
+    options = parser.parse_args()
+    try:
+        if options.audit:
+            publish_audit(options.audit, options.key)
+        else:
+            publish_exhibit(options.exhibit, options.files, options.root)
+    except ParamsError as error:
+        sys.exit(str(error))

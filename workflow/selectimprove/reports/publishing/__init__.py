@@ -1,1 +1,0 @@
-"""Publishing: stable copies of figures, tables and verdicts for people, each with a record of what it was made from."""

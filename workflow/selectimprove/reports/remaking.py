@@ -1,0 +1,268 @@
+"""Checks of one artifact: its record, its files, and whether its inputs still give it.
+
+An artifact is made again from its inputs as they are, into a temporary folder, and compared; so in a forged chain the first forged artifact
+is the one that differs. Stages without a model run in the process that checks. Their numbers may differ in the tenth
+digit, since another processor adds up in another order. Stages that train or ask a model run as their rules run them, and every
+bit has to be the same: a seed gives one result on every processor that torch and MKL are pinned for
+(`selectimprove.artifacts.arithmetic`). They take long, so `verify.spot` of the params says how many of them are drawn.
+"""
+
+import importlib.util
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from selectimprove.artifacts.arithmetic import MKL_CBWR, processor_info, vector_instructions
+from selectimprove.artifacts.provenance import RECORD, file_hash, folder_hashes, read_record, versions
+from selectimprove.config.params import Resources
+from selectimprove.dag.artifact import Artifact
+from selectimprove.dag.command import AT_START, resources_of, snakemake_command, stage_command
+from selectimprove.dag.costs import Estimate, costs_file, describe, read_costs
+from selectimprove.dag.plan import Plan
+from selectimprove.dag.table import STAGES
+from selectimprove.errors import ParamsError
+from selectimprove.types import LARGEST_SEED
+
+SAFE = {".parquet", ".json", ".safetensors", ".csv", ".md", ".rst", ".ipynb", ".png", ".pdf", ".svg", ".jinja"}
+"""Suffixes of files that are read without unpickling."""
+UNEVEN = {".png", ".pdf", ".ipynb"}
+"""Suffixes of files that the same data do not always give bit for bit."""
+BROKEN = (KeyError, ValueError, OSError, IndexError)
+"""Errors of reading an artifact that is not what it should be."""
+TRAINING_EXTRA = ("torch", "transformers", "trl")
+
+
+class Checked(NamedTuple):
+    """The outcome of checking an artifact."""
+
+    mistakes: list[str]
+    """One line each, ``file: reason``."""
+    confirmed: bool
+    """Whether it was made again, with the same result."""
+
+
+def asks_model(artifact: Artifact) -> bool:
+    """Tell whether making an artifact trains or asks a model, or fetches one."""
+    return STAGES[artifact.stage].environment != "light"
+
+
+def has_record(artifact: Artifact) -> bool:
+    """Tell whether an artifact is there, with a config and a record that can be read."""
+    try:
+        read_record(artifact.folder / "config.json")
+        return {"inputs", "files", "source"} <= read_record(artifact.done).keys()
+    except ParamsError:
+        return False
+
+
+def check_record(artifact: Artifact, scale: str | None = None) -> Iterator[str]:
+    """Compare an artifact's config, inputs, source and files with the plan and with its record."""
+    try:
+        provenance, config = (read_record(artifact.folder / name) for name in (RECORD, "config.json"))
+    except ParamsError as error:
+        yield f"{error}; remove {artifact.folder} and run `{snakemake_command(scale, artifact.done)}`"
+        return
+    if config != artifact.config.model_dump(mode="json"):
+        yield f"{artifact.folder}/config.json: is not the config of the key {artifact.digest}"
+    if provenance.get("inputs") != {role: source.name for role, source in artifact.inputs.items()}:
+        yield f"{artifact.done}: names other inputs than the key {artifact.digest} stands for"
+    if provenance.get("source") != artifact.source:
+        yield f"{artifact.done}: was made by other code than the key {artifact.digest} stands for"
+    yield from check_files(artifact.folder, provenance.get("files", {}))
+
+
+def check_files(folder: Path, recorded: dict[str, str]) -> Iterator[str]:
+    """Compare an artifact's files with the hashes that were recorded when it was made."""
+    found = folder_hashes(folder)
+    for name in sorted(recorded.keys() | found.keys()):
+        if name not in found:
+            yield f"{folder / name}: is missing"
+        elif name not in recorded:
+            yield f"{folder / name}: was not there when the artifact was made"
+        elif found[name] != recorded[name]:
+            yield f"{folder / name}: has changed since it was made (SHA-256)"
+        elif Path(name).suffix not in SAFE:
+            yield f"{folder / name}: might hold code; only safetensors, Parquet, JSON and text are expected"
+
+
+def first_difference(found: pd.DataFrame, expected: pd.DataFrame, exact: bool) -> str | None:
+    """Describe the first difference of two tables, in any bit or in the first nine digits; None if there is none."""
+    if len(found) != len(expected):
+        return f"{len(found)} rows, not {len(expected)}"
+    if list(found.columns) != list(expected.columns):
+        return f"columns {list(found.columns)}, not {list(expected.columns)}"
+    for column in expected:
+        try:
+            pd.testing.assert_series_equal(
+                found[column], expected[column], rtol=1e-9, check_dtype=exact, check_exact=exact
+            )
+        except AssertionError:
+            pairs = zip(found[column], expected[column], strict=True)
+            row = next((i for i, (a, b) in enumerate(pairs) if str(a) != str(b)), 0)
+            return f"row {row}, column {column}: {found[column][row]!r}, not {expected[column][row]!r}"
+    return None
+
+
+def _difference(path: Path, again: Path, exact: bool, last_only: bool) -> str | None:
+    """Describe how a file differs from the one that was made again; a table may be written otherwise if its values are the same."""
+    if file_hash(path) == file_hash(again) or (path.suffix in UNEVEN and not exact):
+        return None
+    if path.suffix not in (".parquet", ".csv"):
+        return "other content"
+    read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
+    try:
+        found, expected = read(path), read(again)
+        if last_only:
+            found = found[found["rl_step"] == expected["rl_step"].max()].reset_index(drop=True)
+        return first_difference(found, expected, exact)
+    except BROKEN as error:
+        return f"it cannot be read: {type(error).__name__}: {error}"
+
+
+def compare(artifact: Artifact, again: Path, checkpoints: str = "all") -> Iterator[str]:
+    """Compare an artifact with the folder that its stage made again; of an evaluation, perhaps the last checkpoint only."""
+    expected, found = (
+        {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+        for folder in (again, artifact.folder)
+    )
+    for name in sorted((expected | found) - {"config.json", RECORD}):
+        path, last_only = artifact.folder / name, checkpoints == "last" and name == "generations.parquet"
+        if name not in found:
+            yield f"{path}: is missing, but its inputs give it"
+        elif name not in expected:
+            yield f"{path}: is there, but its inputs do not give it"
+        elif difference := _difference(path, again / name, asks_model(artifact), last_only):
+            yield f"{path}: differs from what its inputs give: {difference}"
+
+
+def why_not(artifact: Artifact, resources: Resources) -> str | None:
+    """Say why a genuine artifact of a model would come out differently here; None if it would not."""
+    if resources_of(artifact, resources).gpus:
+        return "params.yaml gives its job a GPU, and GPUs differ in how they add up"
+    made = read_record(artifact.done).get("machine") or {}
+    here = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "vector_instructions": vector_instructions(),
+        "mkl_cbwr": MKL_CBWR[getattr(artifact.config, "arithmetic", "portable")],
+    }
+    if here["mkl_cbwr"] != MKL_CBWR["portable"]:
+        here["processor"] = processor_info("model name")
+    for name, value in here.items():
+        if made.get(name) != value:
+            return f"it was made with {name.replace('_', ' ')} {made.get(name)}, and here it is {value}"
+    return None
+
+
+def make_again(artifact: Artifact, output: Path, resources: Resources) -> None:
+    """Make an artifact again from its inputs as they are: without a model in this process, else as its rule does.
+
+    Raises
+    ------
+    ParamsError
+        If the process fails. In this process, a stage may raise anything.
+    """
+    if not asks_model(artifact):
+        output.mkdir()
+        inputs = {role: source.folder for role, source in artifact.inputs.items()}
+        STAGES[artifact.stage].function(artifact.config, inputs, output)
+        return
+    environment = os.environ | AT_START | {"PYTHONPATH": str(Path(__file__).parents[2]), "CUDA_VISIBLE_DEVICES": ""}
+    # Snakemake tells a job its number of cores in this way.
+    environment["OMP_NUM_THREADS"] = str(resources_of(artifact, resources).cores)
+    command = stage_command(artifact, output, resources, sys.executable)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        raise ParamsError((done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1])
+
+
+def last_checkpoint_only(artifact: Artifact) -> Artifact:
+    """Return an evaluation of the last checkpoint alone; its answers stay, since each is seeded by its step."""
+    return replace(artifact, config=artifact.config.model_copy(update={"checkpoints": "last"}))
+
+
+def _made_otherwise(artifact: Artifact) -> str:
+    """Name the packages and the processor that an artifact was made with, where they differ from those here."""
+    record, processor = read_record(artifact.done), processor_info("model name")
+    made = (record.get("versions") or {}) | {"the processor": (record.get("machine") or {}).get("processor")}
+    here = versions() | {"the processor": processor}
+    other = [f"{name} {made.get(name)}, here {here[name]}" for name in here if made.get(name) != here[name]]
+    return f" (it was made with {'; '.join(other)})" if other else ""
+
+
+def check_remade(artifact: Artifact, resources: Resources, checkpoints: str = "all") -> list[str]:
+    """Make an artifact again and compare; one line per mismatch, or one that says why it cannot be made again."""
+    if asks_model(artifact) and (reason := why_not(artifact, resources)):
+        return [f"{artifact.folder}: cannot be checked here by making it again: {reason}"]
+    last_only = artifact.stage == "evaluation" and checkpoints == "last"
+    with tempfile.TemporaryDirectory(prefix="selectimprove-") as folder:
+        again = Path(folder) / artifact.name
+        try:
+            make_again(last_checkpoint_only(artifact) if last_only else artifact, again, resources)
+        except Exception as error:
+            return [f"{artifact.folder}: cannot be made again from its inputs: {type(error).__name__}: {error}"]
+        mistakes = list(compare(artifact, again, checkpoints))
+    return [f"{line}{_made_otherwise(artifact)}" for line in mistakes]
+
+
+def check_artifact(
+    artifact: Artifact, drawn: bool, scale: str, resources: Resources, checkpoints: str = "all"
+) -> Checked:
+    """Check the record and the files of an artifact; make it again if it needs no model, or was drawn."""
+    mistakes = list(check_record(artifact, scale))
+    remade = drawn or not asks_model(artifact)
+    # What is missing or has no record is a mistake already.
+    if not remade or not all(map(has_record, (artifact, *artifact.inputs.values()))):
+        return Checked(mistakes, confirmed=False)
+    found = check_remade(artifact, resources, checkpoints)
+    return Checked(mistakes + found, confirmed=not found)
+
+
+def candidates(plan: Plan, checked: Iterable[Artifact]) -> list[Artifact]:
+    """List the artifacts that may be drawn: those of the stages in ``verify.stages``."""
+    return [artifact for artifact in checked if artifact.stage in plan.params.verify.stages]
+
+
+def draw(artifacts: Iterable[Artifact], number: int, seed: int) -> list[Artifact]:
+    """Draw so many artifacts, or all if there are no more; a seed draws the same, however they are ordered."""
+    known = sorted(artifacts, key=lambda artifact: (artifact.stage, artifact.name))
+    return random.Random(seed).sample(known, min(number, len(known)))
+
+
+def draw_spot(plan: Plan, checked: Iterable[Artifact], cores: int, say: Callable[[str], None]) -> list[Artifact]:
+    """Draw the artifacts of a model that are made again, as ``verify`` in the params says, and print the draw.
+
+    Raises
+    ------
+    ParamsError
+        If there is nothing to draw from, or a package that trains models is not installed.
+    """
+    options, known = plan.params.verify, candidates(plan, checked)
+    if not options.spot:
+        return []
+    if missing := [name for name in TRAINING_EXTRA if importlib.util.find_spec(name) is None]:
+        verb = "is" if len(missing) == 1 else "are"
+        raise ParamsError(f"verify.spot: {', '.join(missing)} {verb} not installed; run `pip install '.[train]'`")
+    if not known:
+        stages = ", ".join(options.stages)
+        raise ParamsError(f"verify.spot: nothing to draw from: {', '.join(options.only)} has no artifact of {stages}")
+    seed = random.SystemRandom().randint(0, LARGEST_SEED) if options.spot_seed is None else options.spot_seed
+    drawn = draw(known, len(known) if options.spot == "all" else options.spot, seed)
+    estimate = Estimate(read_costs(costs_file(plan.params.scale)))
+    seconds = [estimate.seconds(artifact) for artifact in drawn]
+    time = "" if None in seconds else f", about {describe(sum(seconds) / min(cores, len(seconds)))}"
+    say(
+        f"Spot check: {len(drawn)} of {len(known)} artifacts ({', '.join(options.stages)}), spot_seed {seed}, "
+        f"{options.checkpoints} checkpoints{time}"
+    )
+    for artifact in drawn:
+        say(f"  drawn: {artifact.folder}")
+    return drawn
