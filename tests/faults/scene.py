@@ -163,7 +163,7 @@ class Scene:
 
     def job(self, process: subprocess.Popen) -> psutil.Process | None:
         """Wait for the process below Snakemake's that runs the stage; None if Snakemake, or the job, ended without."""
-        module = "selectimprove.reports.publishing" if self.stage == "publish" else f"selectimprove.stages.{self.stage}"
+        module = "selectimprove.reports.publish" if self.stage == "publish" else f"selectimprove.stages.{self.stage}"
 
         def is_asked(child: psutil.Process) -> bool:
             words = child.cmdline()

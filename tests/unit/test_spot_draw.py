@@ -1,22 +1,20 @@
-"""The draw of a spot check: what it is among, that it is random, and what no other machine can check; and records since the last commit."""
+"""The draw of a spot check: what it is among, that it is random, and what no other machine can check."""
 
 import json
 import re
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from conftest import ENVIRONMENT, ROOT
+from conftest import ROOT
 from selectimprove.artifacts.provenance import versions
 from selectimprove.config.loading import load_params
 from selectimprove.config.params import Params
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
 from selectimprove.reports import remaking
-from selectimprove.reports.verify import asked_for, changes_since_commit
+from selectimprove.reports.verify import asked_for
 from selectimprove.types import ParamsError
 
 
@@ -161,24 +159,24 @@ def test_fast_arithmetic_is_compared_on_the_same_processor_alone(why_not, machin
 def test_a_draw_from_nothing_is_no_success():
     plan = plan_with(spot=1, stages=["rl"], only=["sft_learning_rate"])
     with pytest.raises(ParamsError) as found:
-        remaking.draw_spot(plan, asked_for(plan), 1, print)
+        remaking.draw_spot(plan, asked_for(plan), 1)
     assert str(found.value) == "verify.spot: nothing to draw from: sft_learning_rate has no artifact of rl"
 
 
 def test_a_draw_without_what_trains_models_is_no_success(monkeypatch):
     monkeypatch.setattr(remaking.importlib.util, "find_spec", lambda name: None if name == "trl" else name)
     plan = plan_with(spot=1)
-    with pytest.raises(ParamsError, match=r"verify\.spot: trl is not installed; run `pip install '\.\[train\]'`"):
-        remaking.draw_spot(plan, asked_for(plan), 1, print)
+    with pytest.raises(ParamsError, match=r"verify\.spot: not installed: trl; run `pip install '\.\[train\]'`"):
+        remaking.draw_spot(plan, asked_for(plan), 1)
 
 
 def test_the_draw_is_printed_and_its_seed_draws_the_same(capsys):
     plan = plan_with(spot=2)
-    drawn = remaking.draw_spot(plan, CHECKED, 1, print)
+    drawn = remaking.draw_spot(plan, CHECKED, 1)
     said = capsys.readouterr().out
     assert all(f"  drawn: {artifact.folder}\n" in said for artifact in drawn)
     again = plan_with(spot=2, spot_seed=int(re.search(r"spot_seed (\d+)", said)[1]))
-    names = [[artifact.name for artifact in found] for found in (drawn, remaking.draw_spot(again, CHECKED, 1, print))]
+    names = [[artifact.name for artifact in found] for found in (drawn, remaking.draw_spot(again, CHECKED, 1))]
     assert names[0] == names[1]
 
 
@@ -189,41 +187,7 @@ def test_an_artifact_without_its_inputs_is_not_confirmed(monkeypatch, tmp_path):
     (sft.folder / "config.json").write_text(json.dumps(sft.config.model_dump(mode="json")))
     inputs = {role: source.name for role, source in sft.inputs.items()}
     sft.done.write_text(json.dumps({"inputs": inputs, "files": {}, "source": sft.source}))
-    assert not remaking.check_artifact(sft, True, PLAN.params.scale, PLAN.params.resources).confirmed
-
-
-def test_records_that_differ_from_those_of_the_last_commit_are_named(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    root = Path("results")
-    assert list(changes_since_commit(root)) == []
-
-    def git(command: str) -> None:
-        subprocess.run(f"git {command}", shell=True, check=True, env=ENVIRONMENT, capture_output=True)
-
-    def write(name: str, table: str = "0", **changed: str | None) -> None:
-        made_from = dict.fromkeys(("exhibits/t-1", "measures/m-1", "evaluation/e-1"), "0")
-        made_from |= {f"{stage}/{stage[0]}-1": content for stage, content in changed.items()}
-        path = root / "published" / f"{name}-1.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"key": f"{name}-1", "files": {"tables/t.csv": table}, "made_from": made_from}))
-
-    for name in ("forged", "lost", "redrawn", "same"):
-        write(name)
-    write("unknown", evaluation=None)
-    git("init --quiet")
-    assert list(changes_since_commit(root)) == []
-    git("add --all")
-    git("commit --quiet --message results")
-    assert list(changes_since_commit(root)) == []
-    write("forged", table="1", measures="1", evaluation="1")
-    write("redrawn", table="1")
-    write("unknown", evaluation="1")
-    write("uncommitted")
-    (root / "published/lost-1.json").unlink()
-    assert list(changes_since_commit(root)) == [
-        "results/published/forged-1.json: differs from the last commit: evaluation/e-1 has other content",
-        "results/published/redrawn-1.json: differs from the last commit: tables/t.csv has other content",
-    ]
+    assert not remaking.check_artifact("laptop", PLAN.params.resources, "all", sft, True).confirmed
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -90,16 +91,16 @@ def test_what_the_last_checkpoint_answered_can_be_made_again_alone(plan, tmp_pat
 
 def test_forgeries_with_forged_hashes_are_found_and_nothing_else(plan):
     forged = {one(plan, stage, slug): (forge, files) for forge, stage, slug, files in FORGERIES}
-    options = {"scale": plan.params.scale, "resources": plan.params.resources}
+    check = partial(check_artifact, plan.params.scale, plan.params.resources, "all")
     for artifact, (forge, _) in forged.items():
         forge(artifact)
         assert list(check_record(artifact)) == []
-        assert check_artifact(artifact, False, **options) == ([], False)
+        assert check(artifact, False) == ([], False)
     with ThreadPoolExecutor(2) as pool:
-        found = dict(zip(forged, pool.map(lambda a: check_artifact(a, True, **options), forged), strict=True))
+        found = dict(zip(forged, pool.map(lambda a: check(a, True), forged), strict=True))
     for artifact, (_, files) in forged.items():
         lines = found[artifact].mistakes
         assert [line.partition(": ")[0] for line in lines] == [f"{artifact.folder}/{file}" for file in files]
         assert all("differs from what its inputs give" in line for line in lines)
         assert not found[artifact].confirmed
-    assert check_artifact(one(plan, "base", f"gf11-{SEED}"), True, **options) == ([], True)
+    assert check(one(plan, "base", f"gf11-{SEED}"), True) == ([], True)

@@ -272,11 +272,11 @@ def state_of(artifact: Artifact) -> str:
     return digest([artifact.name, folder_hashes(artifact.folder), record, *map(state_of, artifact.inputs.values())])
 
 
-def check_once(artifact: Artifact, drawn: bool, kept: Path, **options) -> Checked:
+def check_once(kept: Path, scale: str, resources, checkpoints: str, artifact: Artifact, drawn: bool) -> Checked:
     """Check an artifact, unless another test has checked it and all that it was made from, as they are."""
     said = kept / state_of(artifact)
     if not said.exists():
-        said.write_text(json.dumps(check_artifact(artifact, drawn, **options)))
+        said.write_text(json.dumps(check_artifact(scale, resources, checkpoints, artifact, drawn)))
     return Checked(*json.loads(said.read_text()))
 
 
@@ -296,7 +296,7 @@ def checked_once(monkeypatch, tmp_path_factory) -> None:
             shutil.copytree(output, made)
 
     monkeypatch.setattr("selectimprove.reports.remaking.make_again", make_once)
-    monkeypatch.setattr("selectimprove.reports.verify.check_artifact", partial(check_once, kept=kept / "checked"))
+    monkeypatch.setattr("selectimprove.reports.verify.check_artifact", partial(check_once, kept / "checked"))
 
 
 @pytest.mark.usefixtures("checked_once")

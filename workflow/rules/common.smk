@@ -7,6 +7,7 @@ PACKAGE = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(PACKAGE))
 # Jobs and the kernels of notebooks import this checkout's package, whichever copy is installed.
 os.environ.update(PYTHONPATH=str(PACKAGE))
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import available_cpu_count
 
 from selectimprove.artifacts.forking import open_server
@@ -52,7 +53,7 @@ def in_report(publication, file):
 
 
 def fork_stages():
-    """Spare the jobs that run here most of their imports: those that run on Snakemake's interpreter and without a GPU."""
+    """Spare jobs most of their imports, if they run here, on Snakemake's interpreter and without a GPU."""
     if PYTHON == sys.executable:
         open_server((f"selectimprove.{rule.stage.module}" for rule in RULES if not rule.resources.gpus), AT_START)
 
@@ -60,7 +61,7 @@ def fork_stages():
 def wake_when_jobs_end():
     """Have Snakemake look for jobs to start only when a job ends.
 
-    For `--max-jobs-per-timespan` it would also look once a second for every job that has ended, to the end of the run: after some hundred jobs
-    that takes a quarter of a core. The limit is for clusters; here cores limit the jobs.
+    For `--max-jobs-per-timespan` it would also look once a second for every job that has ended, to the end of the
+    run: after some hundred jobs that takes a quarter of a core. The limit is for clusters; here cores limit jobs.
     """
     workflow.scheduler.job_rate_limiter = None

@@ -69,7 +69,7 @@ def _new_inputs(artifact: Artifact, roles: list[str]) -> list[str]:
 
 
 def _differences(artifact: Artifact, folder: Path) -> list[str] | None:
-    """List how an artifact differs from one that is there: in config, source, then inputs; None if the other's record is broken."""
+    """List how an artifact differs from one that is there, in config, source and inputs; None if a record is broken."""
     try:
         provenance, config = (read_record(folder / name) for name in (RECORD, "config.json"))
     except ParamsError:
@@ -91,13 +91,7 @@ def _differences(artifact: Artifact, folder: Path) -> list[str] | None:
 
 
 def nearest(artifact: Artifact) -> tuple[Path, list[str]] | None:
-    """Find the artifact of the same slug, or else of the same stage, that differs in the fewest ways.
-
-    Returns
-    -------
-    (Path, list of str) or None
-        The folder and the differences; None if there is none whose record can be read.
-    """
+    """Find the artifact of the same slug, or else stage, that differs in the fewest ways; return it with these."""
     folders = [path.parent for path in (RESULTS / artifact.stage).glob(f"*/{RECORD}")]
     same_slug = [folder for folder in folders if folder.name.rpartition("-")[0] == artifact.slug]
     compared = [(folder, _differences(artifact, folder)) for folder in same_slug or folders]

@@ -1,8 +1,9 @@
 """What artifacts cost, from the times that earlier runs recorded.
 
-The provenance of every artifact holds the seconds that it took. At its end, a run adds those of new artifacts to ``costs.csv`` beside
-what its scale publishes. The default scale's file is in git, so a new clone knows the times too. An artifact that was never
-made is expected to cost as much as others of its stage and slug, or else as others of its stage; without those, its cost is unknown.
+The provenance of every artifact holds the seconds that it took. At its end, a run adds those of new artifacts to
+``costs.csv`` beside what its scale publishes. The default scale's file is in git, so a new clone knows the times too.
+An artifact that was never made is expected to cost as much as others of its stage and slug, or else as others of its
+stage; without those, its cost is unknown.
 """
 
 import csv
@@ -31,13 +32,10 @@ def costs_file(scale: str) -> Path:
 
 
 def read_costs(path: Path) -> list[dict[str, str]]:
-    """Read recorded costs; none if there is no such file. Malformed lines are skipped, with one warning."""
+    """Read recorded costs; none if the file cannot be read. Malformed lines are skipped, with one warning."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").replace("\0", "\ufffd").splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        _warn(f"{path}: cannot be read ({error.strerror}); times are unknown")
+    except OSError:
         return []
     rows = {number: _row(line) for number, line in enumerate(lines, start=1) if line != ",".join(COLUMNS)}
     if broken := [number for number, row in rows.items() if row is None]:
@@ -66,13 +64,7 @@ def _slug(name: str) -> str:
 
 
 def recorded(artifact: Artifact) -> dict | None:
-    """Read the provenance of a finished artifact for its cost.
-
-    Returns
-    -------
-    dict or None
-        None without a readable record, and for a resumed artifact, whose record has the time of its last process only.
-    """
+    """Read the provenance of an artifact for its cost; None without one, and of a resumed one, whose time is partial."""
     try:
         record = read_record(artifact.done)
     except ParamsError:
@@ -81,7 +73,7 @@ def recorded(artifact: Artifact) -> dict | None:
 
 
 def collect_costs(plan: Plan, earlier: list[dict[str, str]]) -> list[dict]:
-    """Add the costs of artifacts that have no row yet, and drop rows of the same slug whose artifact is no longer planned.
+    """Add rows for artifacts that have none, and drop those of the same slug that are not planned any more.
 
     A row that is there stays, so making the same artifacts again changes nothing.
     """
@@ -141,16 +133,10 @@ class Estimate:
 def time_left(
     pending: dict[Artifact, float], needs: Callable[[Artifact], Mapping[str, float]], have: Mapping[str, float]
 ) -> float:
-    """Bound from below the seconds that pending artifacts take: by the longest chain among them, and by the demand for each resource.
+    """Bound from below the seconds until pending artifacts are made, given the seconds that each still needs.
 
-    Parameters
-    ----------
-    pending : dict of Artifact to float
-        Seconds that each still needs.
-    needs : callable
-        Returns how much of each resource the job of an artifact takes.
-    have : dict of str to float
-        How much there is of each resource; those that are not named do not run out.
+    The bound is the longest chain among them, or the demand for a resource: the job of an artifact `needs` so much of
+    each, and jobs `have` so much to share. A resource that is not in `have` does not run out.
     """
     chains: dict[Artifact, float] = {}
 

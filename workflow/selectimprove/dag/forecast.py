@@ -1,9 +1,8 @@
-"""The forecast of a run: what it would make and why, which figures and tables it would change, and how long it would take."""
+"""The forecast of a run: what it would make and why, which figures and tables it would change, and its time."""
 
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from selectimprove.config.messages import unknown_name
 from selectimprove.config.needs import require_met
@@ -20,6 +19,9 @@ AUDIT = "audit"
 def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -> str:
     """Describe what `snakemake figures` would do, or `snakemake` with other targets.
 
+    It counts the artifacts to make per stage and reason, names the figures and tables that would change, and estimates
+    the time.
+
     Parameters
     ----------
     plan : Plan
@@ -27,12 +29,6 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
         Jobs that would run at once, of one core or of one GPU.
     names : sequence of str, optional
         Figures, tables, experiments, or ``audit``.
-
-    Returns
-    -------
-    str
-        One line per stage with the number of artifacts to make, and below it each reason with the number of artifacts that it holds for;
-        then the figures and tables that would change, and the time.
 
     Raises
     ------
@@ -80,10 +76,3 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
     if unknown := sorted({artifact.stage for artifact in pending if artifact not in known}):
         lines.append(f"time unknown, since none was recorded at this scale: {', '.join(unknown)}")
     return "\n".join(lines)
-
-
-def print_forecast(plan: Plan, cores: int, log: Path) -> None:
-    """Print the forecast, and keep it in a log."""
-    text = forecast(plan, cores)
-    log.write_text(text + "\n", encoding="utf-8")
-    print(text)

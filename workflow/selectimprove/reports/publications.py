@@ -1,13 +1,15 @@
 """What a plan publishes: copies of figures, tables and verdicts for people, the page, and a record of each.
 
-The default scale publishes to ``results/figures``, ``results/tables`` and ``results/audit``, which are in git; every other scale to the same
-folders below ``results/<scale>``. The record ``published/<name>-<key>.json`` is an output of the rule that publishes, so Snakemake sees by
-its name whether today's artifact is published. `selectimprove.reports.publish` writes it.
+The default scale publishes to ``results/figures``, ``results/tables`` and ``results/audit``, which are in git; every
+other scale to the same folders below ``results/<scale>``. The record ``published/<name>-<key>.json`` is an output of
+the rule that publishes, so Snakemake sees by its name whether today's artifact is published.
+`selectimprove.reports.publish` writes it.
 """
 
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from snakemake.exceptions import WorkflowError
 from snakemake.io import ancient
@@ -32,31 +34,19 @@ TEMPLATES = Path(__file__).parents[2] / "page"
 
 @dataclass(frozen=True)
 class Publication:
-    """Published files, and the artifacts that they show.
-
-    Parameters
-    ----------
-    name : str
-        Of the figure or table, or ``audit``.
-    kind : {'figures', 'tables', 'audit'}
-        The folder.
-    artifacts : tuple of Artifact
-    copies : dict of Path to Path
-        Published files, each with the file of an artifact that it is a copy of.
-    composed : tuple of Path
-        Published files that are not copies.
-    key : str
-        The name and a digest of everything that the files are a function of.
-    params : Params
-        Of the plan.
-    """
+    """Published files, and the artifacts that they show."""
 
     name: str
-    kind: str
+    """Of the figure or table, or ``audit``."""
+    kind: Literal["figures", "tables", "audit"]
+    """The folder."""
     artifacts: tuple[Artifact, ...]
     copies: dict[Path, Path]
+    """Published files, each with the file of an artifact that it is a copy of."""
     composed: tuple[Path, ...]
+    """Published files that are not copies."""
     key: str
+    """The name, and a digest of everything that the files are a function of."""
     params: Params = field(repr=False)
 
     @property
@@ -65,7 +55,6 @@ class Publication:
 
     @property
     def root(self) -> Path:
-        """The folder below which everything of this scale is published."""
         return root_of(self.params.scale)
 
     @property
@@ -78,7 +67,7 @@ class Publication:
 
     @property
     def wanted(self) -> list[str]:
-        """What has to be there when someone asks for it by name: with the files, the artifacts that `verify` compares them with."""
+        """What is made when it is asked for by name: with the files, the artifacts that they are compared with."""
         return [*self.outputs, *(ancient(str(artifact.done)) for artifact in self.artifacts)]
 
     @property
@@ -87,7 +76,7 @@ class Publication:
         return snakemake_command(self.params.scale, "--force", f"publish_{self.name}")
 
     def inputs(self, wildcards: Wildcards) -> list[str]:
-        """Return the records of the artifacts that it shows. Their times say nothing: those of a new clone are arbitrary."""
+        """Return the records of the artifacts that it shows. Times do not count: a clone's are arbitrary."""
         if self.kind != "audit":
             try:
                 require_met(self.params, self.name)
@@ -116,7 +105,7 @@ def publications(plan: Plan) -> dict[str, Publication]:
 
 
 def audit_publication(plan: Plan) -> Publication:
-    """Return the audit: the verdicts, and the page that shows them with all figures and tables that are drawn by default."""
+    """Return the audit: the verdicts, and the page that shows them with the default figures and tables."""
     folder = root_of(plan.params.scale) / "audit"
     artifacts = (plan.verdicts, *plan.exhibits.values())
     look = [*(module_digest(f"reports.{name}") for name in PAGE_MODULES), *map(file_hash, sorted(TEMPLATES.iterdir()))]

@@ -1,8 +1,8 @@
 """Publish a figure, a table or the audit: copy the files and record what they were made from.
 
-Snakemake runs ``python -m selectimprove.reports.publish`` as soon as a figure or table is drawn. The record is in git beside the published files.
-It has their hashes, and hashes the content of every artifact behind them, so a commit vouches for data that git does not hold. Times,
-machine and commit are not in it: making the same again leaves the record as it is.
+Snakemake runs ``python -m selectimprove.reports.publish`` as soon as a figure or table is drawn. The record is in git
+beside the published files. It hashes them and the content of every artifact behind them, so a commit vouches for data
+that git does not hold. Times, machine and commit are not in it: making the same again leaves the record as it is.
 """
 
 import argparse
@@ -78,9 +78,9 @@ def publish(
     key : str
         The name and a digest.
     files, unrecorded : dict of Path to callable
-        Each file with a function that writes it to a path; of those that are not recorded, others write parts too.
+        Each file with a function that writes it to a path. Those that other publications share are not recorded.
     artifacts : list of Path
-        Folders of the artifacts that the files show.
+        The artifacts that the files show.
     root : Path
         The folder below which the files lie.
     """
@@ -127,9 +127,9 @@ def publish_audit(params: str, key: str) -> None:
     Raises
     ------
     ParamsError
-        If the code would now make something else than was planned under the key, or an artifact that the page shows is damaged.
+        If the code no longer makes what was planned under the key, or an artifact that the page shows is damaged.
     """
-    # Figures and tables are published without a plan, whose import takes three times as long as the rest.
+    # Figures and tables need no plan, whose import takes three times as long as the rest.
     from selectimprove.config.params import Params
     from selectimprove.dag.artifact import collect_ancestors
     from selectimprove.dag.plan import Plan

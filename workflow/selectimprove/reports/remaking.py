@@ -1,10 +1,11 @@
 """Checks of one artifact: its record, its files, and whether its inputs still give it.
 
-An artifact is made again from its inputs as they are, into a temporary folder, and compared; so in a forged chain the first forged artifact
-is the one that differs. Stages without a model run in the process that checks. Their numbers may differ in the tenth
-digit, since another processor adds up in another order. Stages that train or ask a model run as their rules run them, and every
-bit has to be the same: a seed gives one result on every processor that torch and MKL are pinned for
-(`selectimprove.artifacts.arithmetic`). They take long, so `verify.spot` of the params says how many of them are drawn.
+An artifact is made again from its inputs as they are, into a temporary folder, and compared; so in a forged chain the
+first forged artifact is the one that differs. Stages without a model run in the process that checks. Their numbers
+may differ in the tenth digit, since another processor adds up in another order. Stages that train or ask a model run
+as their rules run them, and every bit has to be the same: a seed gives one result on every processor that torch and
+MKL are pinned for (`selectimprove.artifacts.arithmetic`). They take long, so ``verify.spot`` of the params says how
+many of them are drawn.
 """
 
 import importlib.util
@@ -14,7 +15,7 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from selectimprove.artifacts.arithmetic import MKL_CBWR, processor_info, vector_instructions
-from selectimprove.artifacts.provenance import RECORD, file_hash, folder_hashes, read_record, versions
+from selectimprove.artifacts.provenance import RECORD, folder_hashes, read_record, versions
 from selectimprove.config.params import Resources
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.command import AT_START, resources_of, snakemake_command, stage_command
@@ -113,8 +114,8 @@ def first_difference(found: pd.DataFrame, expected: pd.DataFrame, exact: bool) -
 
 
 def _difference(path: Path, again: Path, exact: bool, last_only: bool) -> str | None:
-    """Describe how a file differs from the one that was made again; a table may be written otherwise if its values are the same."""
-    if file_hash(path) == file_hash(again) or (path.suffix in UNEVEN and not exact):
+    """Describe how a file differs from the one that was made again; None if a table has the same values."""
+    if path.suffix in UNEVEN and not exact:
         return None
     if path.suffix not in (".parquet", ".csv"):
         return "other content"
@@ -129,17 +130,16 @@ def _difference(path: Path, again: Path, exact: bool, last_only: bool) -> str | 
 
 
 def compare(artifact: Artifact, again: Path, checkpoints: str = "all") -> Iterator[str]:
-    """Compare an artifact with the folder that its stage made again; of an evaluation, perhaps the last checkpoint only."""
-    expected, found = (
-        {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
-        for folder in (again, artifact.folder)
-    )
-    for name in sorted((expected | found) - {"config.json", RECORD}):
+    """Compare an artifact with what its stage made again; of an evaluation, ``all`` checkpoints or the ``last``."""
+    expected, found = folder_hashes(again), folder_hashes(artifact.folder)
+    for name in sorted((expected.keys() | found.keys()) - {"config.json"}):
         path, last_only = artifact.folder / name, checkpoints == "last" and name == "generations.parquet"
         if name not in found:
             yield f"{path}: is missing, but its inputs give it"
         elif name not in expected:
             yield f"{path}: is there, but its inputs do not give it"
+        elif expected[name] == found[name]:
+            continue
         elif difference := _difference(path, again / name, asks_model(artifact), last_only):
             yield f"{path}: differs from what its inputs give: {difference}"
 
@@ -213,9 +213,7 @@ def check_remade(artifact: Artifact, resources: Resources, checkpoints: str = "a
     return [f"{line}{_made_otherwise(artifact)}" for line in mistakes]
 
 
-def check_artifact(
-    artifact: Artifact, drawn: bool, scale: str, resources: Resources, checkpoints: str = "all"
-) -> Checked:
+def check_artifact(scale: str, resources: Resources, checkpoints: str, artifact: Artifact, drawn: bool) -> Checked:
     """Check the record and the files of an artifact; make it again if it needs no model, or was drawn."""
     mistakes = list(check_record(artifact, scale))
     remade = drawn or not asks_model(artifact)
@@ -237,8 +235,8 @@ def draw(artifacts: Iterable[Artifact], number: int, seed: int) -> list[Artifact
     return random.Random(seed).sample(known, min(number, len(known)))
 
 
-def draw_spot(plan: Plan, checked: Iterable[Artifact], cores: int, say: Callable[[str], None]) -> list[Artifact]:
-    """Draw the artifacts of a model that are made again, as ``verify`` in the params says, and print the draw.
+def draw_spot(plan: Plan, checked: Iterable[Artifact], cores: int) -> list[Artifact]:
+    """Draw the artifacts of models that are made again, as ``verify`` of the params says, and print the draw.
 
     Raises
     ------
@@ -248,21 +246,17 @@ def draw_spot(plan: Plan, checked: Iterable[Artifact], cores: int, say: Callable
     options, known = plan.params.verify, candidates(plan, checked)
     if not options.spot:
         return []
+    stages = ", ".join(options.stages)
     if missing := [name for name in TRAINING_EXTRA if importlib.util.find_spec(name) is None]:
-        verb = "is" if len(missing) == 1 else "are"
-        raise ParamsError(f"verify.spot: {', '.join(missing)} {verb} not installed; run `pip install '.[train]'`")
+        raise ParamsError(f"verify.spot: not installed: {', '.join(missing)}; run `pip install '.[train]'`")
     if not known:
-        stages = ", ".join(options.stages)
         raise ParamsError(f"verify.spot: nothing to draw from: {', '.join(options.only)} has no artifact of {stages}")
     seed = random.SystemRandom().randint(0, LARGEST_SEED) if options.spot_seed is None else options.spot_seed
     drawn = draw(known, len(known) if options.spot == "all" else options.spot, seed)
     estimate = Estimate(read_costs(costs_file(plan.params.scale)))
     seconds = [estimate.seconds(artifact) for artifact in drawn]
     time = "" if None in seconds else f", about {describe(sum(seconds) / min(cores, len(seconds)))}"
-    say(
-        f"Spot check: {len(drawn)} of {len(known)} artifacts ({', '.join(options.stages)}), spot_seed {seed}, "
-        f"{options.checkpoints} checkpoints{time}"
-    )
-    for artifact in drawn:
-        say(f"  drawn: {artifact.folder}")
+    of = f"{len(drawn)} of {len(known)} artifacts ({stages})"
+    print(f"Spot check: {of}, spot_seed {seed}, {options.checkpoints} checkpoints{time}")
+    print(*(f"  drawn: {artifact.folder}" for artifact in drawn), sep="\n", flush=True)
     return drawn

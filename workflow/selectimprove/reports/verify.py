@@ -1,24 +1,22 @@
 """Verification that every result is what it says it is.
 
-For each artifact behind the figures, tables and claims of the params: its config, inputs and source are the plan's, its files
-have the hashes that were recorded, and its inputs still give it (`selectimprove.reports.remaking`); those that a model made are made again
-only if ``verify.spot`` of the params asks for it. No test problem is among the training problems. Published files are those of the artifacts.
-Of other artifacts, the files are compared with their hashes. Nothing is unpickled, and without ``verify.spot`` torch is not needed.
+For each artifact behind the figures, tables and claims of the params: its config, inputs and source are the plan's,
+its files have the hashes that were recorded, and its inputs still give it (`selectimprove.reports.remaking`). An
+artifact that a model made is made again only if ``verify.spot`` of the params asks for it. No test problem is among
+the training problems. Published files are those of the artifacts. Nothing is unpickled, and without ``verify.spot``
+torch is not needed.
 """
 
-import json
 import os
-import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from snakemake.exceptions import WorkflowError
 
-from selectimprove.artifacts.provenance import RECORD, file_hash, read_record, run_git
+from selectimprove.artifacts.provenance import RECORD, file_hash, read_record
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors, root_of
 from selectimprove.dag.changes import explain
 from selectimprove.dag.command import snakemake_command
@@ -36,7 +34,7 @@ FEW = 3
 
 
 def asked_for(plan: Plan) -> list[Artifact]:
-    """List everything behind ``verify.only``; without it, behind the verdicts, all default figures and tables, and others that were drawn."""
+    """List everything behind ``verify.only``, or else behind the verdicts and all default or drawn figures and tables."""
     if plan.params.verify.only:
         return collect_ancestors(plan.ends_of(plan.params.verify.only))
     others = [artifact for artifact in plan.all_exhibits.values() if artifact.done.exists()]
@@ -50,10 +48,8 @@ def check_missing(missing: list[Artifact], remedy: str) -> Iterator[str]:
         of_stage = [artifact for artifact in reversed(missing) if artifact.stage == stage]
         more = f" and {len(of_stage) - 1} more of {stage}" if len(of_stage) > FEW else ""
         for artifact in of_stage[:1] if more else of_stage:
-            yield (
-                f"{artifact.folder}{more}: missing: expected for the current params and code; run `{remedy}` "
-                f"({explain(artifact)})"
-            )
+            expected = f"missing: expected for the current params and code; run `{remedy}`"
+            yield f"{artifact.folder}{more}: {expected} ({explain(artifact)})"
 
 
 def check_others(checked: set[Path]) -> Iterator[str]:
@@ -67,7 +63,7 @@ def check_others(checked: set[Path]) -> Iterator[str]:
                     yield f"{error}; remove {done.parent}, which today's params do not ask for"
 
 
-def check_leaks(checked: list[Artifact]) -> Iterator[str]:
+def check_leaks(checked: Iterable[Artifact]) -> Iterator[str]:
     """Look for test problems among the training problems, by content, whatever their type and labels."""
     found = defaultdict(dict)
     for artifact in (artifact for artifact in checked if artifact.stage == "problems"):
@@ -85,7 +81,7 @@ def check_leaks(checked: list[Artifact]) -> Iterator[str]:
 
 
 def published(plan: Plan) -> list[Publication]:
-    """List what should be published: everything behind ``verify.only``; without it, the audit, what is drawn by default, and what has a record."""
+    """List ``verify.only``, or else the audit, all default figures and tables, and others that have a record."""
     offered, only = publications(plan), plan.params.verify.only
     if only:
         chosen = {exhibit for name in only for exhibit in plan.targets[name]}
@@ -95,7 +91,7 @@ def published(plan: Plan) -> list[Publication]:
 
 
 def check_published(plan: Plan, compared: list[Publication]) -> Iterator[str]:
-    """Compare published files with their artifacts; without ``verify.only``, those whose artifacts are elsewhere with their records."""
+    """Compare published files with their artifacts; without ``verify.only``, all others with their records."""
     for publication in compared:
         yield from check_publication(publication)
         if publication.kind == "audit":
@@ -133,31 +129,8 @@ def check_publication(publication: Publication) -> Iterator[str]:
             yield f"{publication.record}: does not record what is published and what it was made from; {run}"
 
 
-def changes_since_commit(root: Path) -> Iterator[str]:
-    """Name the records of published files that differ from those of the last commit, and where the difference begins.
-
-    Without git or a commit there is nothing to name. A run with other params differs too, so this is not a mistake.
-    """
-    folder = root / "published"
-    try:
-        names = run_git(Path(), "ls-tree", "--name-only", "HEAD", f"{folder}/").splitlines()
-        committed = {Path(name): json.loads(run_git(Path(), "show", f"HEAD:./{name}")) for name in names}
-    except (OSError, subprocess.CalledProcessError, ValueError):
-        return
-    for path, before in committed.items():
-        now = read_if_whole(path) or before
-        files = [name for name, content in now["files"].items() if content != before["files"].get(name)]
-        behind = [
-            name for name, content in now["made_from"].items() if before["made_from"].get(name) not in (None, content)
-        ]
-        if files or behind:
-            behind.sort(key=lambda name: [*STAGES].index(name.partition("/")[0]))
-            first = (behind or files)[0]
-            yield f"{path}: differs from the last commit: {first} has other content"
-
-
 def as_far_as_possible(check: Iterator[str], what: str) -> Iterator[str]:
-    """Pass on the mistakes that a check finds; if it fails to read something, add a line instead of ending the verification."""
+    """Pass on the mistakes that a check finds; if it cannot read something, add a line and do not fail."""
     try:
         yield from check
     except BROKEN as error:
@@ -169,16 +142,8 @@ def _silence() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
-def verify(plan: Plan, cores: int, say: Callable[[str], None] = print) -> list[str]:
-    """Verify everything that the params ask for, and the files of all other artifacts.
-
-    Parameters
-    ----------
-    plan : Plan
-    cores : int
-        Processes that check artifacts at once.
-    say : callable
-        Takes each line that is not a mistake: what was drawn and confirmed, what differs from the last commit, and what was verified.
+def verify(plan: Plan, cores: int) -> list[str]:
+    """Verify everything that the params ask for, and the files of all other artifacts; print what was verified.
 
     Returns
     -------
@@ -187,64 +152,40 @@ def verify(plan: Plan, cores: int, say: Callable[[str], None] = print) -> list[s
     """
     artifacts, params, mistakes, drawn = asked_for(plan), plan.params, [], []
     try:
-        drawn = draw_spot(plan, artifacts, cores, say)
+        drawn = draw_spot(plan, artifacts, cores)
     except ParamsError as error:
         mistakes.append(str(error))
     # Training takes longest.
     there = sorted((a for a in artifacts if a.done.exists()), key=lambda artifact: artifact not in drawn)
-    confirmed = []
+    check, confirmed = partial(check_artifact, params.scale, params.resources, params.verify.checkpoints), []
     with ProcessPoolExecutor(cores, initializer=_silence) as pool:
-        options = {"scale": params.scale, "resources": params.resources, "checkpoints": params.verify.checkpoints}
-        check = partial(check_artifact, **options)
-        for artifact, found in zip(there, pool.map(check, there, [a in drawn for a in there]), strict=True):
+        checks = pool.map(check, there, [artifact in drawn for artifact in there])
+        for artifact, found in zip(there, checks, strict=True):
             mistakes += found.mistakes
-            confirmed += [artifact] * found.confirmed
+            if found.confirmed:
+                confirmed.append(artifact)
             if artifact in drawn:
-                say(f"  {'the same, made again' if found.confirmed else 'not confirmed'}: {artifact.folder}")
+                outcome = "the same, made again" if found.confirmed else "not confirmed"
+                print(f"  {outcome}: {artifact.folder}", flush=True)
     if not params.verify.only:
         mistakes += check_others({artifact.folder for artifact in artifacts})
-    sound = [artifact for artifact in there if has_record(artifact)]
+    sound = {artifact for artifact in there if has_record(artifact)}
     mistakes += as_far_as_possible(check_leaks(sound), "test problems among training problems")
-    compared = [one for one in published(plan) if set(sound).issuperset(collect_ancestors(one.artifacts))]
+    compared = [one for one in published(plan) if sound.issuperset(collect_ancestors(one.artifacts))]
     mistakes += as_far_as_possible(check_published(plan, compared), "published files")
-    missing = [artifact for artifact in artifacts if artifact not in there]
-    mistakes += check_missing(missing, snakemake_command(params.scale, *(params.verify.only or ("figures", "audit"))))
-    if missing:
-        say(
-            f"{len(missing)} of {len(artifacts)} artifacts are missing; to verify only what stands behind a figure, table or experiment: "
-            "--config 'verify={only: [table1]}'"
+    if missing := [artifact for artifact in artifacts if artifact not in there]:
+        mistakes += check_missing(
+            missing, snakemake_command(params.scale, *(params.verify.only or ("figures", "audit")))
         )
-    for line in changes_since_commit(root_of(params.scale)):
-        say(line)
+        print(
+            f"{len(missing)} of {len(artifacts)} artifacts are missing; to verify only what is behind a figure, a table "
+            "or an experiment: --config 'verify={only: [table1]}'"
+        )
     if not mistakes:
         trusted = Counter(artifact.stage for artifact in there if artifact not in confirmed)
         trust = ", ".join(f"{number} of {stage}" for stage, number in trusted.items())
-        say(
-            f"verified: {len(there)} artifacts, {len(confirmed)} of them made again with the same result, and {len(compared)} publications; "
-            + (
-                f"taken as recorded: {trust} (verify.spot makes them again)"
-                if trust
-                else "nothing was taken as recorded"
-            )
+        print(
+            f"verified: {len(there)} artifacts, {len(confirmed)} of them made again with the same result, and "
+            f"{len(compared)} publications; taken as recorded: {trust or 'none'} (verify.spot makes them again)"
         )
     return mistakes
-
-
-def require_verified(plan: Plan, cores: int, log: Path) -> None:
-    """Verify, print what is not a mistake, and keep all lines in a log.
-
-    Raises
-    ------
-    WorkflowError
-        With every mistake, one line each.
-    """
-    lines = []
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-        lines.append(line)
-
-    mistakes = verify(plan, cores, say)
-    log.write_text("".join(f"{line}\n" for line in [*lines, *mistakes]), encoding="utf-8")
-    if mistakes:
-        raise WorkflowError("\n".join(mistakes))

@@ -48,13 +48,15 @@ def require_runnable(workflow: "Workflow", resources: Resources) -> None:
     # Without a limit, all jobs would take the first GPU.
     if workflow.local_exec and "gpu" not in limits and any(job.resources.get("gpu") for job in jobs):
         raise WorkflowError(
-            "params.yaml: resources: jobs take GPUs; say how many this machine has with --resources gpu=1, or send jobs elsewhere with --executor"
+            "params.yaml: resources: jobs take GPUs; say how many this machine has with --resources gpu=1, "
+            "or send jobs elsewhere with --executor"
         )
     most = max(stage.resources(resources).mem_mb for stage in STAGES.values())
     # The limit in profiles/default is the memory of the machine that submits.
     if not workflow.local_exec and "mem_mb" in limits and limits["mem_mb"].value < most:
         raise WorkflowError(
-            "profiles/default is for jobs on this machine, which has less memory than jobs ask for; name a workflow profile, or --workflow-profile none"
+            "profiles/default is for jobs on this machine, which has less memory than jobs ask for; "
+            "name a workflow profile, or --workflow-profile none"
         )
     files = (Path(file) for job in jobs for file in [*job.output, *job.log])
     for folder in sorted({next(folder for folder in file.parents if folder.is_dir()) for file in files}):
@@ -67,8 +69,8 @@ def require_runnable(workflow: "Workflow", resources: Resources) -> None:
 def end_jobs_when_interrupted() -> None:
     """Have SIGINT and SIGTERM end the jobs on this machine, and with them Snakemake.
 
-    Snakemake waits for its jobs. Ctrl-C in a terminal also reaches the jobs; but `kill`, a scheduler or a service manager
-    signals Snakemake alone, and kills it after some seconds. A stage may be killed at any time.
+    Snakemake waits for its jobs. Ctrl-C in a terminal also reaches the jobs; but `kill`, a scheduler or a service
+    manager signals Snakemake alone, and kills it after some seconds. A stage may be killed at any time.
     """
 
     def interrupt(*_):
@@ -93,15 +95,7 @@ def _end_jobs() -> None:
 
 
 def report_end(logs: Iterable[str], failed: Iterable[Path]) -> None:
-    """Print the lines of `describe_end` last, after everything that Snakemake prints at its end.
-
-    Parameters
-    ----------
-    logs : iterable of str
-        Snakemake's own.
-    failed : iterable of Path
-        Those of the jobs that failed.
-    """
+    """Print the lines of `describe_end` last, given Snakemake's own logs and those of the jobs that failed."""
     said = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
     # In one call, since functions run in the opposite order of their registration.
     if lines := describe_end(said, failed):
@@ -109,8 +103,8 @@ def report_end(logs: Iterable[str], failed: Iterable[Path]) -> None:
 
 
 def describe_end(said: str, failed: Iterable[Path]) -> list[str]:
-    """Say how to go on after an interruption, or else repeat the last line of each failed job's log, given what Snakemake logged."""
-    # Snakemake's words after Ctrl-C and SIGTERM; the latter on a cluster.
+    """Say how to go on after an interruption; else repeat the last line of each failed job's log."""
+    # Snakemake logs these after Ctrl-C and SIGTERM, the latter on a cluster.
     if "Terminating processes on user request" in said or "Will exit after finishing currently running jobs" in said:
         return [KEPT]
     tails = ((log, read_tail(log).decode(errors="replace").strip()) for log in failed)

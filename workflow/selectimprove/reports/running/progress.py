@@ -32,8 +32,8 @@ def last_logged(log: Path) -> dict[str, float]:
     """Return the numbers that a trainer printed last; none if it has not printed any."""
     found = LOGGED.findall(read_tail(log))
     try:
-        return {name: float(value) for name, value in ast.literal_eval(found[-1].decode()).items()} if found else {}
-    except (ValueError, SyntaxError):
+        return {name: float(value) for name, value in ast.literal_eval(found[-1].decode()).items()}
+    except (IndexError, ValueError, SyntaxError):
         return {}
 
 
@@ -59,7 +59,7 @@ def artifacts_to_make(plan: Plan, workflow: "Workflow") -> list[Artifact]:
 
 
 def capacity(workflow: "Workflow") -> dict[str, float]:
-    """Return how much of each resource jobs share, as Snakemake was told; on a cluster, as many cores as jobs may run."""
+    """Return how much of each resource jobs share; on a cluster, as many cores as jobs may run."""
     settings = workflow.resource_settings
     told = workflow.global_resources if workflow.local_exec else {}
     cores = settings.cores or settings.nodes or 1
@@ -67,20 +67,10 @@ def capacity(workflow: "Workflow") -> dict[str, float]:
 
 
 class Progress(threading.Thread):
-    """Prints once per interval how far a run is and how long it will take.
+    """Prints every `interval` seconds how many artifacts of those `asked` for are made, and how long the rest will take.
 
-    Recorded times come from another machine, or from this one when it was busy. The artifacts that this run has already made
-    tell how much slower or faster it is, and the expected rest is scaled by that.
-
-    Parameters
-    ----------
-    params : Params
-    asked : list of Artifact
-        The artifacts that this run makes.
-    have : dict of str to float
-        How much there is of each resource that jobs take.
-    interval : float
-        Seconds between two lines.
+    Recorded times come from another machine, or from this one when it was busy. The artifacts that this run has already
+    made tell how much slower or faster it is, and the expected rest is scaled by that. `have` is what jobs share.
     """
 
     def __init__(self, params: Params, asked: list[Artifact], have: Mapping[str, float], interval: float = 60):
@@ -99,7 +89,7 @@ class Progress(threading.Thread):
             time.sleep(self.interval)
 
     def is_running(self, artifact: Artifact) -> bool:
-        """Tell whether a job of this run is making an artifact: it writes a log, and holds a lock that it drops when it fails."""
+        """Tell whether a job of this run is making an artifact: it has a log, and a lock until it ends."""
         log, lock = log_of(artifact), lock_of(working_folder(artifact.folder))
         return log.exists() and log.stat().st_mtime >= self.started and lock.exists()
 
@@ -130,4 +120,5 @@ class Progress(threading.Thread):
         left = {artifact: max(pace * self.expected[artifact] - elapsed[artifact], 0.0) for artifact in known}
         unknown = sorted({artifact.stage for artifact in pending if artifact not in self.expected})
         but = f", not counting {', '.join(unknown)}, of which none was recorded" if unknown else ""
-        return f"{count}; about {describe(time_left(left, self.needs, self.have))} left on {self.have['cores']:g} cores{but}{now_at}"
+        time = describe(time_left(left, self.needs, self.have))
+        return f"{count}; about {time} left on {self.have['cores']:g} cores{but}{now_at}"
