@@ -304,7 +304,7 @@ def test_an_untouched_tree_passes_and_one_line_says_what_was_verified(audited, m
     assert audited.mismatches(monkeypatch) == []
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("verified: "))
     assert re.match(r"verified: \d+ artifacts, \d+ of them made again with the same result, and 3 publications; ", line)
-    assert re.search(r"taken as recorded: .*\b4 of sft\b.* \(verify.spot makes them again\)", line), line
+    assert re.search(r"taken as recorded: .*\b\d+ of sft\b.* \(verify.spot makes them again\)", line), line
 
 
 @pytest.mark.parametrize(("plant", "expected"), [(plant, expected) for plant, *expected in PLANTED])
