@@ -241,7 +241,7 @@ def test_a_step_of_rl_moves_the_adapter_and_keeps_its_rollouts(sft, rl):
     assert 0 < log["grad_norm"] < 100
     # The policy that learns is the one that sampled: its divergence from its frozen copy begins at nothing, and no turn is cut off.
     assert abs(log["kl"]) < 1e-3
-    assert log["completions/clipped_ratio"] == 0
+    assert log["cut_off"] == 0
     before, after = (
         load_file(folder / "adapter_model.safetensors") for folder in (sft / "model", rl / "checkpoints/step-0001")
     )

@@ -41,6 +41,7 @@ def test_a_stage_loads_the_aspects_of_its_task_that_it_needs():
     assert loaded["rl"] == {
         "stages.rl",
         "training.engine_transformers",
+        "training.grpo",
         "tasks.reward",
         *(f"tasks.{task}.problems" for task in ("chains", "compositions", "path_star", "rewritten_chains")),
     }

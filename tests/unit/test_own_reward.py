@@ -15,7 +15,7 @@ from selectimprove.config import sources as own_code
 from selectimprove.config.loading import load_params
 from selectimprove.dag.changes import explain
 from selectimprove.dag.plan import Plan
-from selectimprove.training.grpo import own_reward
+from selectimprove.stages.rl import own_reward
 from selectimprove.types import ParamsError
 
 DOCUMENT = (ROOT / "workflow/docs/extending.md").read_text()

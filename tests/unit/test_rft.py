@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selectimprove.stages.rft.rounds import choose_prompts, select_demonstrations
+from selectimprove.stages.rft import choose_prompts, select_demonstrations
 
 PROBLEMS = pd.DataFrame({"problem_id": [0, 1], "prompt": ["a", "b"]})
 ROLLOUTS = pd.DataFrame(

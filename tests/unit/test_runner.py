@@ -114,19 +114,6 @@ def test_a_stage_that_was_given_too_little_leaves_nothing(tmp_path):
     assert not list(tmp_path.glob("artifact*/"))
 
 
-def test_a_log_says_from_which_step_a_training_goes_on(tmp_path, caplog):
-    trainer = tmp_path / "artifact.partial/trainer"
-    for step, mark in ((8, "finished-0"), (16, "finished-0"), (24, "half-written")):
-        (trainer / f"checkpoint-{step}").mkdir(parents=True)
-        (trainer / f"checkpoint-{step}/{mark}").touch()
-    with caplog.at_level("INFO"):
-        make(tmp_path, seconds=0)
-        make(tmp_path / "other", seconds=0)
-    begun = [line for line in caplog.messages if line.endswith("artifact")]
-    assert begun[0] == f"going on from step 16, where an earlier run was stopped: {tmp_path / 'artifact'}"
-    assert f"making {tmp_path / 'other/artifact'}" in begun
-
-
 def test_a_record_says_whether_its_times_are_of_the_last_of_several_processes(tmp_path):
     make(tmp_path / "at_once", seconds=0)
     with pytest.raises(RuntimeError):

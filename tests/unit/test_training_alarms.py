@@ -19,13 +19,12 @@ from selectimprove.reports.page import exhibit_entries
 from selectimprove.stages.exhibits import describe_alarms
 from selectimprove.stages.measures.training import (
     COLUMNS,
-    LOGGED,
     find_alarms,
     measure_training,
     read_log,
     read_logs,
 )
-from selectimprove.training.trainer import write_training_log
+from selectimprove.training.trainer import training_log
 from selectimprove.types import ParamsError
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -113,9 +112,8 @@ def test_a_loss_of_sft_that_explodes_is_found_among_rows_of_validation():
 
 
 def write_log(folder, log: pd.DataFrame) -> dict:
-    """Write a log with the names of TRL and transformers. Return the stage's inputs."""
-    names = {ours: theirs for theirs, ours in LOGGED.items()}
-    log.rename(columns=names).assign(num_tokens=1.0).to_parquet(folder / "training.parquet")
+    """Write a log, with a column that is not measured. Return the stage's inputs."""
+    log.assign(num_tokens=1.0).to_parquet(folder / "training.parquet")
     return {f"policy/{RUN.name}": folder}
 
 
@@ -152,9 +150,8 @@ def test_all_rows_of_a_round_of_fine_tuning_are_read(tmp_path):
 
 
 def test_a_training_that_ended_before_it_logged_has_an_empty_log(tmp_path):
-    write_training_log(
-        SimpleNamespace(state=SimpleNamespace(log_history=[{"train_runtime": 0.1, "step": 1}])), tmp_path
-    )
+    log = training_log(SimpleNamespace(state=SimpleNamespace(log_history=[{"train_runtime": 0.1, "step": 1}])))
+    log.to_parquet(tmp_path / "training.parquet")
     ((run, log),) = read_logs([RUN], {f"policy/{RUN.name}": tmp_path})
     assert find_alarms(log, BOUNDS) == []
     assert measure_training([(run, log)], pd.DataFrame(), ("forward",)).empty

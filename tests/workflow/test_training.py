@@ -29,6 +29,7 @@ from selectimprove.stages.sft import train_sft
 from selectimprove.tasks.chains.settings import Problems
 from selectimprove.tasks.chains.strategies import respond
 from selectimprove.tasks.interface import load_task
+from selectimprove.training import grpo
 from selectimprove.training.policies import is_adapter, load_model, load_tokenizer, max_new_tokens, render_prompts
 from selectimprove.training.trainer import batch_arguments, latest_checkpoint
 from selectimprove.types import ParamsError
@@ -160,13 +161,13 @@ def test_advantages_are_those_of_exact_roots_rounded_once(models, tmp_path, monk
     rewards = list(chain.from_iterable([1] * right + [0] * (size - right) for right in range(1, size + 1)))
     coming = iter(rewards)
 
-    class Watched(rl_stage.ReproducibleGRPOTrainer):
+    class Watched(grpo.ReproducibleGRPOTrainer):
         def _compute_loss(self, model, batch):
             seen.append(batch["advantages"].numpy())
             return super()._compute_loss(model, batch)
 
     monkeypatch.setattr(CHAINS, "reward", lambda completion, answer: float(next(coming)))
-    monkeypatch.setattr(rl_stage, "ReproducibleGRPOTrainer", Watched)
+    monkeypatch.setattr(grpo, "ReproducibleGRPOTrainer", Watched)
     rl_stage.train_grpo(config, inputs, tmp_path)
 
     def advantage(reward: int, right: int) -> np.float32:
@@ -212,14 +213,16 @@ def test_two_steps_on_each_batch_of_an_own_reward_end_alike_after_a_kill(models,
     assert folder_hashes(killed) == folder_hashes(whole)
 
 
-def test_a_run_goes_on_from_the_newest_checkpoint_that_every_process_finished(tmp_path, monkeypatch):
+def test_a_run_goes_on_from_the_newest_checkpoint_that_every_process_finished(tmp_path, monkeypatch, caplog):
     for step, marks in ((9, ["0-of-2", "1-of-2"]), (10, ["0-of-2", "1-of-2"]), (11, ["1-of-2"]), (12, ["0-of-1"])):
         (tmp_path / f"checkpoint-{step}").mkdir()
         for mark in marks:
             (tmp_path / f"checkpoint-{step}/finished-{mark}").touch()
+    caplog.set_level("INFO")
     for processes, expected in ((1, 12), (2, 10)):
         monkeypatch.setenv("WORLD_SIZE", str(processes))
         assert latest_checkpoint(tmp_path) == str(tmp_path / f"checkpoint-{expected}")
+        assert caplog.messages[-1] == f"going on from step {expected}, where an earlier run was stopped"
     monkeypatch.setenv("WORLD_SIZE", "3")
     assert latest_checkpoint(tmp_path) is None
     assert latest_checkpoint(tmp_path / "absent") is None
@@ -276,7 +279,7 @@ def test_a_batch_is_spread_over_processes_and_passes(monkeypatch, processes, dev
 @pytest.mark.parametrize(("processes", "device"), [(3, None), (1, 5), (4, 3)])
 def test_a_batch_that_cannot_be_spread_is_refused(monkeypatch, processes, device):
     monkeypatch.setenv("WORLD_SIZE", str(processes))
-    with pytest.raises(ParamsError, match="a batch of 32 sequences cannot be spread evenly"):
+    with pytest.raises(ParamsError, match="a batch of 32 sequences cannot be split evenly"):
         batch_arguments(32, device)
 
 

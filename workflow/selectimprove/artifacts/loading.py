@@ -25,6 +25,8 @@ def loaded_by_name(config: Strict) -> frozenset[str]:
             modules = modules.union(*(aspect_modules(part.task_name, aspect) for aspect in part.aspects))
     if hasattr(config, "sampling"):
         modules.add(f"training.engine_{config.sampling.engine}")
+    if rl := getattr(config, "rl", None):
+        modules.add(f"training.{rl.method}")
     if own_reward := getattr(getattr(config, "rl", None), "own_reward", None):
         modules.add(OWN + own_reward.partition(":")[0])
     return frozenset(modules)

@@ -80,12 +80,6 @@ def working_folder(output: Path) -> Path:
     return output.with_name(f"{output.name}.partial")
 
 
-def how_it_begins(partial: Path) -> str:
-    """Say whether a stage begins anew, or goes on from what a run that was stopped left in its working folder."""
-    steps = [int(mark.parent.name.rpartition("-")[2]) for mark in partial.glob("trainer/checkpoint-*/finished-*")]
-    return f"going on from step {max(steps)}, where an earlier run was stopped:" if steps else "making"
-
-
 def drop_other_ranks() -> None:
     """Drop from the environment which of several processes this one is, where it was not started as one of several.
 
@@ -180,7 +174,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
             shutil.rmtree(partial, ignore_errors=True)
             date_back(records)
             return
-        LOG.info("%s %s", how_it_begins(partial), options.output)
+        LOG.info("making %s", options.output)
         try:
             # It gets its name when the stage is done, for which no disk is too full. So who is stopped after that repeats no training.
             done, begun = partial / "config.json", partial / "config.json.begun"

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model
 from pydantic_core import PydanticKnownError
 
+from selectimprove.batches import split_batch
 from selectimprove.config.messages import unknown_name
 from selectimprove.config.training import (
     ALL_LINEAR,
@@ -390,7 +391,7 @@ class Params(Strict):
     def _training_mistakes(self) -> Iterator[str]:
         rl, gpus = self.rl, max(self.resources.train.gpus, 1)
         prompts = rl.n_batches * rl.prompts_per_step
-        if rl.method != "grpo" and prompts < self.rft.n_rounds:
+        if rl.is_control and prompts < self.rft.n_rounds:
             yield f"rft.n_rounds: {self.rft.n_rounds} rounds are more than the {prompts} prompts that RL draws"
         if rl.loss_type == "vespo" and self.sampling.engine == "vllm":
             yield "rl.loss_type: vespo does not run with the engine vllm; use another, or the engine transformers"
@@ -399,10 +400,10 @@ class Params(Strict):
             ("rl", rl.prompts_per_step * rl.group_size, rl.device_batch_size, gpus),
             ("rft", self.rft.batch_size, self.rft.device_batch_size, 1),
         ):
-            share, rest = divmod(size, n_devices)
-            if rest:
+            if size % n_devices:
                 yield f"resources.train.gpus: {gpus} do not divide the {size} sequences of a step of {section}"
-            elif share % min(device_size or share, share):
+            elif split_batch(size, n_devices, device_size) is None:
+                share = size // n_devices
                 what = f"{device_size} does not divide the {share} sequences that a step has for each device"
                 yield f"{section}.device_batch_size: {what}"
         for name, experiment in self.experiments.items():

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_serializer
@@ -45,11 +45,6 @@ class Knob:
 
     The default is also that of the code that calls TRL, or of TRL; a test compares them. So a new knob changes no key.
     """
-
-    argument: str | None = None
-    """Its name in TRL, if that differs."""
-    values: dict[str, object] = field(default_factory=dict)
-    """TRL's names of its values."""
 
 
 class Model(Strict):
@@ -200,9 +195,7 @@ class Rl(Strict):
     """GRPO: in place of epsilon above 1, as in DAPO; for cispo the bound itself. null: epsilon."""
     num_iterations: Annotated[Positive, Knob()] = 1
     """GRPO: optimiser steps on the same rollouts, out of ``n_steps``; the second and later are off-policy."""
-    kl_estimator: Annotated[
-        Literal["k3", "k3_corrected"], Knob("use_bias_correction_kl", {"k3": False, "k3_corrected": True})
-    ] = "k3"
+    kl_estimator: Annotated[Literal["k3", "k3_corrected"], Knob()] = "k3"
     """GRPO: ``k3``, as in its paper; ``k3_corrected``: times the ratio, for the gradient of the reverse KL divergence."""
     top_p: Annotated[float, Field(gt=0, le=1), NUMBER, Knob()] = 1.0
     """Share of the probability that rollouts are sampled from, the likeliest tokens first."""
@@ -211,7 +204,7 @@ class Rl(Strict):
         # From the documentation of TRL 1.16's `GRPOConfig`, and from what its `GRPOTrainer` refuses.
         if self.prompts_per_step > self.n_prompts:
             yield f"prompts_per_step: {self.prompts_per_step} is more than n_prompts {self.n_prompts}"
-        if self.method != "grpo":
+        if self.is_control:
             yield from self._refuse_grpo_only()
         elif self.own_reward and (mistake := find_mistake(self.own_reward)):
             yield f"reward: {mistake}"
@@ -235,6 +228,11 @@ class Rl(Strict):
             yield f"top_p: {what}: set `top_p: 1.0` beside it"
 
     @property
+    def is_control(self) -> bool:
+        """Whether the model is fine-tuned on its own completions in place of RL."""
+        return self.method in ("rejection_sampling", "self_distillation")
+
+    @property
     def n_batches(self) -> int:
         """Batches of rollouts; `num_iterations` optimiser steps are taken on each."""
         return -(-self.n_steps // self.num_iterations)
@@ -252,13 +250,6 @@ class Rl(Strict):
 
     def _is_default(self, name: str) -> bool:
         return getattr(self, name) == type(self).model_fields[name].default
-
-    @property
-    def grpo_arguments(self) -> dict[str, object]:
-        """Return the knobs that are not at their defaults, as TRL's `GRPOConfig` takes them."""
-        turned = {name: mark for name, mark in self.knobs().items() if not self._is_default(name)}
-        values = {name: getattr(self, name) for name in turned}
-        return {mark.argument or name: mark.values.get(values[name], values[name]) for name, mark in turned.items()}
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, write):

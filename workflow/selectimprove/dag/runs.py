@@ -115,7 +115,7 @@ class Runs:
             "arithmetic": params.arithmetic,
         }
         rl = params.rl
-        if rl.method == "grpo":
+        if not rl.is_control:
             return self.add("rl", self._slug(case, run), RlStage(rl=rl, **shared), inputs)
         config = RftStage(
             method=rl.method,

@@ -74,7 +74,7 @@ _ROWS = (
           "Pretrained model", "model/*.safetensors", priority=40, local=True),
     Stage("sft", configs.SftStage, "train_sft", "Fine-tuning {wildcards.name}",
           "SFT models", "model/*.safetensors", needs="train", priority=20, spreads=True),
-    Stage("rl", configs.RlStage, "train_grpo", "Training {wildcards.name} with GRPO",
+    Stage("rl", configs.RlStage, "train_grpo", "Training {wildcards.name} by RL",
           "RL checkpoints", "checkpoints/step-*/*.safetensors, rollouts.parquet",
           needs="train", priority=10, spreads=True),
     Stage("rft", configs.RftStage, "train_rft", "Training {wildcards.name} on its own completions",

@@ -20,7 +20,7 @@ from selectimprove.tasks.interface import load_task
 
 TEMPLATES = Path(__file__).parents[2] / "cards"
 ADAPTER = "adapter_config.json"
-METHODS = {"base": "pretraining", "sft": "sft", "rl": "grpo"}
+METHODS = {"base": "pretraining", "sft": "sft"}
 TAGS = ["arxiv:2606.13125", "synthetic", "reasoning"]
 # What the hub calls our splits, and numbers of rows below a bound.
 SPLITS = {"sft_train": "train", "sft_validation": "validation", "rl": "train", "test": "test"}
@@ -64,7 +64,8 @@ def write_model(params: Params, checkpoint: Checkpoint, loaded_as: str, folder: 
     tested = next(iter(getattr(params.tasks, config.task_name).test_problems.values()))
     problem = task.draw_problems(config.task, tested, len(config.task.problem_types), "test", 0)[0]
     asked = measures.inputs[f"evaluation/{checkpoint.run.name}"].config if measures else params.evaluation
-    method = artifact.config.method.replace("_", "-") if artifact.stage == "rft" else METHODS[artifact.stage]
+    trained = artifact.config.rl if artifact.stage == "rl" else artifact.config
+    method = METHODS.get(artifact.stage) or trained.method.replace("_", "-")
     data = ModelCardData(
         model_name=artifact.slug,
         library_name="peft" if is_adapter else "transformers",

@@ -1,8 +1,8 @@
 """Stages, each a function from a config and input folders to one folder.
 
-All run alike::
+All run alike by hand::
 
-    python -m selectimprove.stages.sft --config results/sft/FB-…/config.json --input base=results/base/… --output /tmp/FB
+    python -m selectimprove.stages.sft --config results/sft/…/config.json --input base=results/base/… --output /tmp/FB
 """
 
 import gc
@@ -10,7 +10,7 @@ import sys
 
 from selectimprove.artifacts.forking import hand_over
 
-# Set while ``python -m`` looks for the module. What the imports of torch and TRL make stays until the end: searching it for garbage takes a third
+# True while ``python -m`` looks for the module. Searching what imports of torch and TRL make for garbage takes a third
 # of a stage's start. `selectimprove.artifacts.runner` turns the collector on again.
 if sys.argv[:1] == ["-m"]:
     hand_over()

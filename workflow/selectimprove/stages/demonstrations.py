@@ -1,7 +1,6 @@
-"""Demonstrations: what SFT learns from, a correct response to each problem.
+"""Demonstrations for SFT: a correct response to each problem, in a strategy that the task and the mix choose.
 
-Writes ``demonstrations.parquet``: the rows of the problem set with `strategy` and `completion`. Which strategy a problem is
-answered in is up to the task and the mix.
+Writes ``demonstrations.parquet``: the rows of the problem set with `strategy` and `completion`.
 """
 
 from pathlib import Path
@@ -16,11 +15,11 @@ from selectimprove.tasks.interface import load_task
 def write_demonstrations(config: DemonstrationsStage, inputs: dict[str, Path], folder: Path) -> None:
     """Answer every problem of ``problems``."""
     table = pd.read_parquet(inputs["problems"] / "problems.parquet")
-    problems = list(map(load_task(config.task_name).from_row, table.to_dict("records")))
-    demonstrate = load_task(config.task_name).demonstrate
-    responses = demonstrate(config.task, config.demonstrations, problems, config.seed)
+    task = load_task(config.task_name)
+    problems = list(map(task.from_row, table.to_dict("records")))
+    responses = task.demonstrate(config.task, config.demonstrations, problems, config.seed)
     strategies, completions = zip(*responses, strict=True)
-    # The leading space keeps prompt and completion apart when a trainer joins them.
+    # The leading space separates prompt and completion when a trainer joins them.
     table = table.assign(strategy=strategies, completion=[f" {completion}" for completion in completions])
     table.to_parquet(folder / "demonstrations.parquet", index=False)
 

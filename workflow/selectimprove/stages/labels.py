@@ -1,7 +1,7 @@
 """Labeling: what every generation and every rollout of a model did.
 
-Writes ``generations.parquet``, ``interventions.parquet`` where there are some and, for a model trained by RL, ``rollouts.parquet``: the rows
-that were sampled, each with its problem's type and difficulty, and with what the task's labeler says of it.
+Writes the sampled rows with their problem's type and difficulty and the task's label: ``generations.parquet``,
+``interventions.parquet`` if the model has any and, after RL, ``rollouts.parquet``.
 """
 
 from functools import cache
@@ -15,22 +15,9 @@ from selectimprove.tasks.interface import load_task
 
 
 def label_rows(config: LabelsStage, problems: list, rows: pd.DataFrame) -> pd.DataFrame:
-    """Label rows with a `completion` each.
-
-    Parameters
-    ----------
-    config : LabelsStage
-    problems : list
-        The problem of each row.
-    rows : pandas.DataFrame
-
-    Returns
-    -------
-    pandas.DataFrame
-        The rows, with `problem_type`, the task's difficulty, and the label.
-    """
+    """Label rows with a `completion`, given the problem of each."""
     label_one = load_task(config.task_name).label
-    # The better a model, the more of its responses to a problem are the same.
+    # The better a model, the more of its responses to a problem are equal.
     label = cache(lambda problem, completion: label_one(config.task, problem, completion))
     labels = [label(problem, completion) for problem, completion in zip(problems, rows["completion"], strict=True)]
     of_problem = {name: [getattr(p, name) for p in problems] for name in ("problem_type", config.task.difficulty)}
@@ -38,24 +25,19 @@ def label_rows(config: LabelsStage, problems: list, rows: pd.DataFrame) -> pd.Da
 
 
 def label_strategies(config: LabelsStage, inputs: dict[str, Path], folder: Path) -> None:
-    """Label the generations of ``evaluation``, and the rollouts of ``rl`` on its problems ``rollouts``."""
+    """Label the generations of ``evaluation``, and the rollouts of ``rl`` on the problems ``rollouts``."""
     from_row = load_task(config.task_name).from_row
     problems = {
         role: list(map(from_row, pd.read_parquet(path / "problems.parquet").to_dict("records")))
         for role, path in inputs.items()
         if role not in ("evaluation", "rl")
     }
-    for table in ("generations.parquet", "interventions.parquet"):
-        if (inputs["evaluation"] / table).exists():
-            rows = pd.read_parquet(inputs["evaluation"] / table)
-            asked = [
-                problems[name][number] for name, number in zip(rows["problem_set"], rows["problem_id"], strict=True)
-            ]
-            label_rows(config, asked, rows).to_parquet(folder / table, index=False)
-    if "rl" in inputs:
-        rollouts = pd.read_parquet(inputs["rl"] / "rollouts.parquet")
-        asked = [problems["rollouts"][problem_id] for problem_id in rollouts["problem_id"]]
-        label_rows(config, asked, rollouts).to_parquet(folder / "rollouts.parquet", index=False)
+    for role, table in (("evaluation", "generations"), ("evaluation", "interventions"), ("rl", "rollouts")):
+        if role in inputs and (inputs[role] / f"{table}.parquet").exists():
+            rows = pd.read_parquet(inputs[role] / f"{table}.parquet")
+            sets = ["rollouts"] * len(rows) if role == "rl" else rows["problem_set"]
+            asked = [problems[name][number] for name, number in zip(sets, rows["problem_id"], strict=True)]
+            label_rows(config, asked, rows).to_parquet(folder / f"{table}.parquet", index=False)
 
 
 if __name__ == "__main__":

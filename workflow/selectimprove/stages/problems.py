@@ -1,6 +1,6 @@
 """Problem sets: distinct problems of one split, drawn by the task.
 
-Writes ``problems.parquet``, which `datasets.load_dataset("parquet", …)` reads. A row holds the problem, as text and as its parts.
+Writes ``problems.parquet``, which `datasets.load_dataset("parquet", …)` reads: each problem as text and as its parts.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from selectimprove.types import ParamsError
 
 
 def generate_problems(config: ProblemsStage, inputs: dict[str, Path], folder: Path) -> None:
-    """Write ``problems.parquet``."""
+    """Draw the problems and number them."""
     task = load_task(config.task_name)
     try:
         problems = task.draw_problems(config.task, config.problems, config.n_problems, config.split, config.seed)

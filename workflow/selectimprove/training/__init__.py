@@ -1,1 +1,1 @@
-"""Training and sampling, with TRL, transformers and vLLM; the only room that needs torch, beside the stages that use it."""
+"""Training and sampling, with TRL, transformers and vLLM; this room and the stages that use it need torch."""

@@ -1,4 +1,4 @@
-"""Completions from transformers' `generate`: wherever torch runs."""
+"""The sampling engine that runs wherever torch runs: transformers' `generate`."""
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -9,22 +9,11 @@ from selectimprove.config.params import VllmSettings
 from selectimprove.training.policies import load_model, load_tokenizer
 
 BATCH = 512
-"""Completions generated at once; a matter of memory and speed only."""
+"""Completions generated at once; it decides memory and speed only."""
 
 
 class Sampler:
-    """A checkpoint, ready to be asked.
-
-    Parameters
-    ----------
-    checkpoint : Path
-    base : Path or None
-        The model that an adapter belongs to.
-    settings : None
-        There are none for this engine.
-    seed : int
-        Unused: each call is seeded.
-    """
+    """A checkpoint, or an adapter on `base`; this engine has no settings, and each call to `sample` is seeded."""
 
     def __init__(self, checkpoint: Path, base: Path | None, settings: VllmSettings | None, seed: int):
         self.tokenizer = load_tokenizer(checkpoint)
@@ -36,7 +25,7 @@ class Sampler:
     def sample(
         self, prompts: list[str], temperature: float, n_samples: int, max_new_tokens: int, seed: int
     ) -> list[list[str]]:
-        """Sample `n_samples` completions for each prompt; see `selectimprove.training.sampling`."""
+        """Sample completions, as `selectimprove.training.sampling.Sampler` says."""
         torch.manual_seed(seed)
         by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i].split()))
         completions: list[list[str]] = [[] for _ in prompts]
@@ -48,7 +37,7 @@ class Sampler:
             generated = self.model.generate(
                 **batch.to(self.model.device),
                 **(drawn if temperature else {"do_sample": False}),
-                # Qwen2.5's generation config has one of its own.
+                # The generation config of Qwen2.5 sets another.
                 repetition_penalty=1.0,
                 num_return_sequences=n_samples,
                 max_new_tokens=max_new_tokens,
@@ -63,10 +52,10 @@ class Sampler:
 
 
 def rollout_arguments(settings: VllmSettings | None) -> dict:
-    """Return the arguments of TRL's `GRPOConfig` that choose this engine for rollouts."""
+    """Return the arguments with which TRL's trainers use this engine for rollouts."""
     return {"use_vllm": False}
 
 
 def seed_rollouts(seed: int) -> AbstractContextManager:
-    """Do nothing: here the trainer's own seed decides."""
+    """Do nothing: the trainer's own seed decides."""
     return nullcontext()

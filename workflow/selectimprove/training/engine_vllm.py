@@ -1,14 +1,11 @@
-"""The engine of sampling for models that need a GPU: vLLM, in evaluation and in the rollouts of GRPO.
+"""The sampling engine for models that need a GPU: vLLM, in evaluation and for rollouts.
 
-In evaluation it runs in this very process. vLLM's own default, a process beside it, begins to compute while requests
-are still coming in, so what is batched together, and with it the last bits of a probability, is a matter of timing.
-Here it is not, and the same seed gives the same completions. Every prompt has a seed of its own, so what it gets does
-not depend on what the engine sampled before. Tokens come and go by the tokenizer that transformers loads, and weights
-keep the type they are stored in: what differs between the two engines are kernels.
+In evaluation it runs in this process. By default vLLM starts a second process, which begins to compute while requests
+still arrive, so timing decides what is batched together, and with it the last bits of each probability. Each prompt has
+its own seed, so its completions do not depend on what the engine sampled before. Large models take long to load, so an
+engine that serves adapters is kept for the next adapter.
 
-An engine takes long to start on a large model, so one that runs a base model with adapters goes on to the next adapter.
-
-In rollouts the engine belongs to TRL, which hands it the new weights at each step. Here is only what TRL is told.
+In rollouts TRL owns the engine and gives it the new weights at each step; this module only provides TRL's arguments.
 """
 
 import itertools
@@ -18,153 +15,87 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from selectimprove.config.params import VllmSettings
+from selectimprove.training.policies import is_adapter
 
-LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM can be told as the highest rank of its adapters."""
+# An engine reads these when it starts. By default the CPU build pins this process and changes its number of threads,
+# which decides the order of torch's sums.
+os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 
-_ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    # Else the CPU build pins this process and changes its number of threads, which decides the order of torch's sums.
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_NO_USAGE_STATS": "1",
-}
-
+running: dict[tuple, object] = {}
+"""The engine of this process, by what it serves; never more than one."""
 _adapter_numbers = itertools.count(1)
 
 
-def _prepare_environment() -> None:
-    for variable, value in _ENVIRONMENT.items():
-        os.environ.setdefault(variable, value)
-
-
-def _max_rank(rank: int) -> int:
-    allowed = [highest for highest in LORA_RANKS if rank <= highest]
-    if not allowed:
-        raise ValueError(f"vLLM takes adapters of rank {LORA_RANKS[-1]} at most, not {rank}")
-    return allowed[0]
-
-
-class _Engine:
-    """The one engine of this process, started for some model and kept until another is needed."""
-
-    running = None
-    purpose: tuple | None = None
-
-    @classmethod
-    def start(cls, model: Path, max_lora_rank: int | None, settings: VllmSettings, seed: int):
-        """Return a running `vllm.LLM` for `model`, the one that runs already where it fits."""
-        purpose = (model.resolve(), max_lora_rank, settings)
-        if cls.purpose == purpose:
-            return cls.running
-        cls.stop()
-        _prepare_environment()
+def start_engine(model: Path, max_rank: int | None, settings: VllmSettings, seed: int):
+    """Return a `vllm.LLM` for a model, or for adapters on it up to `max_rank`: the running one, or a new one."""
+    purpose = (model.resolve(), max_rank, settings)
+    if purpose not in running:
+        stop_engine()
         from vllm import LLM
 
-        adapters = {} if max_lora_rank is None else {"enable_lora": True, "max_lora_rank": max_lora_rank}
-        cls.running = LLM(
+        running[purpose] = LLM(
             model=str(model),
-            # Left to itself, vLLM rounds weights of 32 bits to 16.
+            # By default vLLM rounds 32-bit weights to 16 bits.
             dtype=str(AutoConfig.from_pretrained(model).dtype).removeprefix("torch."),
             seed=seed,
             gpu_memory_utilization=settings.gpu_memory_utilization,
             tensor_parallel_size=settings.tensor_parallel,
             # Without a GPU, compiling takes longer than it saves.
             enforce_eager=not torch.cuda.is_available(),
-            **adapters,
+            **({"enable_lora": True, "max_lora_rank": max_rank} if max_rank else {}),
         )
-        cls.purpose = purpose
-        return cls.running
+    return running[purpose]
 
-    @classmethod
-    def stop(cls) -> None:
-        """Free the engine and its memory."""
-        if cls.running is None:
-            return
+
+def stop_engine() -> None:
+    """Free the engine of this process, if one is running."""
+    if running:
         from vllm.distributed import cleanup_dist_env_and_memory
 
-        cls.running.llm_engine.engine_core.shutdown()
-        cls.running = cls.purpose = None
+        running.popitem()[1].llm_engine.engine_core.shutdown()
         cleanup_dist_env_and_memory()
 
 
 class Sampler:
-    """Samples completions from one checkpoint.
+    """A checkpoint, or an adapter on `base`. What it samples does not depend on `seed`, the engine's own."""
 
-    Parameters
-    ----------
-    folder : Path
-        A model as ``from_pretrained`` loads it, or a LoRA adapter as PEFT saves it.
-    base : Path or None
-        The model that the adapter belongs to; not looked at where `folder` is a whole model.
-    settings : VllmSettings
-        Of these, how much memory the engine takes and over how many GPUs it spreads. The mode is for rollouts:
-        evaluation never asks a server.
-    seed : int
-        Of the engine. What `sample` draws depends on its own seed alone.
-    """
-
-    def __init__(self, folder: Path, base: Path | None, settings: VllmSettings, seed: int):
-        adapter_config = folder / "adapter_config.json"
-        max_rank, self.adapter = None, None
-        model = folder
-        if adapter_config.is_file():
+    def __init__(self, checkpoint: Path, base: Path | None, settings: VllmSettings, seed: int):
+        model, max_rank, self.adapter = checkpoint, None, None
+        if is_adapter(checkpoint):
             if base is None:
-                raise ValueError(f"{folder} is an adapter; name the model that it belongs to")
-            model, max_rank = base, _max_rank(json.loads(adapter_config.read_text())["r"])
-        self.tokenizer = AutoTokenizer.from_pretrained(model)
-        self.llm = _Engine.start(model, max_rank, settings, seed)
-        if max_rank is None:
-            return
-        from vllm.lora.request import LoRARequest
+                raise ValueError(f"{checkpoint} is an adapter; name the model that it belongs to")
+            from vllm.config.lora import MaxLoRARanks
+            from vllm.lora.request import LoRARequest
 
-        # The engine knows an adapter by its number and caches prompts by its name and path: never the same for two.
-        number = next(_adapter_numbers)
-        self.adapter = LoRARequest(f"{folder.name}-{number}", number, str(folder.resolve()))
+            rank = json.loads((checkpoint / "adapter_config.json").read_text())["r"]
+            model, max_rank = base, min((most for most in get_args(MaxLoRARanks) if most >= rank), default=rank)
+            # The engine tells adapters apart by number and caches prompts by name and path, so each gets its own.
+            number = next(_adapter_numbers)
+            self.adapter = LoRARequest(f"{checkpoint.name}-{number}", number, str(checkpoint.resolve()))
+        self.tokenizer = AutoTokenizer.from_pretrained(model)
+        self.llm = start_engine(model, max_rank, settings, seed)
 
     def sample(
         self, prompts: list[str], temperature: float, n_samples: int, max_new_tokens: int, seed: int
     ) -> list[list[str]]:
-        """Sample completions.
-
-        Parameters
-        ----------
-        prompts : list of str
-        temperature : float
-            At 0 all samples of a prompt are the one greedy completion.
-        n_samples : int
-            Completions per prompt.
-        max_new_tokens : int
-        seed : int
-            Same seed, same machine: same completions. Equal prompts get completions of their own.
-
-        Returns
-        -------
-        list of list of str
-            `n_samples` completions for each prompt, special tokens left out.
-        """
+        """Sample completions, as `selectimprove.training.sampling.Sampler` says."""
         from vllm import SamplingParams
 
         greedy = temperature == 0
-        # vLLM seeds the samples of a prompt with consecutive numbers, so consecutive seeds of prompts would share them.
+        shared = {"top_p": 1.0, "top_k": 0, "max_tokens": max_new_tokens, "detokenize": False}
+        shared |= {"temperature": temperature, "n": 1 if greedy else n_samples}
+        # vLLM seeds the samples of a prompt consecutively, so prompts with consecutive seeds would share samples.
         seeds = [random.Random(f"{seed}/{position}").getrandbits(31) for position in range(len(prompts))]
-        parameters = [
-            SamplingParams(
-                n=1 if greedy else n_samples,
-                temperature=temperature,
-                top_p=1.0,
-                top_k=0,
-                max_tokens=max_new_tokens,
-                seed=prompt_seed,
-                detokenize=False,
-            )
-            for prompt_seed in seeds
-        ]
-        # A prompt that is found in the cache is computed in another batch, and rounded otherwise, than one that is not.
+        parameters = [SamplingParams(seed=prompt_seed, **shared) for prompt_seed in seeds]
+        # A cached prompt is computed in another batch than a new one, and so rounded differently.
         self.llm.reset_prefix_cache()
         outputs = self.llm.generate(
             [{"prompt_token_ids": ids} for ids in self.tokenizer(prompts)["input_ids"]],
@@ -179,10 +110,7 @@ class Sampler:
         return [samples * n_samples for samples in completions] if greedy else completions
 
     def close(self) -> None:
-        """Free the engine; one that runs a base model with adapters goes on running, for the next adapter.
-
-        That one is freed when a sampler of another model is made, by `stop_engine`, or with the process.
-        """
+        """Free the engine, unless it serves adapters: then it is kept for the next adapter."""
         # Memory is freed only when nothing refers to the engine.
         llm, self.llm = self.llm, None
         if self.adapter is not None:
@@ -192,27 +120,16 @@ class Sampler:
         stop_engine()
 
 
-def stop_engine() -> None:
-    """Free the engine of this process, if one runs."""
-    _Engine.stop()
-
-
 def rollout_arguments(settings: VllmSettings) -> dict:
-    """Return the arguments of TRL's `GRPOConfig` that have vLLM generate the rollouts.
-
-    Parameters
-    ----------
-    settings : VllmSettings
-        In the mode ``colocate`` the engine shares each GPU with the trainer. In the mode ``server`` it runs elsewhere
-        and takes its share of memory, its GPUs and its seed from its own command line (`seed_rollouts`).
-    """
+    """Return the arguments with which TRL's trainers use this engine for rollouts."""
     arguments = {
         "use_vllm": True,
         "vllm_mode": settings.mode,
-        # The engine samples in 16 bits and by other kernels than those that compute the gradient, so a rollout is not
-        # quite drawn from the policy that learns from it. The ratio of the two probabilities corrects for that.
+        # The engine samples in 16 bits and with other kernels than those of the gradient, so a rollout is not drawn
+        # from exactly the policy that learns from it. The ratio of the two probabilities corrects for that.
         "vllm_importance_sampling_correction": True,
     }
+    # A server's command line sets its memory, GPUs and seed.
     if settings.mode == "server":
         return arguments | {"vllm_server_host": settings.server_host, "vllm_server_port": settings.server_port}
     return arguments | {
@@ -223,22 +140,20 @@ def rollout_arguments(settings: VllmSettings) -> dict:
 
 @contextmanager
 def seed_rollouts(seed: int) -> Iterator[None]:
-    """Seed the engine of every trainer that is made within.
+    """Seed the engine of every trainer that is made in this context.
 
-    TRL seeds a colocated engine with the number of its group of processes, whatever the trainer's seed: every run would
-    draw from the same numbers. Requests with seeds would not do, since TRL gives all requests the same, and a group's
-    completions would all be one. So the engine's seed is replaced where TRL makes the engine; engines of one run still
-    differ. What an engine draws comes from torch's generator in the trainer's process, which checkpoints keep.
+    TRL seeds a colocated engine with the number of its group of processes, so every run would draw the same numbers. It
+    gives all requests the same seed, so seeds per request would make all completions of a group equal. Hence the
+    engine's seed is replaced where TRL makes the engine. It draws from torch's generator in the trainer's process,
+    which checkpoints save.
 
-    A server is seeded where it is started, and anew for each run, or a run would depend on what the server drew
-    before::
+    A server is seeded on its command line. Start it anew for each run, or the run depends on what it drew before::
 
         VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --seed 101 --weight-transfer-config '{"backend": "nccl"}' \
             --logprobs-mode processed_logprobs --max-logprobs -1 --enable-scale-out
     """
     from trl.generation import vllm_generation
 
-    _prepare_environment()
     engine = vllm_generation.LLM
 
     def seeded(*arguments, **options):

@@ -1,15 +1,20 @@
-"""Policies: how a model is loaded and asked, trained from scratch or pretrained, kept whole or as an adapter.
+"""Policies: how a model is loaded and prompted, whole or as a LoRA adapter.
 
-A checkpoint is a folder that ``from_pretrained`` loads. With LoRA it holds the adapter alone, and the model that it belongs to is an input
-of its own. A prompt is the problem's text, or that text in the chat template behind a system prompt: SFT, RL and evaluation all ask
-through `render_prompts`, so that they cannot ask differently.
+A checkpoint is a folder that ``from_pretrained`` loads. With LoRA it holds the adapter only; the model that the adapter
+belongs to is a separate input. All stages use `render_prompts` and `longest_completion`, so they prompt alike.
 """
 
+import shutil
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+import pandas as pd
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from selectimprove.config.stages import OfTask
+from selectimprove.tasks.interface import load_task
 
 FILES = (
     "*.safetensors",
@@ -25,29 +30,24 @@ FILES = (
     "merges.txt",
     "*.jinja",
 )
-"""What transformers loads a model and its tokenizer from, pickles left out."""
+"""The files that transformers loads a model and its tokenizer from, except pickles."""
+
+
+def copy_model(source: Path, target: Path) -> None:
+    """Copy the files of a model and its tokenizer, and nothing else."""
+    target.mkdir(parents=True, exist_ok=True)
+    for pattern in FILES:
+        for file in source.glob(pattern):
+            shutil.copyfile(file, target / file.name)
 
 
 def is_adapter(checkpoint: Path) -> bool:
-    """Tell whether a checkpoint holds an adapter alone."""
+    """Tell whether a checkpoint holds only an adapter."""
     return (checkpoint / "adapter_config.json").is_file()
 
 
 def load_model(checkpoint: Path, base: Path | None = None, trainable: bool = False) -> PreTrainedModel:
-    """Load a checkpoint.
-
-    Parameters
-    ----------
-    checkpoint : Path
-    base : Path, optional
-        The model that an adapter belongs to; it may have moved since the adapter was trained.
-    trainable : bool
-        Whether an adapter will be trained on.
-
-    Returns
-    -------
-    PreTrainedModel or peft.PeftModel
-    """
+    """Load a checkpoint, or an adapter on `base`, which may have moved since the adapter was trained."""
     if not is_adapter(checkpoint):
         return AutoModelForCausalLM.from_pretrained(checkpoint)
     from peft import PeftModel
@@ -56,30 +56,29 @@ def load_model(checkpoint: Path, base: Path | None = None, trainable: bool = Fal
 
 
 def load_frozen(base: Path) -> PreTrainedModel:
-    """Load a model whose own weights will not be trained: at half precision where a GPU computes with it."""
-    dtype = torch.bfloat16 if has_bfloat16() else torch.float32
-    return AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    """Load a model whose own weights are not trained: in 16 bits where a GPU computes with them."""
+    return AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16 if has_bfloat16() else torch.float32)
 
 
 def has_bfloat16() -> bool:
-    """Tell whether there is a GPU that computes with numbers of 16 bits as wide as those of 32; older ones only imitate it."""
+    """Tell whether there is a GPU that computes in bfloat16; older GPUs only emulate it."""
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerBase:
-    """Load the tokenizer that lies in a checkpoint."""
+    """Load the tokenizer of a checkpoint."""
     return AutoTokenizer.from_pretrained(checkpoint)
 
 
 def keeps_first_space(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Tell whether the space before a first word comes back from its tokens; those of SentencePiece lose it."""
+    """Tell whether decoding returns the space before a first word; tokenizers of SentencePiece lose it."""
     return tokenizer.decode(tokenizer(" answer", add_special_tokens=False)["input_ids"]).startswith(" ")
 
 
 def render_prompts(
-    tokenizer: PreTrainedTokenizerBase, prompts: list[str], system_prompt: str | None = None
+    tokenizer: PreTrainedTokenizerBase, prompts: Iterable[str], system_prompt: str | None = None
 ) -> list[str]:
-    """Return the texts with which a model is asked: the problems', or with a system prompt their chats."""
+    """Return the texts that a model is prompted with: the problems', or with a system prompt the chats'."""
     if system_prompt is None:
         return list(prompts)
     return [
@@ -92,19 +91,18 @@ def render_prompts(
     ]
 
 
-def render_completions(completions: list[str], system_prompt: str | None = None) -> list[str]:
-    """Return the demonstrated responses as they follow `render_prompts`: a chat's turn begins without a space."""
+def render_completions(completions: Iterable[str], system_prompt: str | None = None) -> list[str]:
+    """Return demonstrated responses as they follow `render_prompts`: a chat's turn begins without a space."""
     return [completion.lstrip() for completion in completions] if system_prompt else list(completions)
 
 
 def max_new_tokens(tokenizer: PreTrainedTokenizerBase, longest_response: list[str]) -> int:
-    """Bound the length of a response: what the words of the longest take, and the end.
-
-    Parameters
-    ----------
-    tokenizer : PreTrainedTokenizerBase
-    longest_response : list of str
-        As a task says it of its longest problem.
-    """
+    """Bound the length of a completion by the tokens of the longest response's words, plus its end."""
     length = cache(lambda word: len(tokenizer(f" {word}", add_special_tokens=False)["input_ids"]))
     return sum(map(length, longest_response)) + 3
+
+
+def longest_completion(tokenizer: PreTrainedTokenizerBase, config: OfTask, problems: pd.DataFrame) -> int:
+    """Return the most tokens that a completion may take for any of these problems of the config's task."""
+    longest_response = load_task(config.task_name).longest_response
+    return max_new_tokens(tokenizer, longest_response(config.task, int(problems["n_steps"].max())))

@@ -1,41 +1,80 @@
-"""Sampling: which engine generates completions, in evaluation and for the rollouts of RL.
+"""Sampling: the engines that generate completions, and how a checkpoint answers problems.
 
-Each engine is a module, ``engine_transformers`` or ``engine_vllm``, with a `Sampler` for evaluation, and for RL its switches of TRL's
-`GRPOConfig`, whose own generation keeps the weights in step. It is loaded by name, so that the key of an artifact covers the engine
-that made it and no other.
+An engine is a module, ``engine_transformers`` or ``engine_vllm``, loaded by name, so that a key covers only the engine
+that is used. It has `Sampler`; ``rollout_arguments(settings)``, with which TRL's trainers use it; and
+``seed_rollouts(seed)``, a context in which to make such a trainer.
 """
 
 import importlib
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
+
+import pandas as pd
 
 from selectimprove.config.params import Sampling
+from selectimprove.config.stages import EvaluationStage, RftStage
+from selectimprove.training.policies import keeps_first_space, load_tokenizer, longest_completion, render_prompts
+
+
+class Sampler(Protocol):
+    """A checkpoint loaded into an engine."""
+
+    def sample(
+        self, prompts: list[str], temperature: float, n_samples: int, max_new_tokens: int, seed: int
+    ) -> list[list[str]]:
+        """Return `n_samples` completions for each prompt; the seed decides them. At temperature 0 all are greedy."""
+
+    def close(self) -> None:
+        """Free the memory that the checkpoint takes."""
 
 
 def load_engine(sampling: Sampling) -> ModuleType:
-    """Load the module of the engine that samples."""
+    """Load the engine's module."""
     return importlib.import_module(f"selectimprove.training.engine_{sampling.engine}")
 
 
-def open_sampler(sampling: Sampling, checkpoint: Path, base: Path | None, seed: int):
-    """Load a checkpoint into an engine.
-
-    Returns
-    -------
-    Sampler
-        Its ``sample(prompts, temperature, n_samples, max_new_tokens, seed)`` returns for each prompt a list of `n_samples`
-        completions, without special tokens: the same for the same seed on the same machine, the likeliest at temperature 0.
-        ``close()`` frees it.
-    """
+def open_sampler(sampling: Sampling, checkpoint: Path, base: Path | None, seed: int) -> Sampler:
+    """Load a checkpoint into the engine."""
     return load_engine(sampling).Sampler(checkpoint, base, sampling.vllm, seed)
+
+
+class Respondent:
+    """A checkpoint, or an adapter on `base`, that answers problems as the config of its stage says."""
+
+    def __init__(self, config: EvaluationStage | RftStage, checkpoint: Path, base: Path | None):
+        self.config = config
+        self.tokenizer = load_tokenizer(checkpoint)
+        self.sampler = open_sampler(config.sampling, checkpoint, base, config.seed)
+
+    def answer(self, problems: pd.DataFrame, seed: int, greedy: bool = False, opening: str = "") -> pd.DataFrame:
+        """Return a row per completion: `problem_id`, `sample` and `completion`.
+
+        Each problem is answered once greedily, or else `n_samples` times. Every completion begins with `opening`.
+        """
+        config = self.config
+        prompts = render_prompts(self.tokenizer, problems["prompt"], config.system_prompt)
+        begun = opening
+        if opening:
+            # A chat's turn begins without a space.
+            separator = "" if config.system_prompt else " "
+            prompts = [f"{prompt}{separator}{opening}" for prompt in prompts]
+            begun += "" if keeps_first_space(self.tokenizer) else " "
+        completions = self.sampler.sample(
+            prompts,
+            temperature=0.0 if greedy else config.temperature,
+            n_samples=1 if greedy else config.n_samples,
+            max_new_tokens=longest_completion(self.tokenizer, config, problems),
+            seed=seed,
+        )
+        return pd.DataFrame(
+            {"problem_id": problem_id, "sample": sample, "completion": f"{begun}{completion}"}
+            for problem_id, samples in zip(problems["problem_id"], completions, strict=True)
+            for sample, completion in enumerate(samples)
+        )
 
 
 def rollout_arguments(sampling: Sampling, temperature: float, max_new_tokens: int) -> dict:
     """Return the arguments of TRL's `GRPOConfig` that say how rollouts are generated."""
-    return load_engine(sampling).rollout_arguments(sampling.vllm) | {
-        "temperature": temperature,
-        "top_p": 1.0,
-        "top_k": 0,
-        "repetition_penalty": 1.0,
-        "max_completion_length": max_new_tokens,
-    }
+    drawn = {"temperature": temperature, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
+    return load_engine(sampling).rollout_arguments(sampling.vllm) | drawn | {"max_completion_length": max_new_tokens}

@@ -1,5 +1,6 @@
-"""What all training stages share: determinism, resuming, several processes, and what is kept of a trainer."""
+"""What all trainings share: determinism, splitting batches, resuming, and what is kept of a trainer."""
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -7,27 +8,27 @@ from pathlib import Path
 import pandas as pd
 import torch
 import transformers
+from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 
+from selectimprove.batches import split_batch
 from selectimprove.config.params import Optimizer
 from selectimprove.config.training import REPORT_TO, RUN_NAME
-from selectimprove.training.policies import has_bfloat16
+from selectimprove.training.policies import copy_model, has_bfloat16, render_completions, render_prompts
 from selectimprove.types import ParamsError
 
-ON_COMPLETIONS = {"completion_only_loss": True, "packing": False, "max_length": None}
-"""What `SFTConfig` is told wherever a model learns completions: whole, and the prompts before them not."""
+LOG = logging.getLogger(__name__)
+
+ON_COMPLETIONS = {"completion_only_loss": True, "packing": False, "max_length": None, "logging_steps": 16}
+"""Arguments of `SFTConfig` wherever a model learns completions: whole sequences, and no loss on prompts."""
 
 
 def prepare_torch(seed: int) -> None:
-    """Seed every generator and use one thread.
-
-    The number of threads decides the order of floating-point sums, and no key covers it: so it is one, whatever a job asks for. Two jobs
-    of one thread each use two cores better than one of two.
-    """
+    """Seed every generator and use one thread: no key covers their number, which decides the order of sums."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Filling fresh memory guards against kernels that read it unset; TRL allocates a buffer of half a gigabyte for each of its
-    # chunked log-probabilities, and filling those took 40 % of a GRPO step.
+    # Filling fresh memory guards against kernels that read it unset. TRL allocates half a gigabyte for each chunk of
+    # log-probabilities, and filling that took 40 % of a GRPO step.
     torch.utils.deterministic.fill_uninitialized_memory = False
     transformers.set_seed(seed)
 
@@ -35,7 +36,7 @@ def prepare_torch(seed: int) -> None:
 def trainer_arguments(
     folder: Path, seed: int, learning_rate: float, warmup_steps: int, optimizer: Optimizer, schedule: str = "linear"
 ) -> dict:
-    """Return the `TrainingArguments` that all stages share."""
+    """Return the `TrainingArguments` that all trainings share."""
     return {
         "output_dir": str(folder / "trainer"),
         "learning_rate": learning_rate,
@@ -57,37 +58,24 @@ def trainer_arguments(
 
 
 def batch_arguments(batch_size: int, device_batch_size: int | None) -> dict:
-    """Spread a batch over the processes, and each process's share over as few passes as its device takes.
-
-    Parameters
-    ----------
-    batch_size : int
-        Sequences of one optimiser step.
-    device_batch_size : int or None
-        Most sequences of one pass; None for no bound.
-
-    Raises
-    ------
-    ParamsError
-        If the batch cannot be spread evenly.
-    """
+    """Return the `TrainingArguments` that split a batch over the processes and the passes of each."""
     processes = int(os.environ.get("WORLD_SIZE", 1))
-    share, rest = divmod(batch_size, processes)
-    in_one_pass = min(device_batch_size or share, share)
-    if rest or share % in_one_pass:
-        raise ParamsError(
-            f"a batch of {batch_size} sequences cannot be spread evenly over {processes} processes with "
-            f"device_batch_size {in_one_pass}; use numbers that divide it"
-        )
-    return {
-        "per_device_train_batch_size": in_one_pass,
-        "gradient_accumulation_steps": share // in_one_pass,
-    }
+    split = split_batch(batch_size, processes, device_batch_size)
+    if split is None:
+        size = f"{processes} processes with device_batch_size {device_batch_size}"
+        raise ParamsError(f"a batch of {batch_size} sequences cannot be split evenly over {size}")
+    return {"per_device_train_batch_size": split[0], "gradient_accumulation_steps": split[1]}
 
 
-def is_main_process() -> bool:
-    """Tell whether this process writes what a stage leaves; all others only compute."""
-    return int(os.environ.get("RANK", 0)) == 0
+def completion_dataset(tokenizer: PreTrainedTokenizerBase, table: pd.DataFrame, system_prompt: str | None) -> Dataset:
+    """Make the data of `SFTTrainer` from the columns `prompt` and `completion`."""
+    prompts = render_prompts(tokenizer, table["prompt"], system_prompt)
+    return Dataset.from_dict({"prompt": prompts, "completion": render_completions(table["completion"], system_prompt)})
+
+
+def process_number() -> int:
+    """Return the number of this process among those that share a batch; process 0 writes the results."""
+    return int(os.environ.get("RANK", 0))
 
 
 def _finished_by(process: int) -> str:
@@ -95,47 +83,64 @@ def _finished_by(process: int) -> str:
 
 
 class MarkFinished(TrainerCallback):
-    """Marks each checkpoint that this process has written to its end; has to be the last of a trainer's callbacks."""
+    """Marks each checkpoint that this process has written completely; must be the last callback of a trainer."""
 
     def on_save(self, args, state, control, **_):
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / _finished_by(args.process_index)).touch()
 
 
-def latest_checkpoint(folder: Path) -> str | None:
-    """Return the newest checkpoint in `folder` that was finished by as many processes as there are now, if any.
+def step_of(checkpoint: str | Path) -> int:
+    """Return the step in the name of a checkpoint, ``checkpoint-<step>`` or ``step-<step>``."""
+    return int(Path(checkpoint).name.split("-")[1])
 
-    A kill leaves the checkpoint half-written that was being saved.
-    """
+
+def latest_checkpoint(folder: Path) -> str | None:
+    """Return the newest checkpoint in `folder` that was finished, by as many processes as there are now, if any."""
     marks = [_finished_by(process) for process in range(int(os.environ.get("WORLD_SIZE", 1)))]
     finished = [path for path in folder.glob("checkpoint-*") if all((path / mark).exists() for mark in marks)]
-    return str(max(finished, key=lambda path: int(path.name.split("-")[1]))) if finished else None
+    if not finished:
+        return None
+    latest = max(finished, key=step_of)
+    LOG.info("going on from step %d, where an earlier run was stopped", step_of(latest))
+    return str(latest)
 
 
 def drop_checkpoints(folder: Path) -> None:
-    """Remove a trainer's checkpoints, marks first: a kill meanwhile leaves none that lacks a file and looks finished."""
+    """Remove a trainer's checkpoints, marks first, so that a kill meanwhile leaves none that seems finished."""
     for mark in folder.glob("checkpoint-*/finished-*"):
         mark.unlink()
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def save_model(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Keep the trained model, or its adapter, and its tokenizer in ``model/``, and drop the trainer's own checkpoints."""
+def keep_checkpoints(folder: Path) -> None:
+    """Move the weights and tokenizers of all checkpoints from ``trainer/`` to ``checkpoints/``; drop the rest."""
+    for checkpoint in (folder / "trainer").glob("checkpoint-*"):
+        copy_model(checkpoint, folder / "checkpoints" / f"step-{step_of(checkpoint):04d}")
+    drop_checkpoints(folder / "trainer")
+
+
+def save_weights(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, target: Path) -> None:
+    """Save the trained model, or its adapter, and its tokenizer."""
+    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+def training_log(trainer: Trainer) -> pd.DataFrame:
+    """Return a trainer's log, one row per logging step, without times."""
+    # The last entry has totals since the last resumption, and repeats the last step's number.
+    rows = [logged for logged in trainer.state.log_history if "train_runtime" not in logged]
+    # Before and after resuming, the same values are logged in different orders.
+    table = pd.DataFrame(rows, columns=sorted({"step"}.union(*rows)))
+    times = [column for column in table if "runtime" in column or "per_second" in column or column == "step_time"]
+    return table.drop(columns=times)
+
+
+def train_to_end(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Train, going on where an earlier run was stopped, and write ``training.parquet`` and ``model/``."""
+    trainer.add_callback(MarkFinished())
+    trainer.train(resume_from_checkpoint=latest_checkpoint(folder / "trainer"))
     trainer.accelerator.wait_for_everyone()
-    if is_main_process():
-        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(folder / "model")
-        tokenizer.save_pretrained(folder / "model")
+    if process_number() == 0:
+        training_log(trainer).to_parquet(folder / "training.parquet", index=False)
+        save_weights(trainer, tokenizer, folder / "model")
         drop_checkpoints(folder / "trainer")
-
-
-def write_training_log(trainer: Trainer, folder: Path) -> None:
-    """Write what the trainer logged to ``training.parquet``, a row a logging step; none if it ended before the first.
-
-    Left out are times, and the last entry, which has totals of the run since it was last resumed and repeats the last step's number.
-    """
-    if is_main_process():
-        rows = [logged for logged in trainer.state.log_history if "train_runtime" not in logged]
-        # What is logged before and after resuming comes in another order.
-        table = pd.DataFrame(rows, columns=sorted({"step"}.union(*rows)))
-        timing = [column for column in table if "runtime" in column or "per_second" in column]
-        table = table.drop(columns=[*timing, "step_time"], errors="ignore")
-        table.to_parquet(folder / "training.parquet", index=False)

@@ -16,20 +16,20 @@ from selectimprove.config.stages import Run
 from selectimprove.stages.measures.estimates import MODEL
 from selectimprove.types import ParamsError
 
-LOGGED = {
-    "loss": "loss",
-    "eval_loss": "eval_loss",
-    "grad_norm": "grad_norm",
-    "learning_rate": "learning_rate",
-    "entropy": "entropy",
-    "kl": "kl",
-    "reward": "reward",
-    "reward_std": "reward_std",
-    "frac_reward_zero_std": "constant_groups",
-    "completions/mean_length": "length",
-    "completions/clipped_ratio": "cut_off",
-}
-"""The columns of a trainer's log that are kept, by the trainer's name, and our name of each."""
+LOGGED = (
+    "loss",
+    "eval_loss",
+    "grad_norm",
+    "learning_rate",
+    "entropy",
+    "kl",
+    "reward",
+    "reward_std",
+    "constant_groups",
+    "length",
+    "cut_off",
+)
+"""The columns of a training's log that are kept."""
 COLUMNS = ("variant", "sft", "training", "seed", "alarm", "first_step", "last_step", "worst", "says")
 """The columns of the table of alarms."""
 FINITE = {"loss": "loss", "grad_norm": "gradient norm", "entropy": "entropy", "kl": "KL divergence"}
@@ -51,7 +51,7 @@ def read_log(path: Path) -> pd.DataFrame:
     has none.
     """
     log = pd.read_parquet(path)
-    kept = log[["step", *(name for name in LOGGED if name in log)]].rename(columns=LOGGED)
+    kept = log[["step", *(name for name in LOGGED if name in log)]]
     trained = kept.reindex(columns=["learning_rate"])["learning_rate"].notna()
     row = trained.groupby(kept["step"]).cumsum().clip(lower=1)
     return kept.assign(row=row).groupby(["step", "row"], as_index=False).first().drop(columns="row")
@@ -83,7 +83,7 @@ def measure_training(
     """Join the logs of all runs with the shares of the strategies among the rollouts of each step."""
     tables = [log.assign(**run.model_dump() | {"seed": str(run.seed)}) for run, log in logs]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*MODEL, "step"])
-    table = table.reindex(columns=[*MODEL, "step", *LOGGED.values()])
+    table = table.reindex(columns=[*MODEL, "step", *LOGGED])
     if rollouts.empty:
         return table.assign(**dict.fromkeys(strategies, float("nan")))
     step = [*MODEL, "step"]
