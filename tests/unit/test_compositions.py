@@ -2,14 +2,14 @@
 
 import itertools
 import random
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selectimprove.tasks.compositions.labels import FIRST_ERRORS, label_parts
+from selectimprove.tasks.compositions.labels import FIRST_ERRORS
 from selectimprove.tasks.compositions.problems import (
-    content_of,
     draw_composition,
     part_label,
     respond,
@@ -17,7 +17,6 @@ from selectimprove.tasks.compositions.problems import (
 from selectimprove.tasks.compositions.settings import Problems, Settings
 from selectimprove.tasks.field import FiniteField
 from selectimprove.tasks.interface import load_task
-from selectimprove.tasks.reward import reward
 
 TASK = load_task("compositions")
 SHARES = {"sft_train": 0.4, "sft_validation": 0.1, "rl": 0.25, "test": 0.25}
@@ -25,8 +24,16 @@ RING = 20
 FIELD = FiniteField(11, 0)
 
 
+def settings_of(part_steps: tuple[int, int]) -> Settings:
+    return Settings(field_order=11, relabel_seed=0, ring_size=RING, split_shares=SHARES, part_steps=part_steps)
+
+
+def label_of(composition, text: str) -> SimpleNamespace:
+    return SimpleNamespace(**TASK.label(settings_of((1, 2)), composition, text))
+
+
 def composition_of(seed: int, n_parts: int):
-    return draw_composition(FIELD, n_parts, (1, 2), RING, random.Random(seed))
+    return draw_composition(settings_of((1, 2)), n_parts, random.Random(seed))
 
 
 def answer_by_search(prompt: str) -> int:
@@ -57,9 +64,9 @@ def test_the_answer_is_that_of_a_search_and_the_response_gives_it(seed, n_parts)
     composition = composition_of(seed, n_parts)
     response = respond(FIELD, composition)
     assert composition.answer == answer_by_search(composition.prompt)
-    assert reward(response, composition.answer) == 1.0
+    assert TASK.reward(response, composition.answer) == 1.0
     assert len(response.split()) == 3 * composition.n_steps + n_parts + 2
-    label = label_parts(FIELD, composition, response)
+    label = label_of(composition, response)
     assert (label.first_error, label.n_right, label.correct) == ("none", n_parts, True)
 
 
@@ -67,7 +74,7 @@ def test_the_answer_is_that_of_a_search_and_the_response_gives_it(seed, n_parts)
 @settings(max_examples=40, deadline=None)
 def test_labels_run_on_through_parts_and_none_comes_twice(seed, n_parts):
     composition = composition_of(seed, n_parts)
-    labels = [label for part in composition.parts for label in (part_label(part), *part.labels)]
+    labels = [label for part in composition.parts for label in (part_label(part), *(label for label, *_ in part.steps))]
     positions = [int(label[1:]) for label in labels]
     assert len(set(labels)) == composition.n_steps
     assert all((b - a) % RING == 1 for a, b in itertools.pairwise(positions))
@@ -79,12 +86,12 @@ def test_tables_hold_all_of_a_composition():
 
 
 def test_splits_share_no_chains_and_are_spread_over_numbers_of_parts():
-    task = Settings(field_order=11, relabel_seed=0, ring_size=RING, split_shares=SHARES, part_steps=(1, 2))
+    task = settings_of((1, 2))
     drawn = {
         split: TASK.draw_problems(task, Problems(parts=(1, 2)), 200, split, seed)
         for seed, split in enumerate(("sft_train", "rl", "test"))
     }
-    chains = {split: {content_of(c) for c in compositions} for split, compositions in drawn.items()}
+    chains = {split: {c.content for c in compositions} for split, compositions in drawn.items()}
     for one in drawn:
         for other in drawn:
             assert one == other or not chains[one] & chains[other]
@@ -105,12 +112,12 @@ def other(value: str) -> str:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_the_first_error_is_named(seed):
-    composition = draw_composition(FIELD, 3, (2, 2), RING, random.Random(seed))
+    composition = draw_composition(settings_of((2, 2)), 3, random.Random(seed))
     words = respond(FIELD, composition).split()
     second = 10
 
     def found(text: str):
-        label = label_parts(FIELD, composition, text)
+        label = label_of(composition, text)
         return label.first_error, label.n_right
 
     swapped = {"forward": "backward", "backward": "forward"}[words[second + 2]]
@@ -134,7 +141,7 @@ def test_the_first_error_is_named(seed):
 @settings(max_examples=200, deadline=None)
 def test_no_text_breaks_the_labels(text):
     composition = composition_of(1, 3)
-    label = label_parts(FIELD, composition, text)
+    label = label_of(composition, text)
     assert label.first_error in FIRST_ERRORS
     assert 0 <= label.n_right <= 3
     assert label.correct == (label.answer == composition.answer)

@@ -5,16 +5,14 @@ from collections import Counter
 import pandas as pd
 import pytest
 
+from chain_responses import CHAINS, label_generation
 from selectimprove.artifacts.keys import digest
 from selectimprove.config.stages import DemonstrationsStage, ProblemsStage
 from selectimprove.stages.demonstrations import write_demonstrations
 from selectimprove.stages.problems import generate_problems
 from selectimprove.tasks.chains.demonstrations import assign_strategies
-from selectimprove.tasks.chains.labels import label_generation
-from selectimprove.tasks.interface import load_task
 from selectimprove.types import ParamsError
 
-CHAINS = load_task("chains")
 SHARES = {"sft_train": 0.4, "sft_validation": 0.1, "rl": 0.25, "test": 0.25}
 TASK = {"field_order": 11, "relabel_seed": 3, "ring_size": 20, "split_shares": SHARES}
 PROBLEMS = {"steps": (4, 5), "evaluation_share": 0.5}

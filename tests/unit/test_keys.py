@@ -25,7 +25,7 @@ def test_imports_of_this_package_are_found_and_the_frame_is_left_out():
 
 def test_models_do_not_depend_on_labels():
     models = {"stages.rl", "stages.evaluation", "tasks.chains.problems"}
-    assert {"tasks.reward", "training.sampling", "training.trainer"} <= set(source_digests(frozenset(models)))
+    assert {"tasks.shared", "training.sampling", "training.trainer"} <= set(source_digests(frozenset(models)))
     assert not {"tasks.chains.labels", "stages.labels", "stages.measures"} & set(source_digests(frozenset(models)))
     labels = set(source_digests(frozenset({"stages.labels", "tasks.chains.labels"})))
     assert {"tasks.chains.labels", "tasks.field", "tasks.chains.problems"} <= labels
@@ -42,8 +42,9 @@ def test_a_stage_loads_the_aspects_of_its_task_that_it_needs():
         "stages.rl",
         "training.engine_transformers",
         "training.grpo",
-        "tasks.reward",
-        *(f"tasks.{task}.problems" for task in ("chains", "compositions", "path_star", "rewritten_chains")),
+        "tasks.shared",
+        *(f"tasks.{task}.problems" for task in ("chains", "compositions", "path_star")),
+        "tasks.rewritten_chains.rewriting",
     }
     assert not any(
         module.endswith(".labels")

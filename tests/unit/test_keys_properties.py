@@ -55,9 +55,9 @@ def test_modules_import_each_other_by_names_that_keys_recognise():
 
 def test_a_renamed_or_nested_import_is_found():
     source = (
-        "def f():\n    import selectimprove.tasks.field as g\n    from selectimprove.tasks import reward as r, field\n"
+        "def f():\n    import selectimprove.tasks.field as g\n    from selectimprove.tasks import shared as r, field\n"
     )
-    assert imported_modules(source) == {"tasks.field", "tasks.reward"}
+    assert imported_modules(source) == {"tasks.field", "tasks.shared"}
 
 
 def test_a_lookalike_package_is_not_this_one():
@@ -79,7 +79,7 @@ def test_a_run_of_rl_depends_on_reward_and_sampling_but_not_on_the_labeler():
         set(source_digests(frozenset({f"stages.{stage}", f"tasks.chains.{aspect}"})))
         for stage, aspect in (("rl", "problems"), ("labels", "labels"))
     )
-    assert {"stages.rl", "tasks.reward", "training.sampling"} <= rl
+    assert {"stages.rl", "tasks.shared", "training.sampling"} <= rl
     assert "tasks.chains.labels" in label - rl
 
 

@@ -13,10 +13,10 @@ from conftest import ROOT
 from selectimprove.config.loading import load_params
 from selectimprove.config.resolving import Case
 from selectimprove.reports.excerpt import mark_response
+from selectimprove.tasks.chains.settings import Problems
 from selectimprove.tasks.interface import load_task
-from selectimprove.tasks.path_star.demonstrations import respond
-from selectimprove.tasks.path_star.problems import STRATEGIES, SUITED, draw_star, split_of
-from selectimprove.tasks.path_star.settings import Problems
+from selectimprove.tasks.path_star.problems import draw_star
+from selectimprove.tasks.shared import STRATEGIES, SUITED, split_of_content
 from selectimprove.types import SPLITS
 
 CASE = Case(load_params(ROOT / "params.yaml"), "path_star")
@@ -85,7 +85,7 @@ def test_a_demonstration_follows_edges_of_the_prompt_and_is_labelled_as_what_it_
     seed, problem_type, n_steps, strategy
 ):
     problem = star(seed, problem_type, n_steps)
-    response = respond(problem, strategy)
+    response = TASK.respond(SETTINGS, problem, strategy)
     edges, beginning, end = read_prompt(problem.prompt)
     walk = response.split()[1:-2]
     assert ("guess" in walk) == (SUITED[problem_type] != strategy) == (walk[1] == "guess")
@@ -127,7 +127,7 @@ def test_no_star_is_in_two_splits_whatever_its_type_its_leaf_and_the_order_of_it
         | {"nodes": problem.nodes[n:] + problem.nodes[:n], "order": problem.order[::-1], "problem_type": "inversion"}
     )
     assert TASK.content_of(turned) == TASK.content_of(problem)
-    assert split_of(turned, SETTINGS.split_shares) == "test"
+    assert split_of_content(repr(turned.content), SETTINGS.split_shares) == "test"
 
 
 def test_tables_hold_all_of_a_problem():
@@ -207,7 +207,7 @@ def test_every_word_of_documents_and_responses_is_a_token():
 )
 def test_the_first_error_is_named(edit, error):
     problem = star(1, "inversion")
-    words = edit(respond(problem, "forward").split(), problem)
+    words = edit(TASK.respond(SETTINGS, problem, "forward").split(), problem)
     found = TASK.label(SETTINGS, problem, " ".join(words))
     assert (found["strategy"], found["first_error"]) == ("forward", error)
     assert found["correct"] == (words[-1] == f"e{problem.answer}" and words[-2] == "answer")
@@ -229,7 +229,7 @@ def test_no_text_breaks_the_labels_and_the_reward_agrees_with_them(problem_type,
 
 def test_people_see_which_steps_follow_an_edge():
     problem = star(1, "inversion")
-    words = respond(problem, "forward").split()
+    words = TASK.respond(SETTINGS, problem, "forward").split()
     words[5] = words[1]
     row = SimpleNamespace(completion=" ".join(words), step_right=[True, True, False, False])
     signs = ["", "✓", "✓", "✗ step", "✗ step", ""]

@@ -53,7 +53,7 @@ def test_what_the_prompt_gives_determines_the_answer():
 def test_labels_follow_each_other_on_the_ring_from_any_first_one():
     drawn = draw(200, (6, 9))
     for problem in drawn:
-        positions = [int(label.removeprefix("s")) for label in problem.labels]
+        positions = [int(label.removeprefix("s")) for label, *_ in problem.steps]
         assert all((after - before) % 20 == 1 for before, after in pairwise(positions))
         assert set(positions) <= set(range(20))
     assert {problem.first_label for problem in drawn} == set(range(20))

@@ -4,13 +4,13 @@ import re
 
 import pytest
 
+from chain_responses import label_generation
 from conftest import ROOT
 from selectimprove.config.loading import load_params
 from selectimprove.config.resolving import resolve_case
-from selectimprove.tasks.chains.labels import label_generation
 from selectimprove.tasks.chains.problems import Problem, run_chain
-from selectimprove.tasks.compositions.labels import label_parts
 from selectimprove.tasks.compositions.problems import Composition
+from selectimprove.tasks.interface import load_task
 
 TEXT = (ROOT / "workflow/docs/prompts.md").read_text()
 ROWS = re.findall(r"^\| ([a-z ]+) \| (right|wrong) \| (\w+) \| `(.*)` \|$", TEXT, re.M)
@@ -49,16 +49,18 @@ def test_each_strategy_answers_a_chain_right_and_wrong(name):
 
 
 def test_a_composition_is_answered_right_and_wrong():
-    field = resolve_case(load_params(ROOT / "params.yaml"), "composition").settings.field
+    settings = resolve_case(load_params(ROOT / "params.yaml"), "composition").settings
     prompt, rows = section("Composition")
     words, parts = prompt.split(), []
     given = int(words[1][1:])
     for question, steps in re.findall(r"s\d+ find-(start|end)((?: s\d+ [+*]\S+)+)", prompt):
-        parts.append(read_chain(field, steps.split(), given, "inversion" if question == "start" else "evaluation"))
+        parts.append(
+            read_chain(settings.field, steps.split(), given, "inversion" if question == "start" else "evaluation")
+        )
         given = parts[-1].answer
     composition = Composition(tuple(parts))
     assert composition.prompt == prompt
     assert [answer for _, answer, *_ in rows] == ["right", "wrong", "wrong"]
     for _, answer, error, response in rows:
-        label = label_parts(field, composition, response)
-        assert (label.correct, label.first_error) == (answer == "right", error)
+        label = load_task("compositions").label(settings, composition, response)
+        assert (label["correct"], label["first_error"]) == (answer == "right", error)

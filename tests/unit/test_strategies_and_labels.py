@@ -4,12 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selectimprove.tasks.chains.labels import FIRST_ERRORS, label_generation
-from selectimprove.tasks.chains.problems import STRATEGIES, SUITED, Problem, run_chain
-from selectimprove.tasks.chains.strategies import respond, trace_text
+from chain_responses import CHAINS, label_generation, respond, trace_text
+from selectimprove.tasks.chains.labels import FIRST_ERRORS
+from selectimprove.tasks.chains.problems import Problem, run_chain
 from selectimprove.tasks.field import FiniteField
-from selectimprove.tasks.interface import load_task
-from selectimprove.tasks.reward import answer_of, reward
+from selectimprove.tasks.shared import STRATEGIES, SUITED, answer_of
 
 GF11 = FiniteField(11, relabel_seed=2)
 WORDS = [
@@ -122,10 +121,10 @@ def test_the_first_error_is_named(edit, error, step):
 @given(problems(least=1), st.text() | st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join))
 def test_no_text_breaks_the_labels_and_the_reward_agrees_with_them(problem, text):
     label = label_generation(GF11, problem, text)
-    assert label.strategy in load_task("chains").label_strategies
+    assert label.strategy in CHAINS.label_strategies
     assert label.first_error in FIRST_ERRORS
     assert len(label.step_in_order) == len(label.step_right)
-    assert reward(text, problem.answer) == float(label.correct)
+    assert CHAINS.reward(text, problem.answer) == float(label.correct)
 
 
 def test_pieces_of_responses_are_labelled_without_failing():

@@ -64,8 +64,8 @@ def changed_by(package: Path, module: str, old: str, new: str) -> set[tuple[str,
 
 
 def test_an_edit_of_problems_changes_what_draws_or_reads_them_and_no_labels(package):
-    # Rewritten chains inherit their labels from chains. Their demonstrations and documents use their problems' module.
-    changed = changed_by(package, "rewritten_chains/problems.py", "question=settings.question", 'question="last"')
+    # Rewritten chains inherit their labels from chains. Their demonstrations and documents lie in their problems' module.
+    changed = changed_by(package, "rewritten_chains/rewriting.py", "question=settings.question", 'question="last"')
     assert changed == {("rewritten_chains", aspect) for aspect in ALL - {"labels"}}
 
 
@@ -90,7 +90,7 @@ def test_the_modules_of_an_aspect_are_those_of_the_classes_that_define_it():
     assert aspect_modules("chains", "labels") == {"tasks.chains.labels"}
     assert aspect_modules("rewritten_chains", "labels") == {"tasks.chains.labels"}
     assert aspect_modules("rewritten_chains", "demonstrations") == {
-        "tasks.rewritten_chains.demonstrations",
+        "tasks.rewritten_chains.rewriting",
         "tasks.chains.demonstrations",
     }
 

@@ -32,7 +32,7 @@ from selectimprove.reports.exporting import Checkpoint
 from selectimprove.stages.evaluation import evaluate_model
 from selectimprove.stages.rl import train_grpo
 from selectimprove.tasks.chains.settings import Settings
-from selectimprove.tasks.reward import reward as outcome_reward
+from selectimprove.tasks.interface import load_task
 from selectimprove.training import engine_vllm
 from selectimprove.training.engine_vllm import Sampler, rollout_arguments, seed_rollouts, stop_engine
 from selectimprove.training.trainer import prepare_torch
@@ -245,7 +245,7 @@ def test_an_exported_model_says_what_its_artifact_says(prompts, made, tmp_path, 
 
 def test_samples_are_distributed_as_those_of_transformers(sampler, prompts, test_problems, made):
     def pass_rates(completions):
-        return [outcome_reward(c, a) for c, a in zip(completions, test_problems["answer"], strict=True)]
+        return [load_task("chains").reward(c, a) for c, a in zip(completions, test_problems["answer"], strict=True)]
 
     def likelihoods(completions):
         return log_probabilities(made["model"], prompts, completions, temperature=0.7)
@@ -346,7 +346,7 @@ def train(made, tmp_path, engine_for_trl):
 
         def reward(completions, answer, **_):
             completions_seen.append(completions)
-            return [outcome_reward(c, a) for c, a in zip(completions, answer, strict=True)]
+            return [load_task("chains").reward(c, a) for c, a in zip(completions, answer, strict=True)]
 
         problems = pd.read_parquet(made["rl"] / "problems.parquet")
         arguments = GRPOConfig(

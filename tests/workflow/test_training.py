@@ -27,7 +27,6 @@ from selectimprove.stages.pretrained import fetch_model
 from selectimprove.stages.rft import train_rft
 from selectimprove.stages.sft import train_sft
 from selectimprove.tasks.chains.settings import Problems
-from selectimprove.tasks.chains.strategies import respond
 from selectimprove.tasks.interface import load_task
 from selectimprove.training import grpo
 from selectimprove.training.policies import is_adapter, load_model, load_tokenizer, max_new_tokens, render_prompts
@@ -45,7 +44,7 @@ def write_problems(params, folder: Path, n_problems: int, split: str) -> Path:
     problems = CHAINS.draw_problems(task, Problems(steps=(2, 3)), n_problems, split, 0)
     table = pd.DataFrame([{"problem_id": number, **CHAINS.to_row(p)} for number, p in enumerate(problems)])
     table.to_parquet(folder / "problems.parquet", index=False)
-    responses = [" " + respond(task.field, p, CHAINS.suited[p.problem_type]) for p in problems]
+    responses = [" " + CHAINS.respond(task, p, CHAINS.suited[p.problem_type]) for p in problems]
     table.assign(completion=responses).to_parquet(folder / "demonstrations.parquet", index=False)
     return folder
 

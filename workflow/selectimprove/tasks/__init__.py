@@ -1,1 +1,1 @@
-"""Tasks: what is asked, demonstrated, answered and labeled. `selectimprove.tasks.interface` says what a task consists of."""
+"""Tasks: the problems that a model is asked and how responses are written, rewarded and labeled; see `interface`."""

@@ -1,7 +1,7 @@
 """Arithmetic in a prime field whose elements are abstract symbols.
 
-A hidden, fixed permutation relabels the residues, so what a model knows of ordinary arithmetic does not help it
-(paper, task section; that there is one permutation per field, drawn from a seed, is our reconstruction).
+A hidden, fixed permutation relabels the residues, so knowledge of ordinary arithmetic does not help a model (paper,
+task section). One permutation per field, drawn from a seed, is our reconstruction.
 """
 
 import random
@@ -12,25 +12,12 @@ INVERSE = {"+": "-", "*": "/", "-": "+", "/": "*"}
 
 
 def is_prime(number: int) -> bool:
-    """Tell whether `number` is prime, by trial division."""
+    """Tell whether a number is prime, by trial division."""
     return number >= 2 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
 
 
 class FiniteField:
-    """GF(p) over the symbols ``e0 … e{p-1}``.
-
-    Parameters
-    ----------
-    order : int
-        A prime; prime powers are not supported.
-    relabel_seed : int
-        Seed of the permutation from symbols to residues.
-
-    Raises
-    ------
-    ValueError
-        If `order` is not prime.
-    """
+    """A field of prime order over the symbols ``e0 … e{order - 1}``; powers of primes raise ValueError."""
 
     def __init__(self, order: int, relabel_seed: int = 0):
         if not is_prime(order):
@@ -43,7 +30,7 @@ class FiniteField:
 
     @property
     def zero(self) -> int:
-        """The symbol of the additive identity, by which nothing is multiplied."""
+        """The symbol of the additive identity; chains never multiply by it."""
         return self.symbol[0]
 
     @cached_property
@@ -62,24 +49,7 @@ class FiniteField:
         }
 
     def apply(self, operation: str, value: int, operand: int) -> int:
-        """Apply one step.
-
-        Parameters
-        ----------
-        operation : {'+', '-', '*', '/'}
-        value, operand : int
-            Symbols, in ``range(order)``.
-
-        Returns
-        -------
-        int
-            The symbol of the result.
-
-        Raises
-        ------
-        ZeroDivisionError
-            If `operation` is ``/`` and `operand` is the symbol of zero.
-        """
+        """Return the symbol of the result of one operation on two symbols; ZeroDivisionError if it divides by zero."""
         if operation == "/" and operand == self.zero:
             raise ZeroDivisionError(f"e{operand} is the zero of GF({self.order})")
         return self._tables[operation][value][operand]

@@ -1,11 +1,10 @@
-"""The interface of a task: what is asked, demonstrated, read by the base model, and labeled.
+"""The interface of a task: its problems, demonstrations and labels, and the documents that its base model reads.
 
 A task is a class that implements the protocol `Task`. It lies in a module of this folder, or in the ``__init__`` of a
-subfolder that puts it together from one class per aspect. The task has the name of the module or subfolder.
-
-The protocol has one part per aspect, so that the key of an artifact covers only the aspects that its stage uses:
-`aspect_modules` names their modules. A method may therefore call functions that its module imports from another aspect,
-but not another aspect's methods through ``self``. A task has no state: methods take the settings as an argument.
+subfolder that puts it together from classes for its aspects, and has the name of the module or subfolder. It has no
+state: methods take the settings as an argument. The key of an artifact covers only the aspects that its stage uses:
+`aspect_modules` names their modules. So a method may call functions that its module imports from another aspect, but not
+another aspect's methods through ``self``.
 """
 
 import importlib
@@ -62,21 +61,14 @@ class Documents(Strict):
 
 @dataclass(frozen=True)
 class Document:
-    """A text to pretrain on.
-
-    Parameters
-    ----------
-    prompt, response : list of str
-        Words. Only those of the response count in the loss. A response ends with `END` where the text does.
-    learned : tuple of bool, optional
-        Which words of the response count in the loss; all by default.
-    """
+    """A text to pretrain on, as words; those of the response count in the loss. A whole text ends with `END`."""
 
     END: ClassVar[str] = "<eos>"
 
     prompt: list[str]
     response: list[str]
     learned: tuple[bool, ...] | None = None
+    """Whether each word of the response counts in the loss; None if all do."""
 
 
 class StepMark(NamedTuple):
@@ -85,6 +77,10 @@ class StepMark(NamedTuple):
     n_words: int
     judgement: Literal["right", "wrong result", "wrong step"]
     """``wrong step``: the strategy takes another step there; ``wrong result``: the right step with a wrong result."""
+
+
+Refusals = Iterator[tuple[str, str]]
+"""Keys of the params and the reason why each is refused."""
 
 
 class Problem(Hashable, Protocol):
@@ -115,49 +111,29 @@ class ProblemsAspect(Protocol):
     openings: dict[str, str]
     """For each strategy that a model can be told to take, the words that begin such a response; may be empty."""
 
-    def draw_problems(self, settings: Any, problems: Any, n_problems: int, split: str, seed: int) -> list[Problem]:
-        """Draw distinct problems of one split.
+    def draw_problems(self, settings: Any, problems: Any, n: int, split: str, seed: int) -> list[Problem]:
+        """Draw `n` distinct problems of one split; raise ValueError if it holds fewer."""
 
-        Raises
-        ------
-        ValueError
-            If the split holds fewer.
-        """
-        ...
-
-    def refuse_problems(self, settings: Any, problems: Any, n_problems: int, split: str) -> Iterator[tuple[str, str]]:
-        """Find why so many problems cannot be drawn.
-
-        Yields
-        ------
-        (str, str)
-            A field of `Problems` or ``n_problems``, and the reason.
-        """
-        ...
+    def refuse_problems(self, settings: Any, problems: Any, n: int, split: str) -> Refusals:
+        """Find why `n` cannot be drawn; keys are fields of `Problems` and ``n_problems``."""
 
     def to_row(self, problem: Any) -> dict:
-        """Return a problem as a row of a Parquet file; with at least the attributes of `Problem`."""
-        ...
+        """Return a problem as a row of a Parquet file, with at least the attributes of `Problem`."""
 
     def from_row(self, row: dict) -> Problem:
         """Undo `to_row`."""
-        ...
 
     def content_of(self, problem: Any) -> Hashable:
         """Return the part of a problem that decides its split; equal contents count as the same problem."""
-        ...
 
     def answer_text(self, answer: int) -> str:
         """Write an answer as a response does."""
-        ...
 
     def reward(self, completion: str, answer: int) -> float:
-        """Return the outcome reward of a completion; never fails."""
-        ...
+        """Return the outcome reward of a completion, which may be any text."""
 
     def longest_response(self, settings: Any, n_steps: int) -> list[str]:
         """List the words of the longest response to a problem of `n_steps` steps."""
-        ...
 
 
 class DemonstrationsAspect(Protocol):
@@ -165,7 +141,6 @@ class DemonstrationsAspect(Protocol):
 
     def demonstrate(self, settings: Any, demonstrations: Any, problems: list[Any], seed: int) -> list[tuple[str, str]]:
         """Return the strategy and the completion for each problem."""
-        ...
 
 
 class DocumentsAspect(Protocol):
@@ -173,15 +148,12 @@ class DocumentsAspect(Protocol):
 
     def vocabulary(self, settings: Any) -> list[str]:
         """List the tokens of a word-level tokenizer; each starts with a space unless it begins a prompt."""
-        ...
 
     def draw_documents(self, settings: Any, documents: Any, batch_size: int, rng: Random) -> list[Document]:
         """Draw a batch."""
-        ...
 
-    def refuse_documents(self, settings: Any, documents: Any) -> Iterator[tuple[str, str]]:
-        """Find why documents cannot be drawn; yield a field of `Documents` and the reason."""
-        ...
+    def refuse_documents(self, settings: Any, documents: Any) -> Refusals:
+        """Find why documents cannot be drawn; keys are fields of `Documents`."""
 
 
 class LabelsAspect(Protocol):
@@ -193,24 +165,10 @@ class LabelsAspect(Protocol):
     """The kinds of first error; ``none`` is one."""
 
     def label(self, settings: Any, problem: Any, completion: str) -> dict:
-        """Label a completion with at least ``strategy``, ``first_error``, ``correct`` and ``answer``; never fails."""
-        ...
+        """Label any text with at least ``strategy``, ``first_error``, ``correct`` and ``answer``."""
 
     def mark_steps(self, row: Any) -> tuple[int, list[StepMark]]:
-        """Mark the steps of a labeled response.
-
-        Parameters
-        ----------
-        row : named tuple
-            The completion and its label, with the columns of its problem.
-
-        Returns
-        -------
-        n_before : int
-            Words before the first step.
-        marks : list of StepMark
-        """
-        ...
+        """Count the words before the first step of a row (problem, completion and label), and mark its steps."""
 
 
 class Task(TypesAspect, ProblemsAspect, DemonstrationsAspect, DocumentsAspect, LabelsAspect, Protocol):
@@ -228,6 +186,7 @@ MEMBERS = {
     aspect: {name for name in (*protocol.__annotations__, *vars(protocol)) if not name.startswith("_")}
     for aspect, protocol in ASPECTS.items()
 }
+ALL_MEMBERS = set().union(*MEMBERS.values())
 
 
 @cache
@@ -238,13 +197,7 @@ def task_names() -> tuple[str, ...]:
 
 
 def load_task(name: str) -> Task:
-    """Return the task of a name.
-
-    Raises
-    ------
-    ValueError
-        If the module of that name defines no task.
-    """
+    """Return the task of a name; raise ValueError if the module of that name defines none."""
     task = _task_in(importlib.import_module(f"selectimprove.tasks.{name}"))
     if task is None:
         raise ValueError(f"selectimprove.tasks.{name} has no class that inherits from Task")
@@ -256,18 +209,17 @@ def task_types() -> dict[str, Task]:
     return {name: load_task(name) for name in task_names()}
 
 
-# Caches go by module or class and not by name: a module that is imported anew, after an edit, holds another task.
+# The key of this cache and the next is a module or class, not a name: a module may be imported anew after an edit.
 @cache
 def _task_in(module: ModuleType) -> Task | None:
-    """Return the task that a module defines, or None."""
-    own = [kind for kind in vars(module).values() if getattr(kind, "__module__", "") == module.__name__ != __name__]
-    kinds = [kind for kind in own if isinstance(kind, type) and Task in kind.__mro__]
+    types = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__]
+    kinds = [kind for kind in types if Task in kind.__mro__ and kind is not Task]
     if not kinds:
         return None
     if len(kinds) > 1:
         raise TypeError(f"{module.__file__} has the tasks {' and '.join(k.__name__ for k in kinds)}; leave only one")
     defined = {member for base in kinds[0].__mro__ if base.__module__ != __name__ for member in vars(base)}
-    if missing := sorted(set().union(*MEMBERS.values()) - defined):
+    if missing := sorted(ALL_MEMBERS - defined):
         raise TypeError(f"{module.__file__}: {kinds[0].__name__} lacks {', '.join(missing)}; see tasks/interface.py")
     return kinds[0]()
 
@@ -279,10 +231,8 @@ def aspect_modules(name: str, aspect: str) -> frozenset[str]:
 
 @cache
 def _modules_of(task: type[Task], aspect: str) -> frozenset[str]:
-    ours = [
-        kind for kind in task.__mro__ if kind.__module__.startswith("selectimprove.") and kind.__module__ != __name__
-    ]
-    return frozenset(kind.__module__.removeprefix("selectimprove.") for kind in ours if _counts(kind, aspect))
+    modules = {kind.__module__ for kind in task.__mro__ if kind.__module__ != __name__ and _counts(kind, aspect)}
+    return frozenset(name.removeprefix("selectimprove.") for name in modules if name.startswith("selectimprove."))
 
 
 def _counts(kind: type, aspect: str) -> bool:
@@ -292,4 +242,4 @@ def _counts(kind: type, aspect: str) -> bool:
         return aspect in implemented
     # A whole task or a mixin: its helpers may serve any aspect.
     own = {name for name in vars(kind) if not name.startswith("__")} - set(vars(Task))
-    return bool(own & MEMBERS[aspect] or own - set().union(*MEMBERS.values()))
+    return bool(own & MEMBERS[aspect] or own - ALL_MEMBERS)

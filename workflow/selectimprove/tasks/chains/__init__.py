@@ -1,4 +1,4 @@
-"""The paper's main task: chains of additions and multiplications in a finite field, of which one end is asked for."""
+"""The paper's main task: chains of additions and multiplications in a finite field, with one end hidden."""
 
 from selectimprove.tasks.chains import settings
 from selectimprove.tasks.chains.demonstrations import ChainDemonstrations

@@ -1,119 +1,62 @@
-"""Strategy labels: what a generation did, judged from its trace and not from a word in it.
+"""Labels of responses to chains: they judge by the steps taken, not by the word that names a strategy.
 
-A trace is a first value and triples (step label, operation with operand, result). It is *forward* if its first
-steps, as many as the problem has, hold most of the problem's in order with their own operations, *backward* if they hold most in
-reverse order with inverse operations, else *other*; since inverse operations have other signs, it cannot be both. Everything after the strategy
-is checked against the steps that it should take: which are in order, which are arithmetically right, and what first goes
-wrong.
+A trace is a first value and triples (step label, operation with operand, result). Its first steps, as many as the
+problem has, decide its strategy: *forward* if they hold more than half of the problem's steps, in order and with their
+own operations; *backward* if they hold more than half in reverse order, with inverse operations; else *other*. No trace
+is both, since inverse operations have other signs. The label then compares the whole trace with the strategy's steps:
+which are in order, which are arithmetically right, and what first goes wrong.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from selectimprove.tasks.chains.problems import STRATEGIES, SUITED, Problem
+from selectimprove.tasks.chains.problems import Problem, steps_of
 from selectimprove.tasks.chains.settings import Settings
-from selectimprove.tasks.chains.strategies import steps_of
-from selectimprove.tasks.field import INVERSE, FiniteField
+from selectimprove.tasks.field import INVERSE
 from selectimprove.tasks.interface import LabelsAspect, StepMark
-from selectimprove.tasks.reward import answer_of, symbol_of
+from selectimprove.tasks.shared import STRATEGIES, SUITED, answer_of, symbol_of
 
 FIRST_ERRORS = ("none", "format", "start", "order", "operation", "arithmetic", "missing", "extra", "guess", "answer")
 """Kinds of first error, in the order in which a response can meet them.
 
-``format``: no first value, a word that is no triple, no answer, or no strategy; ``start``: not begun from the given value;
-``order``: not the next step; ``operation``: the next step's label with another operation or operand; ``arithmetic``: a
-wrong result; ``missing``, ``extra``: the trace ends early or goes on; ``guess``: an unsuited trace without an error whose
-guess was wrong; ``answer``: a trace without an error, but another answer than it found.
+``format``: no first value, a word outside a triple, no answer, or no strategy; ``start``: another first value than the
+given one; ``order``: not the next step; ``operation``: the next step's label with another operation or operand;
+``arithmetic``: a wrong result; ``missing``, ``extra``: the trace ends early or goes on; ``guess``: an unsuited trace
+without an error, but its guess was wrong; ``answer``: a trace without an error, but another answer than it found.
 """
 
 
-@dataclass(frozen=True)
-class Trace:
-    """The parts of a response, as far as it can be read.
-
-    Parameters
-    ----------
-    guessed : bool
-        Whether the first value was announced as a guess.
-    first_value : int or None
-    steps : list of (str, str, int, int)
-        Label, operation, operand, result.
-    answer : int or None
-    well_formed : bool
-        Whether every word had its place.
-    """
+class Trace(NamedTuple):
+    """The parts of a response, as far as it can be read."""
 
     guessed: bool
     first_value: int | None
     steps: list[tuple[str, str, int, int]]
+    """Label, operation, operand and result of each step."""
     answer: int | None
     well_formed: bool
+    """Whether every word has its place."""
 
 
-@dataclass(frozen=True)
-class Label:
-    """What a generation did with its problem.
-
-    Parameters
-    ----------
-    strategy : {'forward', 'backward', 'other'}
-    guessed : bool
-        Whether it committed to a guess of the hidden value.
-    step_in_order, step_right : list of bool
-        Per step of the trace: is it the step that the strategy takes there; is its result right, given the value
-        before it.
-    first_error : str
-        One of `FIRST_ERRORS`.
-    first_error_step : int
-        Position in the trace of the first error, -1 if it is not at a step.
-    answer : int or None
-        The symbol answered.
-    correct : bool
-        Whether the answer is the problem's. The outcome reward.
-    """
-
-    strategy: str
-    guessed: bool
-    step_in_order: list[bool]
-    step_right: list[bool]
-    first_error: str
-    first_error_step: int
-    answer: int | None
-    correct: bool
-
-
-def _element(word: str, order: int) -> int | None:
-    symbol = symbol_of(word)
-    return symbol if symbol is not None and symbol < order else None
-
-
-def read_head(words: list[str]) -> tuple[bool, int]:
-    """Read the words before a response's first value: whether a guess is announced, and how many they are."""
+def _read_head(words: list[str]) -> tuple[bool, int]:
+    """Read the words before a response's first value: whether they announce a guess, and how many they are."""
     named = int(bool(words) and words[0] in STRATEGIES)
     guessed = words[named : named + 1] == ["guess"]
     return guessed, named + guessed
 
 
-def parse_response(text: str, order: int) -> Trace:
-    """Read a response as far as it follows the format; never fails.
-
-    Parameters
-    ----------
-    text : str
-        Any text.
-    order : int
-        Number of symbols; ``e13`` is no element of GF(13).
-    """
+def _parse_response(text: str, order: int) -> Trace:
+    """Read any text as far as it follows the format; `order` is the number of symbols."""
     words = text.split()
     answer = answer_of(text)
     if answer is not None:
         words = words[:-2]
-    guessed, at = read_head(words)
-    first_value = _element(words[at], order) if at < len(words) else None
+    guessed, at = _read_head(words)
+    first_value = symbol_of(words[at], order) if at < len(words) else None
     at += 1
     steps = []
     while first_value is not None and at + 3 <= len(words):
         label, step, result = words[at : at + 3]
-        operand, value = _element(step[1:], order), _element(result, order)
+        operand, value = symbol_of(step[1:], order), symbol_of(result, order)
         if step[0] not in INVERSE or operand is None or value is None:
             break
         steps.append((label, step[0], operand, value))
@@ -127,55 +70,14 @@ def _common_subsequence(left: list, right: list) -> int:
     for item in left:
         previous = 0
         for position, other in enumerate(right, start=1):
-            previous, lengths[position] = (
-                lengths[position],
-                previous + 1 if item == other else max(lengths[position], lengths[position - 1]),
-            )
+            longest = previous + 1 if item == other else max(lengths[position], lengths[position - 1])
+            previous, lengths[position] = lengths[position], longest
     return lengths[-1]
 
 
-def strategy_of(problem: Problem, trace: Trace) -> str:
-    """Name the strategy of which the trace's first steps, as many as the problem has, hold more than half in order."""
-    taken = [step[:3] for step in trace.steps[: problem.n_steps]]
-    for strategy in STRATEGIES:
-        if 2 * _common_subsequence(taken, steps_of(problem, strategy)) > problem.n_steps:
-            return strategy
-    return "other"
-
-
-def label_generation(field: FiniteField, problem: Problem, text: str) -> Label:
-    """Label one generation.
-
-    Parameters
-    ----------
-    field : FiniteField
-    problem : Problem
-    text : str
-        The completion, without the prompt; any text.
-
-    Returns
-    -------
-    Label
-    """
-    trace = parse_response(text, field.order)
-    strategy = strategy_of(problem, trace)
-    expected = steps_of(problem, strategy) if strategy in STRATEGIES else []
-
-    in_order, right = [], []
-    value = trace.first_value
-    for position, (label, operation, operand, result) in enumerate(trace.steps):
-        in_order.append(position < len(expected) and (label, operation, operand) == expected[position])
-        divides_by_zero = operation == "/" and operand == field.zero
-        right.append(not divides_by_zero and field.apply(operation, value, operand) == result)
-        value = result
-
-    suited = strategy == SUITED[problem.problem_type]
-    error, at = _first_error(problem, trace, expected, in_order, right, suited)
-    correct = trace.answer == problem.answer
-    return Label(strategy, trace.guessed, in_order, right, error, at, trace.answer, correct)
-
-
-def _first_error(problem, trace, expected, in_order, right, suited) -> tuple[str, int]:
+def _first_error(
+    problem: Problem, trace: Trace, expected: list, in_order: list[bool], right: list[bool], suited: bool
+) -> tuple[str, int]:
     if trace.first_value is None or not expected:
         return "format", -1
     if suited and trace.first_value != problem.given:
@@ -207,12 +109,39 @@ class ChainLabels(LabelsAspect):
     first_errors = FIRST_ERRORS
 
     def label(self, settings: Settings, problem: Problem, completion: str) -> dict:
-        """Return the fields of the `Label` of a completion."""
-        return vars(label_generation(settings.field, problem, completion))
+        """Label any text.
+
+        ``step_in_order`` says of each step of the trace whether the strategy takes it there, ``step_right`` whether its
+        result is right, given the value before it. ``first_error_step`` is -1 if the first error is not at a step.
+        """
+        field = settings.field
+        trace = _parse_response(completion, field.order)
+        taken = [step[:3] for step in trace.steps[: problem.n_steps]]
+        shared = {s: 2 * _common_subsequence(taken, steps_of(problem, s)) for s in STRATEGIES}
+        strategy = next((s for s in STRATEGIES if shared[s] > problem.n_steps), "other")
+        expected = steps_of(problem, strategy) if strategy in STRATEGIES else []
+        in_order, right, value = [], [], trace.first_value
+        for position, (label, operation, operand, result) in enumerate(trace.steps):
+            in_order.append(position < len(expected) and (label, operation, operand) == expected[position])
+            divides_by_zero = operation == "/" and operand == field.zero
+            right.append(not divides_by_zero and field.apply(operation, value, operand) == result)
+            value = result
+        suited = strategy == SUITED[problem.problem_type]
+        error, at = _first_error(problem, trace, expected, in_order, right, suited)
+        return {
+            "strategy": strategy,
+            "guessed": trace.guessed,
+            "step_in_order": in_order,
+            "step_right": right,
+            "first_error": error,
+            "first_error_step": at,
+            "answer": trace.answer,
+            "correct": trace.answer == problem.answer,
+        }
 
     def mark_steps(self, row) -> tuple[int, list[StepMark]]:
         marks = []
         for in_order, right in zip(row.step_in_order, row.step_right, strict=True):
             judgement = "right" if right else "wrong result"
             marks.append(StepMark(3, judgement if in_order else "wrong step"))
-        return read_head(row.completion.split())[1] + 1 if marks else 0, marks
+        return _read_head(row.completion.split())[1] + 1 if marks else 0, marks

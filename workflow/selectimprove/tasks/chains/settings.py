@@ -1,4 +1,4 @@
-"""Types of the task of chains: the field, distributions of problems, demonstrations, and documents for the base model."""
+"""Types of the params of chains."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -23,7 +23,6 @@ def _shares(shares: dict[str, float]) -> dict[str, float]:
 
 
 SplitShares = Annotated[dict[Literal[SPLITS], Share], Field(min_length=4), AfterValidator(_shares)]
-"""Share of all content that each split owns."""
 
 
 class Settings(interface.Settings):
@@ -91,4 +90,4 @@ class Documents(interface.Documents):
     backward_error: Share
     """Error probability per step beyond those."""
     backward_error_kind: Literal["systematic", "random"]
-    """``systematic``: a mistake is the symbol after the right one; ``random``: any other symbol, so that the right one stays the likeliest."""
+    """``systematic``: a mistake is the symbol after the right one; ``random``: any other symbol, all equally likely."""

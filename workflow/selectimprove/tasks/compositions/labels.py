@@ -1,62 +1,24 @@
 """Labels of responses to compositions: how many parts are right, and where a response first goes wrong."""
 
-from dataclasses import dataclass
-
-from selectimprove.tasks.chains.problems import QUESTIONS, STRATEGIES, SUITED
+from selectimprove.tasks.chains.problems import Problem
 from selectimprove.tasks.compositions.problems import BY_PART, OPENING_WORDS, Composition, part_label, work_part
 from selectimprove.tasks.compositions.settings import Settings
 from selectimprove.tasks.field import FiniteField
 from selectimprove.tasks.interface import LabelsAspect, StepMark
-from selectimprove.tasks.reward import answer_of
+from selectimprove.tasks.shared import QUESTIONS, STRATEGIES, SUITED, answer_of
 
 FIRST_ERRORS = ("none", "format", "stop", "question", "strategy", "carry", "step", "arithmetic", "answer")
 """Kinds of first error.
 
-``format``: a word where another kind of word belongs; ``stop``: answered before the last part, or went on after it; ``question``: a part
-opened with what another asks for; ``strategy``: a part opened with the strategy that does not suit it; ``carry``: a part opened with another
-value than the answer of the part before (or than the given one); ``step``: another step than the part's next; ``arithmetic``: a wrong result; ``answer``: all parts right, but
-another answer than the last one's.
+``format``: a word where another kind of word belongs; ``stop``: an answer before the last part, or a word after it;
+``question``: a part opens with the other question; ``strategy``: a part opens with the strategy that does not suit it;
+``carry``: a part opens with another value than the answer of the part before, or than the given one; ``step``: another
+step than the part's next; ``arithmetic``: a wrong result; ``answer``: all parts right, but another answer than the last
+part's.
 """
 
 
-@dataclass(frozen=True)
-class PartsLabel:
-    """What a generation did with its composition.
-
-    Parameters
-    ----------
-    first_error : str
-        One of `FIRST_ERRORS`.
-    n_right : int
-        Parts that are right from the first one on.
-    answer : int or None
-        The symbol answered.
-    correct : bool
-        Whether the answer is the composition's. The outcome reward.
-    """
-
-    first_error: str
-    n_right: int
-    answer: int | None
-    correct: bool
-
-
-def label_parts(field: FiniteField, composition: Composition, text: str) -> PartsLabel:
-    """Label one generation; never fails.
-
-    Parameters
-    ----------
-    field : FiniteField
-    composition : Composition
-    text : str
-        The completion, without the prompt; any text.
-    """
-    answer = answer_of(text)
-    error, n_right = _first_error(field, composition, text.split(), answer)
-    return PartsLabel(error, n_right, answer, answer == composition.answer)
-
-
-def _first_error(field, composition, words, answer) -> tuple[str, int]:
+def _first_error(field: FiniteField, composition: Composition, words: list[str], answer: int | None) -> tuple[str, int]:
     at = 0
     for n_right, part in enumerate(composition.parts):
         expected, _ = work_part(field, part, SUITED[part.problem_type], part.given)
@@ -65,14 +27,13 @@ def _first_error(field, composition, words, answer) -> tuple[str, int]:
             if found != word:
                 return _kind(part, position, found, answer is not None and at == len(words) - 2), n_right
             at += 1
-    n_right = composition.n_parts
     if answer is None or at != len(words) - 2:
-        return "stop" if words[at : at + 1] != ["answer"] and at < len(words) else "format", n_right
-    return "none" if answer == composition.answer else "answer", n_right
+        return "stop" if words[at : at + 1] != ["answer"] and at < len(words) else "format", composition.n_parts
+    return "none" if answer == composition.answer else "answer", composition.n_parts
 
 
-def _kind(part, position: int, found: str, answers: bool) -> str:
-    """Name the error of a word that is not the expected one, at a position of a part's response."""
+def _kind(part: Problem, position: int, found: str, answers: bool) -> str:
+    """Name the error of a wrong word at a position of a part's response."""
     within_step = (position - OPENING_WORDS) % 3
     if answers and (position == 0 or (position >= OPENING_WORDS and within_step == 0)):
         return "stop"
@@ -97,11 +58,14 @@ class CompositionLabels(LabelsAspect):
     first_errors = FIRST_ERRORS
 
     def label(self, settings: Settings, composition: Composition, completion: str) -> dict:
-        """Return the fields of the `PartsLabel` of a completion, and the strategy."""
-        return {"strategy": BY_PART, **vars(label_parts(settings.field, composition, completion))}
+        """Label any text; ``n_right`` counts the parts before the first error."""
+        answer = answer_of(completion)
+        error, n_right = _first_error(settings.field, composition, completion.split(), answer)
+        correct = answer == composition.answer
+        return {"strategy": BY_PART, "first_error": error, "n_right": n_right, "answer": answer, "correct": correct}
 
     def mark_steps(self, row) -> tuple[int, list[StepMark]]:
-        """Mark the openings and steps of the parts before the first error; labels say nothing about later ones."""
+        """Mark the openings and steps of the parts before the first error; labels do not cover later ones."""
         marks = []
         for n_steps in row.part_steps[: row.n_right]:
             marks += [StepMark(OPENING_WORDS, "right"), *[StepMark(3, "right")] * int(n_steps)]

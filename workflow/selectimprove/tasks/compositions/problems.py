@@ -1,55 +1,38 @@
-"""Compositions: problems of several parts, each given the answer of the part before.
+"""Compositions: problems of several parts, each given the answer of the part before, and the responses to them.
 
-A part is an evaluation or an inversion problem. A composition names the value that its first part is given, then its parts, each
-with what it asks for; labels run along the ring through parts and steps alike::
+A part is an evaluation or an inversion problem. The prompt gives the value that the first part starts from, then each
+part's question and steps. Labels run along the ring through questions and steps alike::
 
     start e3 s7 find-end s8 +e5 s9 *e2 s10 find-start s11 +e1 s12 *e3 end ?
 
-The response takes part after part, each in the strategy that suits it, opened by the part's label, what it asks for, the strategy and the
-value that is carried over::
+The response works part after part, each in the strategy that suits it. A part opens with its label, its question, the
+strategy and the value that is carried over::
 
     s7 find-end forward e3 s8 +e5 e8 s9 *e2 e4 s10 find-start backward e4 s12 /e3 e2 s11 -e1 e6 answer e6
 
-What the paper says of composition is two numbers: two parts in SFT, three to five in RL. The rest is our reconstruction. An opening restates the
-question as a step restates its operation: both are then found in the prompt by the label before them, wherever they stand.
+The paper says two things of compositions: SFT has two parts, RL three to five. The rest is our reconstruction. An
+opening repeats its question as a step repeats its operation, so the label before them finds both in the prompt.
 """
 
-import random
-from collections.abc import Iterator
 from dataclasses import dataclass
+from random import Random
 
-from selectimprove.tasks.chains.problems import (
-    PROBLEM_TYPES,
-    QUESTIONS,
-    SUITED,
-    Problem,
-    count_chains,
-    longest_steps,
-    run_chain,
-    split_of,
-)
-from selectimprove.tasks.chains.strategies import steps_of
-from selectimprove.tasks.compositions.settings import Documents, Problems, Settings
+from selectimprove.tasks.chains import problems as chains
+from selectimprove.tasks.chains.problems import Problem, run_chain
+from selectimprove.tasks.compositions.settings import Demonstrations, Documents, Problems, Settings
 from selectimprove.tasks.field import FiniteField
-from selectimprove.tasks.interface import ProblemsAspect
-from selectimprove.tasks.reward import SymbolAnswers
+from selectimprove.tasks.interface import DemonstrationsAspect, ProblemsAspect, Refusals
+from selectimprove.tasks.shared import QUESTIONS, SUITED, SymbolProblems
 
 BY_PART = "by part"
 """The strategy of every response: another one may suit each part."""
-
 OPENING_WORDS = 4
-"""Words with which a part of a response opens, before its steps of three words each."""
+"""Words that open a part of a response, before its steps of three words each."""
 
 
 @dataclass(frozen=True)
 class Composition:
-    """Parts of which each is given the answer of the one before.
-
-    Parameters
-    ----------
-    parts : tuple of Problem
-        With labels that leave one free before each part, for the part itself.
-    """
+    """Parts, each given the answer of the part before; before each, one label is free for the part itself."""
 
     parts: tuple[Problem, ...]
 
@@ -61,23 +44,30 @@ class Composition:
 
     @property
     def n_steps(self) -> int:
-        """Number of steps, the opening of each part being one: as many labels has the prompt."""
+        """Number of labels: one per part and one per step."""
         return sum(1 + part.n_steps for part in self.parts)
-
-    @property
-    def given(self) -> int:
-        return self.parts[0].given
 
     @property
     def answer(self) -> int:
         return self.parts[-1].answer
 
     @property
+    def content(self) -> tuple:
+        """The chains of all parts, in the form of one chain, without labels and types.
+
+        A single part is its own chain, so its split is that of the chain as a problem by itself.
+        """
+        if self.n_parts == 1:
+            return self.parts[0].content
+        operations = tuple("".join(part.operations) for part in self.parts)
+        return tuple(part.start for part in self.parts), operations, tuple(part.operands for part in self.parts)
+
+    @property
     def prompt(self) -> str:
-        words = ["start", f"e{self.given}"]
+        words = ["start", f"e{self.parts[0].given}"]
         for part in self.parts:
             words += [part_label(part), QUESTIONS[part.problem_type]]
-            for label, operation, operand in zip(part.labels, part.operations, part.operands, strict=True):
+            for label, operation, operand in part.steps:
                 words += [label, f"{operation}e{operand}"]
         return " ".join([*words, "end", "?"])
 
@@ -88,20 +78,9 @@ def part_label(part: Problem) -> str:
 
 
 def work_part(field: FiniteField, part: Problem, strategy: str, value: int) -> tuple[list[str], int]:
-    """Work a part from a first value.
-
-    Returns
-    -------
-    words : list of str
-        The part's label, question, strategy and value; then each step's label, operation and result.
-    value : int
-        The last result.
-    """
-    words = [part_label(part), QUESTIONS[part.problem_type], strategy, f"e{value}"]
-    for label, operation, operand in steps_of(part, strategy):
-        value = field.apply(operation, value, operand)
-        words += [label, f"{operation}e{operand}", f"e{value}"]
-    return words, value
+    """Work a part from a first value; return its words, the opening among them, and the last result."""
+    words, result = chains.work_steps(field, part, strategy, value)
+    return [part_label(part), QUESTIONS[part.problem_type], strategy, *words], result
 
 
 def respond(field: FiniteField, composition: Composition) -> str:
@@ -112,89 +91,63 @@ def respond(field: FiniteField, composition: Composition) -> str:
     return " ".join([*words, "answer", f"e{composition.answer}"])
 
 
-def _draw_part(field: FiniteField, given: int, n_steps: int, label: int, ring_size: int, rng: random.Random) -> Problem:
-    choices = [(o, e) for o in "+*" for e in range(field.order) if (o, e) != ("*", field.zero)]
-    operations, operands = zip(*(rng.choice(choices) for _ in range(n_steps)), strict=True)
-    problem_type = rng.choice(PROBLEM_TYPES)
-    start = given
-    if problem_type == "inversion":
-        # A chain is a bijection: exactly one start leads to the given end.
-        start = next(e for e in range(field.order) if run_chain(field, e, operations, operands) == given)
-    end = run_chain(field, start, operations, operands)
-    return Problem(problem_type, operations, operands, start, end, (label + 1) % ring_size, ring_size)
-
-
-def draw_composition(
-    field: FiniteField, n_parts: int, part_steps: tuple[int, int], ring_size: int, rng: random.Random
-) -> Composition:
+def draw_composition(settings: Settings, n_parts: int, rng: Random) -> Composition:
     """Draw a composition; the type and the number of steps of each part are uniform."""
-    label = rng.randrange(ring_size)
-    given = rng.randrange(field.order)
-    parts = []
+    field, ring_size, parts = settings.field, settings.ring_size, []
+    choices = chains.possible_steps(field)
+    label, given = rng.randrange(ring_size), rng.randrange(field.order)
     for _ in range(n_parts):
-        part = _draw_part(field, given, rng.randint(*part_steps), label, ring_size, rng)
+        n_steps = rng.randint(*settings.part_steps)
+        operations, operands = zip(*(rng.choice(choices) for _ in range(n_steps)), strict=True)
+        problem_type, start = rng.choice(chains.PROBLEM_TYPES), given
+        if problem_type == "inversion":
+            # A chain is a bijection: exactly one start leads to the given end.
+            start = next(e for e in range(field.order) if run_chain(field, e, operations, operands) == given)
+        end = run_chain(field, start, operations, operands)
+        part = Problem(problem_type, operations, operands, start, end, (label + 1) % ring_size, ring_size)
         parts.append(part)
-        label, given = label + 1 + part.n_steps, part.answer
+        label, given = label + 1 + n_steps, part.answer
     return Composition(tuple(parts))
 
 
-def content_of(composition: Composition) -> tuple:
-    """Return what decides a composition's split, as a chain of `selectimprove.tasks.chains.problems.split_of`.
-
-    Neither labels nor types count: what is an inversion problem in one split is not an evaluation problem in another. One part is
-    its chain, which is of the same split as the same chain asked for by itself.
-    """
-    parts = composition.parts
-    if len(parts) == 1:
-        return parts[0].start, parts[0].operations, parts[0].operands
-    operations = tuple("".join(part.operations) for part in parts)
-    return tuple(part.start for part in parts), operations, tuple(part.operands for part in parts)
+def too_few_labels(settings: Settings, asked: Problems | Documents) -> Refusals:
+    """Refuse compositions with more labels than the ring: two steps would share one."""
+    n_parts, n_steps, ring_size = asked.parts[1], settings.part_steps[1], settings.ring_size
+    if (labels := n_parts * (n_steps + 1)) > ring_size:
+        needed = f"{n_parts} parts of {n_steps} steps need {labels} labels, one per part and one per step"
+        yield "parts", f"{needed}, but ring_size is {ring_size}"
 
 
-def most_steps(settings: Settings, problems: Problems | Documents) -> int:
-    """Return the most steps of a composition, the opening of each part being one."""
-    return problems.parts[1] * (settings.part_steps[1] + 1)
-
-
-def too_few_labels(settings: Settings, asked: Problems | Documents) -> Iterator[tuple[str, str]]:
-    """Find compositions with more labels than the ring, in which two steps would share one."""
-    if (labels := most_steps(settings, asked)) > settings.ring_size:
-        yield (
-            "parts",
-            f"{asked.parts[1]} parts of {settings.part_steps[1]} steps need {labels} labels, one per part and one per step, but "
-            f"ring_size is {settings.ring_size}",
-        )
-
-
-class CompositionProblems(SymbolAnswers, ProblemsAspect):
-    """Compositions."""
+class CompositionProblems(SymbolProblems, ProblemsAspect, DemonstrationsAspect):
+    """Problems and demonstrations of compositions."""
 
     strategies = (BY_PART,)
     suited = {"composition": BY_PART}
     openings = {}
-    """No strategy can be told: a response takes one for each part."""
+    """A model cannot be told a strategy: a response takes one per part."""
 
-    def draw_problems(
-        self, settings: Settings, problems: Problems, n_problems: int, split: str, seed: int
-    ) -> list[Composition]:
+    def draw_problems(self, settings: Settings, problems: Problems, n: int, split: str, seed: int) -> list[Composition]:
         """Draw distinct compositions, shuffled and spread evenly over numbers of parts."""
-        field, numbers = settings.field, problems.difficulties
-        compositions = []
-        for position, n in enumerate(numbers):
-            rng = random.Random(f"compositions/{seed}/{split}/{field.order}/{n}")
-            wanted = n_problems // len(numbers) + (position < n_problems % len(numbers))
+        field, compositions = settings.field, []
+        for (_, n_parts), wanted in chains.cell_counts(problems, n).items():
+            rng = Random(f"compositions/{seed}/{split}/{field.order}/{n_parts}")
             found: dict[tuple, Composition] = {}
             while len(found) < wanted:
-                composition = draw_composition(field, n, settings.part_steps, settings.ring_size, rng)
-                content = content_of(composition)
-                if split_of(field, content, settings.split_shares) == split:
-                    found.setdefault((content, tuple(part.problem_type for part in composition.parts)), composition)
+                composition = draw_composition(settings, n_parts, rng)
+                if chains.split_of(field, composition.content, settings.split_shares) == split:
+                    types = tuple(part.problem_type for part in composition.parts)
+                    found.setdefault((composition.content, types), composition)
             compositions += found.values()
-        random.Random(f"order/{seed}/{split}").shuffle(compositions)
+        Random(f"order/{seed}/{split}").shuffle(compositions)
         return compositions
 
+    def demonstrate(
+        self, settings: Settings, demonstrations: Demonstrations, problems: list[Composition], seed: int
+    ) -> list[tuple[str, str]]:
+        return [(BY_PART, respond(settings.field, composition)) for composition in problems]
+
     def to_row(self, composition: Composition) -> dict:
-        """Return a composition as text and as its parts; operations and operands of all parts follow one another."""
+        """Return a composition as text and as its parts; the steps of all parts are joined."""
         parts = composition.parts
         return {
             "problem_type": composition.problem_type,
@@ -222,31 +175,22 @@ class CompositionProblems(SymbolAnswers, ProblemsAspect):
             first = steps.stop
         return Composition(tuple(parts))
 
-    def content_of(self, composition: Composition) -> tuple:
-        return content_of(composition)
-
     def longest_response(self, settings: Settings, n_steps: int) -> list[str]:
         # A part has at least one step besides its opening.
         openings = ["find-start"] * (n_steps // 2)
-        return [*longest_steps(settings, n_steps), *openings, "answer", f"e{settings.field_order - 1}"]
+        return [*chains.longest_steps(settings, n_steps), *openings, "answer", f"e{settings.field_order - 1}"]
 
-    def refuse_problems(
-        self, settings: Settings, problems: Problems, n_problems: int, split: str
-    ) -> Iterator[tuple[str, str]]:
-        """Find compositions with more labels than the ring, and more of them than can be drawn in reasonable time."""
-        fewest = problems.parts[0]
-        longest, order = settings.part_steps[1], settings.field_order
+    def refuse_problems(self, settings: Settings, problems: Problems, n: int, split: str) -> Refusals:
+        """Refuse compositions with more labels than the ring, and more of them than can be drawn in reasonable time."""
         if mistakes := list(too_few_labels(settings, problems)):
-            # Such compositions would take long to count.
             yield from mistakes
-            return
-        wanted = -(-n_problems // len(problems.difficulties))
-        # Either type of part, for each chain of its steps.
-        exist = (2 * count_chains(order, longest) / order) ** fewest * order
-        # They are drawn until enough are distinct, which takes long where nearly all are wanted.
+            return  # Such compositions would take long to count.
+        fewest, order = problems.parts[0], settings.field_order
+        wanted = -(-n // len(problems.difficulties))
+        # A part is either type of problem on any chain that its given value allows.
+        exist = (2 * chains.count_chains(order, settings.part_steps[1]) / order) ** fewest * order
+        # Compositions are drawn until enough differ; the last of a split would take long.
         if wanted > 0.75 * exist * settings.split_shares[split]:
-            yield (
-                "n_problems",
-                f"asks for {wanted} problems of {fewest} parts, more than three quarters of what split '{split}' of GF({order}) "
-                "holds; ask for fewer, or for more parts or steps",
-            )
+            asked = f"asks for {wanted} problems of {fewest} parts, more than three quarters"
+            reason = f"of what split '{split}' of GF({order}) holds; ask for fewer, or for more parts or steps"
+            yield "n_problems", f"{asked} {reason}"

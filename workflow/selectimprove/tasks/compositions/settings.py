@@ -1,4 +1,4 @@
-"""Types of the task of compositions: the chains' field and labels, and numbers of parts."""
+"""Types of the params of compositions."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from selectimprove.types import Positive, Range, Share
 
 
 class Settings(chains.Settings):
-    """The chains' settings, and how long a part is."""
+    """The settings of chains, and the length of a part."""
 
     problem_types: ClassVar[tuple[str, ...]] = ("composition",)
     difficulty: ClassVar[str] = "n_parts"

@@ -1,18 +1,19 @@
-"""Labels of path-stars: what a response did, judged from its walk and not from the word before it."""
+"""Labels of responses to path-stars: they judge by the walk, not by the word that names a strategy."""
 
 from itertools import pairwise
 
 from selectimprove.tasks.interface import LabelsAspect, StepMark
-from selectimprove.tasks.path_star.problems import STRATEGIES, Problem, answer_text
+from selectimprove.tasks.path_star.problems import Problem
 from selectimprove.tasks.path_star.settings import Settings
-from selectimprove.tasks.reward import answer_of
+from selectimprove.tasks.shared import STRATEGIES, answer_of
 
 FIRST_ERRORS = ("none", "format", "start", "edge", "missing", "arm", "answer")
 """Kinds of first error.
 
-``format``: no strategy, a word that is no node, no answer; ``start``: not begun where the strategy begins; ``edge``: a step that follows no
-edge in the strategy's direction; ``missing``: the walk ends where it could go on; ``arm``: a walk without an error along another arm;
-``answer``: the right path, but another answer than its node next to the hub.
+``format``: no strategy, a word that is not a node, or no answer; ``start``: another first node than the strategy's;
+``edge``: a step that follows no edge in the strategy's direction; ``missing``: the walk ends before the path does;
+``arm``: a walk without an error along another arm; ``answer``: the right path, but an answer that is not its node next
+to the hub.
 """
 
 
@@ -47,20 +48,17 @@ class PathStarLabels(LabelsAspect):
     first_errors = FIRST_ERRORS
 
     def label(self, settings: Settings, problem: Problem, completion: str) -> dict:
-        """Label any text by the walk that it holds, not by the word before it.
+        """Label any text by its walk, whichever strategy it names.
 
-        A walk is of a strategy if more than half as many of its first steps as the path has follow edges in the strategy's direction. It is
-        then checked step by step.
+        Of the first steps, as many as the path has, more than half must follow edges in a strategy's direction. The
+        walk is then compared with that strategy step by step.
         """
         _, words, answer = _read(completion)
-        names = {answer_text(node): node for node in range(settings.n_nodes)}
+        names = {f"e{node}": node for node in range(settings.n_nodes)}
         walk = [names.get(word) for word in words]
         steps = list(pairwise(walk))
         edges = set(problem.edges)
-        follows = {
-            "forward": [step in edges for step in steps],
-            "backward": [step[::-1] in edges for step in steps],
-        }
+        follows = {"forward": [step in edges for step in steps], "backward": [step[::-1] in edges for step in steps]}
         strategy = next((s for s in STRATEGIES if 2 * sum(follows[s][: problem.n_steps]) > problem.n_steps), "other")
         error, at = "format", -1
         if strategy != "other" and None not in walk and answer is not None:

@@ -1,43 +1,36 @@
-"""Problems: stars, of which the node next to the hub is asked for that lies towards a named leaf."""
+"""Problems, demonstrations and documents of path-stars; see the package."""
 
 import math
-import random
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
+from random import Random
 
-from selectimprove.tasks.interface import ProblemsAspect
-from selectimprove.tasks.path_star.settings import Problems, Settings
-from selectimprove.tasks.reward import SymbolAnswers, answer_text
-from selectimprove.tasks.splits import split_of_content
-
-STRATEGIES = ("forward", "backward")
-SUITED = {"evaluation": "forward", "inversion": "backward"}
-"""The strategy that reaches the answer of each problem type without a guess."""
-QUESTIONS = {"evaluation": "find-end", "inversion": "find-start"}
+from selectimprove.tasks.chains.demonstrations import ChainDemonstrations
+from selectimprove.tasks.chains.settings import Problems
+from selectimprove.tasks.interface import Document, DocumentsAspect, ProblemsAspect, Refusals
+from selectimprove.tasks.path_star.settings import Documents, Settings
+from selectimprove.tasks.shared import (
+    QUESTIONS,
+    READ_SPLITS,
+    STRATEGIES,
+    SUITED,
+    SymbolProblems,
+    nothing_to_read,
+    split_of_content,
+)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A star and one of its leaves.
-
-    Parameters
-    ----------
-    problem_type : {'evaluation', 'inversion'}
-    hub : int
-    nodes : tuple of int
-        Of one arm after the other, from the hub outwards; the path's arm is the first.
-    n_arms : int
-    order : tuple of int
-        Of the edges in the prompt: edge ``i`` joins ``nodes[i]`` to its neighbour on the side of the hub.
-    cued : bool
-    """
+    """A star and one of its leaves."""
 
     problem_type: str
     hub: int
     nodes: tuple[int, ...]
+    """The nodes of one arm after the other, each from the hub outwards. The arm of the path is the first."""
     n_arms: int
     order: tuple[int, ...]
+    """The edges in the order of the prompt; edge ``i`` joins ``nodes[i]`` to its neighbour on the side of the hub."""
     cued: bool
 
     @property
@@ -49,8 +42,14 @@ class Problem:
         return self.nodes[0]
 
     @property
+    def content(self) -> tuple:
+        """The star as a graph without directions, whichever leaf is named."""
+        n = self.n_steps
+        return self.hub, tuple(sorted(self.nodes[i : i + n] for i in range(0, len(self.nodes), n)))
+
+    @property
     def path(self) -> list[int]:
-        """The nodes of the path that is asked for, in its direction."""
+        """The nodes between hub and leaf, in the direction of the edges."""
         outwards = [self.hub, *self.nodes[: self.n_steps]]
         return outwards if self.problem_type == "inversion" else outwards[::-1]
 
@@ -64,7 +63,7 @@ class Problem:
     @property
     def prompt(self) -> str:
         question = QUESTIONS[self.problem_type] if self.cued else "find"
-        return f"{list_edges(self.edges)} from e{self.path[0]} to e{self.path[-1]} {question}"
+        return " ".join([*_list_edges(self.edges), f"from e{self.path[0]} to e{self.path[-1]} {question}"])
 
     def next_nodes(self, node: int, strategy: str) -> list[int]:
         """List the nodes to which a strategy can go on."""
@@ -73,97 +72,123 @@ class Problem:
         return [beginning for beginning, end in self.edges if end == node]
 
 
-def list_edges(edges: list[tuple[int, int]]) -> str:
-    """Write edges as a prompt does."""
-    return " ".join(["edges", *(f"e{beginning} e{end} ," for beginning, end in edges)])
+def _list_edges(edges: list[tuple[int, int]]) -> list[str]:
+    """List the words for edges in a prompt."""
+    return ["edges", *(word for beginning, end in edges for word in (f"e{beginning}", f"e{end}", ","))]
 
 
-def content_of(problem: Problem) -> tuple:
-    """Return the star as a graph without directions, whichever leaf is named."""
-    n = problem.n_steps
-    return problem.hub, tuple(sorted(problem.nodes[i : i + n] for i in range(0, len(problem.nodes), n)))
-
-
-def write_walk(strategy: str, walk: list[int], guesses: bool, answer: int) -> list[str]:
-    """List the words of a response; the guess of an arm is announced."""
-    start, *others = map(answer_text, walk)
-    return [strategy, start, *(["guess"] if guesses else []), *others, "answer", answer_text(answer)]
-
-
-def split_of(problem: Problem, split_shares: dict[str, float]) -> str:
-    """Tell to which split a star belongs, whichever leaf is named."""
-    return split_of_content(repr(content_of(problem)), split_shares)
-
-
-def draw_star(
-    settings: Settings, problem_type: str, n_steps: int, splits: tuple[str, ...], rng: random.Random
-) -> Problem:
+def draw_star(settings: Settings, problem_type: str, n_steps: int, splits: tuple[str, ...], rng: Random) -> Problem:
     """Draw a star of one of some splits."""
     n_edges = settings.n_arms * n_steps
     while True:
         hub, *nodes = rng.sample(range(settings.n_nodes), n_edges + 1)
         order = tuple(rng.sample(range(n_edges), n_edges))
         problem = Problem(problem_type, hub, tuple(nodes), settings.n_arms, order, settings.cued)
-        if split_of(problem, settings.split_shares) in splits:
+        if split_of_content(repr(problem.content), settings.split_shares) in splits:
             return problem
 
 
-def too_many_nodes(settings: Settings, n_steps: int) -> str:
-    """Say that arms are too long for the names that there are."""
-    n_nodes = settings.n_arms * n_steps + 1
-    return f"arms of {n_steps} edges make stars of {n_nodes} nodes, but n_nodes is {settings.n_nodes}"
+def _write_walk(strategy: str, walk: list[int], guesses: bool, answer: int) -> list[str]:
+    """List the words of a response, which announces the guess of an arm."""
+    start, *others = (f"e{node}" for node in walk)
+    return [strategy, start, *(["guess"] if guesses else []), *others, "answer", f"e{answer}"]
 
 
-class PathStarProblems(SymbolAnswers, ProblemsAspect):
-    """Problems of path-stars."""
+def _drill(settings: Settings, n_edges: int, rng: Random) -> Document:
+    """List edges that share no nodes, which is easier than a star, and go through them in another order."""
+    nodes = rng.sample(range(settings.n_nodes), 2 * n_edges)
+    edges = list(zip(nodes[:n_edges], nodes[n_edges:], strict=True))
+    strategy = rng.choice(STRATEGIES)
+    pairs = [edge if strategy == "forward" else edge[::-1] for edge in rng.sample(edges, n_edges)]
+    words = [f"e{node}" for pair in pairs for node in pair]
+    return Document([*_list_edges(edges), strategy], words, (False, True) * n_edges)
 
-    strategies = STRATEGIES
-    suited = SUITED
-    openings = {strategy: strategy for strategy in STRATEGIES}
 
-    def draw_problems(
-        self, settings: Settings, problems: Problems, n_problems: int, split: str, seed: int
-    ) -> list[Problem]:
+def _walk(settings: Settings, documents: Documents, n_steps: int, rng: Random) -> Document:
+    strategy = "backward" if rng.random() < documents.backward_share else "forward"
+    problem = draw_star(settings, rng.choice(settings.problem_types), n_steps, READ_SPLITS, rng)
+    edges, suited = problem.edges, SUITED[problem.problem_type] == strategy
+    walk, slipped = [problem.path[0 if strategy == "forward" else -1]], False
+    # A walk that began at a leaf ends at the hub, one that began at the hub ends at a leaf.
+    while following := problem.next_nodes(walk[-1], strategy):
+        node = rng.choice(following)
+        if strategy == "backward" and len(walk) > documents.backward_sound_steps and not slipped:
+            at = edges.index((node, walk[-1])) + 1
+            if at < len(edges) and rng.random() < documents.backward_error:
+                node, slipped = edges[at][0], True
+        walk.append(node)
+    answer = walk[-2] if suited else walk[1]
+    return Document(problem.prompt.split(), [*_write_walk(strategy, walk, not suited, answer), Document.END])
+
+
+def _too_many_nodes(settings: Settings, key: str, n_steps: int) -> Refusals:
+    """Refuse stars with more nodes than names."""
+    if (n_nodes := settings.n_arms * n_steps + 1) > settings.n_nodes:
+        yield key, f"arms of {n_steps} edges make stars of {n_nodes} nodes, but n_nodes is {settings.n_nodes}"
+
+
+class PathStarTexts(SymbolProblems, ProblemsAspect, ChainDemonstrations, DocumentsAspect):
+    """Problems, demonstrations and documents of path-stars; a mix is as in chains."""
+
+    def draw_problems(self, settings: Settings, problems: Problems, n: int, split: str, seed: int) -> list[Problem]:
         """Draw problems of one split on distinct stars, spread evenly over lengths within each type."""
-        if mistakes := list(self.refuse_problems(settings, problems, n_problems, split)):
+        if mistakes := list(self.refuse_problems(settings, problems, n, split)):
             raise ValueError(mistakes[0][1])
-        rng = random.Random(f"path_star/{seed}/{split}")
+        rng = Random(f"path_star/{seed}/{split}")
         drawn: dict[tuple, Problem] = {}
-        for problem_type, n in problems.count_types(n_problems).items():
-            wanted = len(drawn) + n
+        for problem_type, n_of_type in problems.count_types(n).items():
+            wanted = len(drawn) + n_of_type
             while len(drawn) < wanted:
                 n_steps = problems.difficulties[(wanted - len(drawn)) % len(problems.difficulties)]
                 problem = draw_star(settings, problem_type, n_steps, (split,), rng)
-                drawn.setdefault(content_of(problem), problem)
-        return rng.sample(list(drawn.values()), n_problems)
+                drawn.setdefault(problem.content, problem)
+        return rng.sample(list(drawn.values()), n)
 
-    def to_row(self, problem: Problem) -> dict:
-        return {**asdict(problem), "n_steps": problem.n_steps, "prompt": problem.prompt, "answer": problem.answer}
+    def refuse_problems(self, settings: Settings, problems: Problems, n: int, split: str) -> Refusals:
+        """Refuse stars with more nodes than names, and more problems than a split holds."""
+        n_arms, (fewest, most) = settings.n_arms, problems.steps
+        if mistakes := list(_too_many_nodes(settings, "steps", most)):
+            yield from mistakes
+            return
+        stars = math.perm(settings.n_nodes, n_arms * fewest + 1) // math.factorial(n_arms)
+        # Stars are drawn until enough differ; the last of a split would take long.
+        exist = int(stars * settings.split_shares[split] / 2)
+        wanted = -(-n // len(problems.difficulties))
+        if wanted > exist:
+            asked = f"asks for {wanted} stars with arms of {fewest} edges, but split '{split}' gives only {exist}"
+            yield "n_problems", f"{asked}; ask for fewer, or for more nodes"
 
     def from_row(self, row: dict) -> Problem:
         values = {field.name: row[field.name] for field in fields(Problem)}
         return Problem(**values | {name: tuple(map(int, row[name])) for name in ("nodes", "order")})
 
-    def content_of(self, problem: Problem) -> tuple:
-        return content_of(problem)
-
     def longest_response(self, settings: Settings, n_steps: int) -> list[str]:
-        """List the words of a walk that slips outwards at its last step, of nodes whose names have most digits."""
-        node = answer_text(settings.n_nodes - 1)
+        """List the words of a walk that slips outwards at its last step, with names of most digits."""
+        node = f"e{settings.n_nodes - 1}"
         return ["backward", "guess", *[node] * (2 * n_steps + 1), "answer", node]
 
-    def refuse_problems(
-        self, settings: Settings, problems: Problems, n_problems: int, split: str
-    ) -> Iterator[tuple[str, str]]:
-        """Find stars with more nodes than names, and more problems than a split holds."""
-        n_arms, (fewest, most) = settings.n_arms, problems.steps
-        if n_arms * most + 1 > settings.n_nodes:
-            yield "steps", too_many_nodes(settings, most)
-            return
-        stars = math.perm(settings.n_nodes, n_arms * fewest + 1) // math.factorial(n_arms)
-        # Stars are drawn until so many differ: the last few of a split would take long.
-        exist = int(stars * settings.split_shares[split] / 2)
-        wanted = -(-n_problems // len(problems.difficulties))
-        if wanted > exist:
-            what = f"asks for {wanted} stars with arms of {fewest} edges, but split '{split}' gives only {exist}"
-            yield "n_problems", f"{what}; ask for fewer, or for more nodes"
+    def respond(self, settings: Settings, problem: Problem, strategy: str) -> str:
+        path = problem.path if strategy == "forward" else problem.path[::-1]
+        return " ".join(_write_walk(strategy, path, SUITED[problem.problem_type] != strategy, problem.answer))
+
+    def vocabulary(self, settings: Settings) -> list[str]:
+        nodes = [f"e{node}" for node in range(settings.n_nodes)]
+        words = [",", "from", "to", "find", *QUESTIONS.values(), *STRATEGIES, "guess", "answer", *nodes]
+        return ["edges", *(f" {word}" for word in words)]
+
+    def draw_documents(self, settings: Settings, documents: Documents, batch_size: int, rng: Random) -> list[Document]:
+        """Draw a batch of walks on stars with arms of one length, and of drills."""
+        n_steps = rng.randint(1, documents.max_steps)
+        n_drills = round(batch_size * documents.drill_share)
+        walks = [_walk(settings, documents, n_steps, rng) for _ in range(batch_size - n_drills)]
+        return [*walks, *(_drill(settings, documents.drill_edges, rng) for _ in range(n_drills))]
+
+    def refuse_documents(self, settings: Settings, documents: Documents) -> Refusals:
+        """Refuse stars and drills with more nodes than names, and splits that leave no star to read."""
+        yield from _too_many_nodes(settings, "max_steps", documents.max_steps)
+        if (n_nodes := 2 * documents.drill_edges) > settings.n_nodes:
+            yield (
+                "drill_edges",
+                f"{documents.drill_edges} edges have {n_nodes} nodes, but n_nodes is {settings.n_nodes}",
+            )
+        yield from nothing_to_read(settings.split_shares, "max_steps", "stars")

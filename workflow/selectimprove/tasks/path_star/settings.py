@@ -1,11 +1,10 @@
-"""Types of the task of path-stars: the size of stars, distributions of problems, demonstrations, and documents for the base model."""
+"""Types of the params of path-stars."""
 
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from selectimprove.tasks import interface
-from selectimprove.tasks.chains import settings as chains
 from selectimprove.tasks.chains.settings import SplitShares
 from selectimprove.types import Natural, Positive, Share
 
@@ -27,14 +26,6 @@ class Settings(interface.Settings):
     @property
     def slug(self) -> str:
         return f"star{self.n_arms}{'' if self.cued else '-uncued'}"
-
-
-class Problems(chains.Problems):
-    """Problems spread evenly over lengths of arms, a step an edge."""
-
-
-class Demonstrations(chains.Demonstrations):
-    """An SFT mix."""
 
 
 class Documents(interface.Documents):

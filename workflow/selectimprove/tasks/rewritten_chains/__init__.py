@@ -1,19 +1,17 @@
-"""Chains asked or answered otherwise: controls of what the findings on chains owe to how chains are written.
+"""Chains with other questions or responses: controls that show how far the findings depend on how chains are written.
 
 Content, splits, labels and arithmetic are those of `selectimprove.tasks.chains`, and a seed draws the same chains.
 """
 
-from selectimprove.tasks.chains import Chains
-from selectimprove.tasks.rewritten_chains import settings
-from selectimprove.tasks.rewritten_chains.demonstrations import RewrittenDemonstrations
-from selectimprove.tasks.rewritten_chains.documents import RewrittenDocuments
-from selectimprove.tasks.rewritten_chains.problems import RewrittenProblems
+from selectimprove.tasks.chains.labels import ChainLabels
+from selectimprove.tasks.interface import Task
+from selectimprove.tasks.rewritten_chains import rewriting
 
 
-class RewrittenChains(RewrittenProblems, RewrittenDemonstrations, RewrittenDocuments, Chains):
+class RewrittenChains(rewriting.RewrittenTexts, ChainLabels, Task):
     """Chains whose question may come first, and whose responses may leave out the words that name a strategy."""
 
-    Settings = settings.Settings
-    Problems = settings.Problems
-    Demonstrations = settings.Demonstrations
-    Documents = settings.Documents
+    Settings = rewriting.Settings
+    Problems = rewriting.Problems
+    Demonstrations = rewriting.Demonstrations
+    Documents = rewriting.Documents

@@ -1,0 +1,69 @@
+"""What several tasks share: splits by content, and answers that are symbols."""
+
+import hashlib
+import re
+from dataclasses import asdict
+
+from selectimprove.tasks.interface import Refusals
+
+STRATEGIES = ("forward", "backward")
+SUITED = {"evaluation": "forward", "inversion": "backward"}
+"""The strategy that reaches the answer of each problem type without a guess."""
+QUESTIONS = {"evaluation": "find-end", "inversion": "find-start"}
+READ_SPLITS = ("sft_train", "sft_validation")
+"""The splits that documents for a base model come from."""
+_SYMBOL = re.compile(r"e(0|[1-9][0-9]{0,3})")
+"""A symbol as prompts write it: neither ``e07`` nor the digits of another script."""
+
+
+def split_of_content(content: str, split_shares: dict[str, float]) -> str:
+    """Return the split of a problem's content, which depends on nothing else, so no problem is in two splits.
+
+    `split_shares` has the share of all content that each split owns, in order.
+    """
+    position = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest()) / 2**64
+    for split, share in split_shares.items():
+        position -= share
+        if position < 0:
+            return split
+    return split
+
+
+def nothing_to_read(split_shares: dict[str, float], key: str, contents: str) -> Refusals:
+    """Refuse splits that leave too little to read: contents are drawn until one is of `READ_SPLITS`."""
+    if sum(split_shares[split] for split in READ_SPLITS) < 0.01:
+        splits = " and ".join(READ_SPLITS)
+        yield key, f"no {contents} to read: the shares of the splits {splits} add up to less than 0.01"
+
+
+def symbol_of(word: str, order: int = 10_000) -> int | None:
+    """Read a word as one of `order` symbols; None if it is not one."""
+    match = _SYMBOL.fullmatch(word)
+    return int(match[1]) if match and int(match[1]) < order else None
+
+
+def answer_of(completion: str) -> int | None:
+    """Return the symbol after ``answer`` in the last two words of a text; None if it does not end so."""
+    *_, before, last = ("", "", *completion.rsplit(maxsplit=2)[-2:])
+    return symbol_of(last) if before == "answer" else None
+
+
+class SymbolProblems:
+    """Members of tasks with answers that are symbols, problems that are dataclasses, and two strategies."""
+
+    strategies = STRATEGIES
+    suited = SUITED
+    openings = {strategy: strategy for strategy in STRATEGIES}
+
+    def answer_text(self, answer: int) -> str:
+        return f"e{answer}"
+
+    def reward(self, completion: str, answer: int) -> float:
+        """Return 1.0 for the right answer and 0.0 for any other response (paper, RL section)."""
+        return float(answer_of(completion) == answer)
+
+    def to_row(self, problem) -> dict:
+        return {**asdict(problem), "n_steps": problem.n_steps, "prompt": problem.prompt, "answer": problem.answer}
+
+    def content_of(self, problem) -> tuple:
+        return problem.content
