@@ -2,9 +2,9 @@
 
 A task is a class that implements the protocol `Task`. It lies in a module of this folder, or in the ``__init__`` of a
 subfolder that puts it together from classes for its aspects, and has the name of the module or subfolder. It has no
-state: methods take the settings as an argument. The key of an artifact covers only the aspects that its stage uses:
-`aspect_modules` names their modules. So a method may call functions that its module imports from another aspect, but not
-another aspect's methods through ``self``.
+state: methods take the settings as an argument. The key of an artifact covers only the aspects that its stage uses
+(`aspect_modules`), so a method may call functions that its module imports from another aspect, but not another aspect's
+methods through ``self``.
 """
 
 import importlib

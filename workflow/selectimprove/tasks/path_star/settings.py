@@ -10,7 +10,7 @@ from selectimprove.types import Natural, Positive, Share
 
 
 class Settings(interface.Settings):
-    """The names of nodes, the number of arms, and how stars are divided among splits."""
+    """The names of nodes, the number of arms, and the shares of the splits. A step is an edge of an arm."""
 
     problem_types: ClassVar[tuple[str, ...]] = ("evaluation", "inversion")
 
