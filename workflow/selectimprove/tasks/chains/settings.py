@@ -90,4 +90,4 @@ class Documents(interface.Documents):
     backward_error: Share
     """Error probability per step beyond those."""
     backward_error_kind: Literal["systematic", "random"]
-    """``systematic``: a mistake is the symbol after the right one; ``random``: any other, so the right one is likeliest."""
+    """``systematic``: mistakes take the next symbol; ``random``: any other symbol, so the right one is likeliest."""

@@ -49,7 +49,7 @@ class Documents(interface.Documents):
     drill_share: Share
     """Share of a batch that drills single operations."""
     max_chain_steps: Positive
-    """Steps of the chains that drills are as long as; drawn for each batch, as for chains."""
+    """Drills are as long as a chain of up to this many steps; each batch draws their length."""
     parts: Range
     """Fewest and most parts of a composition."""
     part_continue: Share

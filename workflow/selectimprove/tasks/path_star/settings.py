@@ -17,7 +17,7 @@ class Settings(interface.Settings):
     n_nodes: Positive
     """Number of names; at least the most nodes of any star."""
     n_arms: Annotated[int, Field(ge=2, strict=True)]
-    """Arms of a star; a guess is right in one of so many cases."""
+    """Arms of a star; a guess of the arm is right with a chance of one in this many."""
     cued: bool
     """Whether the last word of a prompt tells the types apart; else only the edges do."""
     split_shares: SplitShares
