@@ -38,7 +38,7 @@ def open_for_commands() -> None:
     """Open a server that ends with this process, and put stand-ins for the commands beside its socket; not where forks are unsafe."""
     modules = ["forked", *(f"selectimprove.{stage.module}" for stage in STAGES.values())]
     open_server(modules, AT_START | {"PYTHONPATH": HERE + os.pathsep + os.environ.get("PYTHONPATH", "")})
-    if SERVER not in os.environ:
+    if os.environ.get(SERVER, "0") == "0":
         return
     os.environ[OPENED] = os.environ.pop(SERVER)
     package = str(Path(__file__).parents[1] / "workflow")
@@ -68,7 +68,7 @@ if __name__ == "__main__":
     # The command was handed over without it.
     os.environ[SERVER] = os.environ.pop(OPENED)
     # What is imported from here on is the code of the repository that the command is called in.
-    forget(lambda inner: True)
+    forget()
     importlib.import_module(COMMANDS[command]).main()
 else:
     for module in (*COMMANDS.values(), *LATER):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import subprocess
 from collections import defaultdict
@@ -12,7 +13,7 @@ import pytest
 
 from conftest import ENVIRONMENT, ROOT
 from selectimprove.analysis.tables import read_measures, select
-from selectimprove.artifacts.locking import lock_folder
+from selectimprove.artifacts.files import lock_folder
 from selectimprove.artifacts.provenance import git_commit, read_record
 from selectimprove.artifacts.runner import working_folder
 from selectimprove.config.loading import load_params
@@ -190,6 +191,39 @@ def test_code_that_is_tracked_has_the_commit_and_says_whether_it_was_changed(pac
     assert git_commit(package) == commit
     (package / "__init__.py").write_text("x = 1\n")
     assert git_commit(package) == f"{commit}+dirty"
+
+
+def test_other_files_whose_code_counts_are_asked_about_too(package):
+    notebook, reward = package.parent / "figure.ipynb", package.parent / "reward.py"
+    notebook.write_text("{}")
+    run_git(package.parent, "init -q", "config status.showUntrackedFiles no", "add .", "commit -q -m start")
+    commit = git_commit(package, [notebook, reward, Path("/elsewhere.py")])
+    assert len(commit) == 40
+    notebook.write_text("[]")
+    assert git_commit(package) == commit
+    assert git_commit(package, [notebook]) == f"{commit}+dirty"
+    notebook.write_text("{}")
+    reward.write_text("def mine(): pass")
+    assert git_commit(package, [notebook, reward]) == f"{commit}+dirty"
+    (package / "more.py").write_text("")
+    assert git_commit(package) == f"{commit}+dirty"
+
+
+def test_asking_for_the_commit_takes_no_lock(package):
+    run_git(package, "init -q", "add .", "commit -q -m start")
+    (package / ".git/index.lock").touch()
+    (package / "__init__.py").touch()
+    before = (package / ".git/index").read_bytes()
+    assert len(git_commit(package)) == 40
+    assert (package / ".git/index").read_bytes() == before
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_a_clone_of_another_owner_has_its_commit(package):
+    run_git(package, "init -q", "add .", "commit -q -m start")
+    for path in [package, *package.rglob("*")]:
+        os.chown(path, 12345, 12345)
+    assert len(git_commit(package)) == 40
 
 
 @pytest.mark.parametrize("rights", [None, 0o644])

@@ -34,8 +34,8 @@ JOB = """
     if what == "register":
         atexit.register(print, "at exit")
     if what == "import":
-        from selectimprove.artifacts import keys, writing
-        print(keys.__file__, writing.__file__)
+        from selectimprove.artifacts import keys, files
+        print(keys.__file__, files.__file__)
     if what == "refuse":
         sys.exit("one line")
     if what == "exit":
@@ -67,21 +67,26 @@ def folder(tmp_path):
     return tmp_path
 
 
+def start_opener(folder, **environment):
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(OPENER)],
+        cwd=folder,
+        env=os.environ | environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
+    )
+    process.server = process.stdout.readline().strip()
+    return process
+
+
 @pytest.fixture
 def opener(folder):
     """A process that has opened a server, and what it put into its environment."""
     # The path of a socket has a hundred characters at most, and may have any.
     with tempfile.TemporaryDirectory(prefix="a:b ") as temporary:
-        process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(OPENER)],
-            cwd=folder,
-            env=os.environ | {"TMPDIR": temporary},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=heed_interrupts,
-        )
-        process.server = process.stdout.readline().strip()
+        process = start_opener(folder, TMPDIR=temporary)
         yield process
         process.kill()
         process.wait()
@@ -197,6 +202,32 @@ def test_a_job_of_another_checkout_imports_its_package(folder, opener, tmp_path)
         assert [Path(file).parents[2] for file in imported.split()] == [workflow, workflow]
 
 
+def test_a_job_runs_the_package_as_it_is_when_it_starts(folder, tmp_path):
+    package = Path(selectimprove.__file__).parent
+    shutil.copytree(package, tmp_path / "workflow/selectimprove", ignore=shutil.ignore_patterns("__pycache__"))
+    path = {"PYTHONPATH": str(tmp_path / "workflow")}
+    process = start_opener(folder, **path)
+    errors = tmp_path / "workflow/selectimprove/errors.py"
+    for said in ("first", "second"):
+        errors.write_text(f"{errors.read_text()}\nprint({said!r})\n")
+        job = start(folder, "import", SELECTIMPROVE_SERVER=process.server, **path)
+        first, *lines = job.communicate()[0].splitlines()
+        assert int(first.split()[0]) != os.getpid()
+        assert said in lines
+    process.kill()
+    process.wait()
+
+
+def test_the_server_can_be_turned_off(folder, monkeypatch):
+    monkeypatch.setenv(SERVER, "0")
+    children = psutil.Process().children()
+    open_server(["job"], {})
+    assert psutil.Process().children() == children
+    job = start(folder, "exit")
+    assert int(job.communicate()[0].split()[0]) == os.getpid()
+    assert job.returncode == 3
+
+
 def test_a_process_that_was_given_a_server_opens_none(opener, monkeypatch):
     monkeypatch.setenv(SERVER, opener.server)
     children = psutil.Process().children()
@@ -225,17 +256,19 @@ def test_where_no_socket_can_be_jobs_run_by_themselves(tmp_path, monkeypatch):
     assert list(long.iterdir()) == []
 
 
-def test_what_is_imported_ahead_bears_a_fork_and_is_in_no_key():
+def test_what_is_imported_ahead_starts_no_thread_and_computes_nothing():
     code = """
         import sys
         from pathlib import Path
         from selectimprove.artifacts.forking import import_ahead
-        from selectimprove.artifacts.keys import is_frame
         from selectimprove.dag.table import STAGES
         for stage in STAGES.values():
             import_ahead(f"selectimprove.{stage.module}")
-        ours = [name.partition(".")[2] for name in sys.modules if name.partition(".")[0] == "selectimprove"]
-        print([name for name in ours if not is_frame(name)], "trl.trainer.grpo_trainer" in sys.modules, "papermill" in sys.modules)
+        print("trl.trainer.grpo_trainer" in sys.modules, "papermill" in sys.modules)
+        # torch chooses its vector instructions when it first computes: a fork still can.
+        import os, torch
+        os.environ["ATEN_CPU_CAPABILITY"] = "default"
+        print(torch.backends.cpu.get_cpu_capability())
         print(sorted(task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")))
     """
     # OpenBLAS stops its threads at a fork, and jemalloc its own; no other is known to.
@@ -243,4 +276,4 @@ def test_what_is_imported_ahead_bears_a_fork_and_is_in_no_key():
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=environment
     )
-    assert done.stdout.splitlines() == ["[] True True", "['jemalloc_bg_thd', 'python']"], done.stderr
+    assert done.stdout.splitlines() == ["True True", "DEFAULT", "['jemalloc_bg_thd', 'python']"], done.stderr

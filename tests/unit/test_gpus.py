@@ -80,7 +80,7 @@ def test_a_part_of_a_gpu_has_its_own_name(machine):
 
 def test_a_job_that_asks_for_more_than_there_are_is_refused(machine):
     _, said = start(machine, 3, SAY).communicate()
-    assert said == "params.yaml: resources: a job takes 3 GPUs, and 2 are to be seen here; ask for fewer\n"
+    assert said == "params.yaml: resources: a job takes 3 GPUs, but only 2 are visible; ask for fewer\n"
 
 
 def test_where_no_driver_tells_a_job_runs_as_it_is(machine):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from selectimprove.artifacts.files import date_back, drop_temporaries, replace
 from selectimprove.artifacts.provenance import require_intact
 from selectimprove.artifacts.runner import explain
-from selectimprove.artifacts.writing import date_back, drop_temporaries, replace
 from selectimprove.errors import ParamsError
 from selectimprove.reports.publish import publish_exhibit
 from selectimprove.reports.running import describe_end

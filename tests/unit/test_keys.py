@@ -14,13 +14,13 @@ def test_comments_formatting_and_docstrings_do_not_count():
     assert canonical_source("x = 'a'") != canonical_source("x = 'b'")
 
 
-def test_imports_of_this_package_are_found_and_the_frame_is_left_out():
+def test_imports_of_this_package_are_found_and_what_computes_nothing_is_left_out():
     source = (
         "import torch\nimport selectimprove.analysis.stats\nfrom selectimprove.analysis import style\n"
-        "from selectimprove.reports import publish\nfrom selectimprove.stages.rl import train_grpo\n"
+        "from selectimprove.config import params\nfrom selectimprove.stages.rl import train_grpo\n"
         "from selectimprove.artifacts.runner import run_stage\nfrom selectimprove.tasks.chains.settings import Settings\n"
     )
-    assert imported_modules(source) == {"analysis.stats", "analysis.style", "stages.rl"}
+    assert imported_modules(source) == {"analysis.stats", "analysis.style", "stages.rl", "tasks.chains.settings"}
 
 
 def test_models_do_not_depend_on_labels():
@@ -41,6 +41,7 @@ def test_a_stage_loads_the_aspects_of_its_task_that_it_needs():
     assert loaded["rl"] == {
         "stages.rl",
         "training.engine_transformers",
+        "artifacts.arithmetic",
         "training.grpo",
         "tasks.shared",
         *(f"tasks.{task}.problems" for task in ("chains", "compositions", "path_star")),

@@ -5,7 +5,7 @@ import multiprocessing
 
 import pytest
 
-from selectimprove.artifacts.locking import lock_folder
+from selectimprove.artifacts.files import lock_folder
 
 PROCESSES = multiprocessing.get_context("fork")
 

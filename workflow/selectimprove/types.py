@@ -6,32 +6,14 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from selectimprove.errors import ParamsError
+from selectimprove.errors import ParamsError as ParamsError
 
-__all__ = [
-    "LARGEST_SEED",
-    "NUMBER",
-    "SPLITS",
-    "Names",
-    "Natural",
-    "ParamsError",
-    "PlotValue",
-    "Positive",
-    "Range",
-    "Rate",
-    "Seeds",
-    "Share",
-    "SomeNames",
-    "Strict",
-]
-
-SPLITS = ("sft_train", "sft_validation", "rl", "test")
 LARGEST_SEED = 2**32 - 1
-"""NumPy's global generator, which training seeds, takes no larger one."""
+"""The largest seed of NumPy's global generator, which training seeds."""
 
 
 class Strict(BaseModel):
-    """A config: no unknown keys, no changes. The string below a field is its description in the schema and the reference."""
+    """A config without unknown keys that cannot be changed; the string below a field describes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -1,13 +1,36 @@
-"""Which vector instructions torch calculates with.
+"""The environment that results are computed in: instruction sets, and the variables that libraries read.
 
-With other ones sums are rounded otherwise, and after some thousand steps a model trained with them is another draw. So all processors
-that have AVX2 calculate softmax and the like with AVX2, also those that have AVX-512, and MKL multiplies matrices with the kernels that it
-has for every x86 processor (``MKL_CBWR``), whoever made it: one seed gives one result. Those kernels take half as long again, or twice as long;
-``arithmetic: fast`` in the params does without them, and without their promise.
+Different vector instructions round sums differently, and after some thousand steps a model trained with them is another
+one. So torch uses AVX2 on every processor that has it, and MKL its kernels for every x86 processor (``MKL_CBWR``): one
+seed gives one result. Those kernels take half as long again, or twice as long; ``arithmetic: fast`` in the params does
+without them, and without the promise. This module counts in the keys of all stages that compute with torch.
 """
 
 import os
 from pathlib import Path
+
+MKL_CBWR = {"portable": "COMPATIBLE", "fast": "AUTO"}
+DROPPED = (
+    *(
+        "ACCELERATE_",
+        "FSDP_",
+        "MEGATRON_LM_",
+        "PARALLELISM_CONFIG_",
+        "TRL_",
+        "TRANSFORMERS_",
+        "USE_TF",
+        "USE_TORCH",
+        "USE_HUB_KERNELS",
+        "XLA_",
+    ),
+    *("TORCH_", "TORCHINDUCTOR_", "ATEN_", "MKL_", "KMP_", "ONEDNN_", "DNNL_", "NPY_", "OPENBLAS_CORETYPE"),
+    *("NVIDIA_TF32_OVERRIDE", "CUBLAS_", "CUDNN_", "FLASH_ATTENTION_"),
+)
+"""How the variables begin that could change a number; a stage does not see them."""
+KEPT = ("TORCH_HOME", "TORCH_NCCL_", "TRANSFORMERS_OFFLINE", "TRANSFORMERS_VERBOSITY")
+LAUNCHED = ("ACCELERATE_", "FSDP_", "PARALLELISM_CONFIG_")
+"""What ``accelerate launch`` tells the processes that it starts."""
+RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 
 
 def processor_info(key: str) -> str:
@@ -19,17 +42,23 @@ def processor_info(key: str) -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")
 
 
-MKL_CBWR = {"portable": "COMPATIBLE", "fast": "AUTO"}
-
-
 def pin_arithmetic() -> None:
-    """Have torch calculate with AVX2 where the processor has it, and MKL alike everywhere. What the environment says goes first.
-
-    Both look when they first calculate, so this has to come before.
-    """
+    """Pin torch to AVX2 and MKL to its common kernels, unless the environment says otherwise."""
     os.environ.setdefault("MKL_CBWR", MKL_CBWR["portable"])
     if "avx2" in processor_info("flags").split():
         os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
+
+
+def clean_environment(arithmetic: str = "portable") -> None:
+    """Set the variables that change a stage's numbers, before libraries are imported and read them."""
+    launched = "TORCHELASTIC_RUN_ID" in os.environ
+    kept = KEPT + LAUNCHED * launched
+    dropped = DROPPED + RANKS * (not launched)
+    for name in [name for name in os.environ if name.startswith(dropped) and not name.startswith(kept)]:
+        del os.environ[name]
+    # With this, matrix products on a GPU are the same at every run.
+    os.environ |= {"MKL_CBWR": MKL_CBWR[arithmetic], "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    pin_arithmetic()
 
 
 def vector_instructions() -> str | None:

@@ -1,11 +1,21 @@
-"""Stages that start at once: forked from a process that has imported what they import.
+"""A server that forks stages from a process that has already imported torch, transformers and TRL.
 
-Imports of torch, transformers and TRL take longer than most stages at the smoke scale, and a run has dozens of jobs that need them. So Snakemake
-opens a server beside its jobs. A job that finds one hands over its command, folder, environment and standard streams, and waits for the exit
-status. The server imports each stage when it is first asked for, and forks a process for each job. It keeps nothing of this package that a
-key covers: a job reads that anew. The threads that it has by then, of OpenBLAS and of jemalloc, bear a fork.
+Why: these imports take 6 to 9 core-seconds, longer than most stages at the smoke scale, in hundreds of jobs. Snakemake
+opens the server beside its jobs (`open_server`). A job hands over its command, folder, environment and streams, and
+waits for the exit status (`hand_over`). The server imports a stage when it is first asked for, and forks a process per
+job.
 
-A job that finds no server imports by itself: one that is started by hand, runs on a cluster or takes a GPU, which does not bear a fork.
+What it must never do:
+
+- Fork after CUDA was used, which cannot be forked: it runs no jobs that take a GPU.
+- Start a thread or compute with torch: a fork copies one thread. OpenBLAS and jemalloc stop and restart theirs.
+- Run code that has been edited: a fork imports this package anew if a file of it has changed since the server started.
+- Let its environment decide: a fork takes the job's. Variables that a process reads only at its start (`allocation`) it
+  has as jobs do, and it drops those that change numbers.
+- Outlive the process that opened it, or let a fork outlive its job: a closed pipe or connection ends them.
+
+A job runs by itself, with the same result, where there is no server: by hand, on a cluster, on other systems than
+Linux, or with ``SELECTIMPROVE_SERVER=0`` in the environment, which turns the server off.
 """
 
 import atexit
@@ -23,28 +33,23 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from multiprocessing import get_context
 from multiprocessing.connection import wait
+from pathlib import Path
+
+from selectimprove.artifacts.arithmetic import clean_environment
 
 SERVER = "SELECTIMPROVE_SERVER"
-"""The variable of the environment that names a server's socket and the modules that it runs."""
+"""The environment variable with the server's socket and modules as JSON; 0 turns the server off."""
 LONGEST = 2**20
-"""Bytes of a request at most; a socket takes less."""
+"""Most bytes of a request; a socket takes less."""
+PACKAGE = Path(__file__).parents[1]
 
 
 def open_server(modules: Iterable[str], allocation: dict[str, str]) -> None:
-    """Have jobs of this process run some modules in forks of a server, which ends with this process; not where forks are unsafe.
-
-    Where this process has been given a server, its jobs use that one.
-
-    Parameters
-    ----------
-    modules : iterable of str
-    allocation : dict of str to str
-        Variables of the environment that a process reads at its start alone, and that forks would take from the server.
-    """
+    """Have jobs of this process run some modules in forks of a server; one that this process was given stays in use."""
     if sys.platform != "linux" or SERVER in os.environ:
         return
     folder = tempfile.mkdtemp(prefix="selectimprove-")
@@ -53,11 +58,11 @@ def open_server(modules: Iterable[str], allocation: dict[str, str]) -> None:
         try:
             listener.bind(address)
         except OSError:
-            # The path of a socket has a hundred characters at most.
+            # The path of a socket has at most a hundred characters.
             shutil.rmtree(folder)
             return
         listener.listen(128)
-        # Nothing is written to the pipe. It closes with this process, however that ends.
+        # Nothing is written to the pipe; it closes with this process, however that ends.
         subprocess.Popen(
             [sys.executable, "-m", __name__, str(listener.fileno()), folder],
             stdin=subprocess.PIPE,
@@ -68,10 +73,12 @@ def open_server(modules: Iterable[str], allocation: dict[str, str]) -> None:
 
 
 def hand_over() -> None:
-    """Have a server run the command of this process, where there is one, and end as that does; else return."""
-    address, *modules = json.loads(os.environ.pop(SERVER, '[""]'))
-    # Without a server, how this process was started is no matter.
-    if not modules or _module(sys.orig_argv) not in modules:
+    """Have the server run this process's command, if there is one, and exit as that does; otherwise return."""
+    given = os.environ.pop(SERVER, "0")
+    if given == "0":
+        return
+    address, *modules = json.loads(given)
+    if _module(sys.orig_argv) not in modules:
         return
     request = {"command": sys.orig_argv, "folder": os.getcwd(), "environment": dict(os.environ)}
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
@@ -84,7 +91,7 @@ def hand_over() -> None:
     if not answer:
         sys.exit("the process that this stage was forked from has ended; repeat the command")
     status = int(answer)
-    # As a shell says it of a process that a signal ended.
+    # A shell reports death by a signal as 128 plus its number.
     os._exit(status if status >= 0 else 128 - status)
 
 
@@ -93,9 +100,9 @@ def _module(command: list[str]) -> str:
 
 
 def serve(listener: socket.socket) -> None:
-    """Fork a process for each request, until stdin is closed and all that were forked have ended."""
+    """Fork a process for each request, until stdin is closed and all forked processes have ended."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    jobs, sources = {}, [listener, sys.stdin]
+    jobs, sources, files = {}, [listener, sys.stdin], package_files()
     while sources or jobs:
         for ready in wait([*sources, *jobs]):
             if ready is sys.stdin:
@@ -104,14 +111,15 @@ def serve(listener: socket.socket) -> None:
                 connection = listener.accept()[0]
                 request, streams, _, _ = socket.recv_fds(connection, LONGEST, 3)
                 if not request:
-                    # The job was killed before it had asked.
+                    # The job was killed before it asked.
                     connection.close()
                     continue
                 told = json.loads(request)
                 import_ahead(_module(told["command"]))
-                # A job would wait for as long as any process has the other end of its connection.
+                # A job would wait for as long as any process holds the other end of its connection.
                 others = [listener, *(other for _, other in jobs.values())]
-                process = get_context("fork").Process(target=_run, args=(told, streams, connection, others))
+                job = (told, streams, connection, others, files)
+                process = get_context("fork").Process(target=_run, args=job)
                 process.start()
                 jobs[process.sentinel] = process, connection
                 for stream in streams:
@@ -125,45 +133,44 @@ def serve(listener: socket.socket) -> None:
 
 @cache
 def import_ahead(module: str) -> None:
-    """Import a module for the sake of what it imports, and forget what keys cover of this package: it may be edited while this process runs."""
-    # A job whose module cannot be imported says so in its own log.
+    """Import a module and all that it imports; a job runs the module itself anew."""
+    # A job whose module cannot be imported reports that in its own log.
     with contextlib.suppress(Exception):
         importlib.import_module(module)
-    # A job that hands over needs nothing of this.
-    from selectimprove.artifacts.keys import is_frame
-
     sys.modules.pop(module, None)
-    forget(lambda inner: not is_frame(inner))
-    # What no process touches, all share.
+    # Memory that no process touches stays shared.
     gc.freeze()
 
 
-def forget(which: Callable[[str], bool]) -> None:
-    """Have modules of this package, which are named without it, be read anew when they are imported next."""
-    for name in list(sys.modules):
-        package, _, inner = name.partition(".")
-        if package == "selectimprove" and which(inner):
-            del sys.modules[name]
+def package_files() -> dict[Path, tuple[int, int]]:
+    """Return the time and size of each source file of this package."""
+    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in PACKAGE.rglob("*.py")}
+
+
+def forget() -> None:
+    """Have all modules of this package imported anew when they are needed next."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "selectimprove"]:
+        del sys.modules[name]
 
 
 def import_from(path: str) -> None:
-    """Import from the folders of a ``PYTHONPATH``; where it is not this process's, that is another checkout, whose package is read anew."""
+    """Import from the folders of a ``PYTHONPATH``; another one than this process's leads to another checkout."""
     own = os.environ.get("PYTHONPATH", "")
     if path == own:
         return
     others = [folder for folder in sys.path[1:] if folder not in own.split(os.pathsep)]
     sys.path[1:] = [*filter(None, path.split(os.pathsep)), *others]
-    forget(lambda inner: True)
+    forget()
 
 
-def _run(told: dict, streams: list[int], connection: socket.socket, others: list[socket.socket]) -> None:
+def _run(told: dict, streams: list[int], connection: socket.socket, others: list[socket.socket], files: dict) -> None:
     """Run a job's command in this process, which was forked for it."""
     for other in others:
         other.close()
     for target, stream in enumerate(streams):
         os.dup2(stream, target)
         os.close(stream)
-    # What Python knows of the server's own, such as whether they are files, is not so of these.
+    # Python's stdout and stderr were set up for the server's streams, which may be files where the job's are terminals.
     for number, name in ((1, "stdout"), (2, "stderr")):
         former, raw = getattr(sys, name), io.FileIO(number, "w", closefd=False)
         by_line = name == "stderr" or raw.isatty()
@@ -176,15 +183,17 @@ def _run(told: dict, streams: list[int], connection: socket.socket, others: list
             return
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(told["folder"])
-    # As ``python -m`` has it.
+    # ``python -m`` puts the working directory there.
     sys.path[0] = told["folder"]
+    if package_files() != files:
+        forget()
     import_from(told["environment"].get("PYTHONPATH", ""))
     os.environ.clear()
     os.environ.update(told["environment"])
     sys.orig_argv = told["command"]
     module = _module(sys.orig_argv)
     sys.argv = sys.orig_argv[sys.orig_argv.index(module) :]
-    # What the server registered is its own; of a forked process's, Python before 3.13 runs nothing.
+    # Exit functions that the server registered are its own, and Python before 3.13 runs none in a forked process.
     atexit._clear()
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -193,11 +202,12 @@ def _run(told: dict, streams: list[int], connection: socket.socket, others: list
 
 
 if __name__ == "__main__":
+    clean_environment()
     gc.disable()
     number, folder = sys.argv[1:]
     try:
         serve(socket.socket(fileno=int(number)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        # Leaving all that was imported to the interpreter takes seconds.
+        # The interpreter would take seconds to tear down all that was imported.
         os._exit(0)

@@ -1,8 +1,8 @@
-"""GPUs of a machine, of which each job gets its own.
+"""Give each job GPUs of its own.
 
-Snakemake counts GPUs and does not say which ones a job may take. A job that saw all would spread over them, or share the first with the
-others. So one that takes GPUs is started by this module, which locks as many as it asks for, shows it these alone, and becomes the job; the
-system drops the locks with the process. What a scheduler has hidden stays hidden::
+Snakemake counts GPUs and does not say which ones a job may take: a job that saw all would spread over them, or share
+the first one. So this module starts jobs that take GPUs: it locks as many as a job asks for, shows it only these, and
+becomes the job; the system drops the locks with the process. GPUs that a scheduler hides stay hidden::
 
     python -m selectimprove.artifacts.gpus 1 python -m selectimprove.stages.rl …
 """
@@ -19,7 +19,7 @@ SHOWN = "CUDA_VISIBLE_DEVICES"
 
 
 def shown_gpus() -> dict[str, str]:
-    """Return what tells each GPU from all others of this machine, by the name that CUDA takes; none where no driver of NVIDIA's is."""
+    """Return the identifier of each visible GPU by the name that CUDA takes; empty without NVIDIA's driver."""
     try:
         query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
         listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
@@ -29,30 +29,18 @@ def shown_gpus() -> dict[str, str]:
     names = os.environ.get(SHOWN)
     if names is None:
         return by_index
-    # A name may be an identifier itself, as that of a part of a GPU is.
+    # A name may already be an identifier, as that of a part of a GPU is.
     return {name: by_index.get(name, name) for name in names.replace(" ", "").split(",") if name}
 
 
 def take_gpus(n: int, gpus: dict[str, str]) -> list[str]:
-    """Lock some of these GPUs until this process, or what it becomes, has ended; waits until so many are free.
-
-    Parameters
-    ----------
-    n : int
-    gpus : dict of str to str
-        As from `shown_gpus`.
-
-    Returns
-    -------
-    list of str
-        Names that CUDA takes.
-    """
+    """Wait for `n` free GPUs, lock them until this process ends, and return their names."""
     folder = Path(tempfile.gettempdir(), f"selectimprove-gpus-{os.getuid()}")
     folder.mkdir(exist_ok=True)
     waits = False
     while True:
         taken: dict[str, int] = {}
-        # Of two jobs that each wait for what the other has, neither would go on.
+        # One job chooses at a time: two that each hold what the other waits for would wait for ever.
         with (folder / "choosing").open("w") as choosing:
             fcntl.flock(choosing, fcntl.LOCK_EX)
             for name, identity in gpus.items():
@@ -81,14 +69,12 @@ def _lock(path: Path) -> int | None:
 
 
 def main(n: int, command: list[str]) -> None:
-    """Become a command that sees so many GPUs and no more."""
+    """Become a command that sees `n` GPUs."""
     gpus = shown_gpus()
     if gpus:
         if len(gpus) < n:
-            sys.exit(
-                f"params.yaml: resources: a job takes {n} GPUs, and {len(gpus)} are to be seen here; ask for fewer"
-            )
-        # As nvidia-smi counts them.
+            sys.exit(f"params.yaml: resources: a job takes {n} GPUs, but only {len(gpus)} are visible; ask for fewer")
+        # nvidia-smi counts in this order.
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         os.environ[SHOWN] = ",".join(take_gpus(n, gpus))
     os.execvp(command[0], command)

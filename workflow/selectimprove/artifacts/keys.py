@@ -1,13 +1,13 @@
 """Keys: the digest of everything that an artifact is a function of.
 
-An artifact lies at ``results/<stage>/<slug>-<digest>/``. The digest covers its config, the source of its stage and the keys
-of its inputs, so a stale result cannot be found under a current key, and one that was computed before is found again.
-Neither file times nor Snakemake's records have a say: after ``git clone`` and ``dvc pull`` there are none.
+An artifact lies at ``results/<stage>/<slug>-<digest>/``. The digest covers its config, the source of its stage and the
+keys of its inputs, so a stale result is never found under a current key, and a result that was computed before is found
+again. File times and Snakemake's records play no part: after ``git clone`` and ``dvc pull`` there are none.
 
-The source of a stage is its module, the modules that its config has it load by name, and every module of this package that these
-import, without comments, formatting and docstrings. A module of the user's own counts with what it imports of its own top folder. What only says how a stage is run, or types a config, is left out (`is_frame`). A key is
-the same on every machine and under every Python from 3.11 on; vector instructions and threads, which could change a result,
-are pinned (`selectimprove.artifacts.arithmetic`, `selectimprove.training.trainer`).
+The source of a stage is its module, the modules that its config makes it load by name, and every module of this package
+that these import, without comments, formatting and docstrings; a module of the user's own counts with all that it
+imports from its own top folder. Only `LEFT_OUT` does not count. A key is the same on every machine and under every
+Python from 3.11 on, so this module imports nothing but the standard library.
 """
 
 import ast
@@ -21,31 +21,34 @@ from selectimprove.config.sources import read_notebook, read_source, source_file
 from selectimprove.errors import ParamsError
 
 PACKAGE = Path(__file__).parents[1]
-FRAME_ROOMS = {"artifacts", "config", "dag", "reports"}
 OWN = "own:"
-"""Before the name of a module of the user's own; the others are of this package."""
-
-
-def is_frame(module: str) -> bool:
-    """Tell whether a module, named without the package, computes nothing of a result."""
-    room, _, inner = module.partition(".")
-    return (
-        room in FRAME_ROOMS
-        or module in ("", "errors", "types", "stages", "tasks.interface")
-        or inner.endswith(".settings")
-    )
+"""Prefix of the names of the user's own modules; the others are of this package."""
+LEFT_OUT = {
+    "": "pins arithmetic for whoever imports the package; a stage does so itself",
+    "errors": "words of messages",
+    "types": "types of configs: the values that they let through are in the key",
+    "stages": "starts a stage's process",
+    "artifacts.runner": "hands a stage the config and inputs of its key, and refuses others",
+    "artifacts.provenance": "records what was made, and compares it",
+    "config.params": "types of configs",
+    "config.training": "types of configs",
+    "config.stages": "types of configs, and how long a stage takes",
+    "config.loading": "reads params, from which configs are made",
+    "config.messages": "words of messages",
+    "config.resolving": "makes configs from params",
+    "config.sources": "finds a module of the user's own, whose source is in the key",
+    "config.yaml_file": "reads params and claims, which are in configs",
+}
+"""Modules that stages import and that do not count, and why they compute nothing; tests/mutants.py checks that."""
 
 
 def _is_documentation(statement) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def _describe(node):
-    """Describe a syntax tree by nested lists that no version of Python writes otherwise: what is empty or for display is left out."""
+    """Describe a syntax tree by nested lists, without empty fields: the same under every Python."""
     if isinstance(node, ast.AST):
         fields = ((name, value) for name, value in ast.iter_fields(node) if name not in ("kind", "type_comment"))
         return [type(node).__name__, *([name, _describe(value)] for name, value in fields if value not in (None, []))]
@@ -62,7 +65,7 @@ def _parse(source: str) -> ast.Module:
 
 @cache
 def canonical_source(source: str) -> str:
-    """Return what Python source says, without comments, formatting and docstrings."""
+    """Return Python source without comments, formatting and docstrings."""
     return json.dumps(_describe(_parse(source)))
 
 
@@ -74,7 +77,7 @@ def module_path(module: str) -> Path:
 
 @cache
 def imported_modules(source: str) -> frozenset[str]:
-    """Name the modules of this package that a source imports, frame excluded."""
+    """Name the modules of this package that a source imports and that count."""
     names = set()
     for node in ast.walk(_parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "selectimprove":
@@ -86,12 +89,9 @@ def imported_modules(source: str) -> frozenset[str]:
             if within - modules:
                 names.add(inner)
         elif isinstance(node, ast.Import):
-            names |= {
-                name.partition(".")[2]
-                for name in (alias.name for alias in node.names)
-                if name.startswith("selectimprove.")
-            }
-    return frozenset(name for name in names if not is_frame(name))
+            imported = [alias.name.partition(".") for alias in node.names]
+            names |= {inner for package, _, inner in imported if package == "selectimprove" and inner}
+    return frozenset(names - LEFT_OUT.keys())
 
 
 @cache
@@ -100,54 +100,43 @@ def module_source(module: str) -> str:
     return module_path(module).read_text(encoding="utf-8")
 
 
+def _hash(source: str) -> str:
+    return hashlib.sha256(canonical_source(source).encode()).hexdigest()
+
+
 @cache
 def module_digest(module: str) -> str:
-    """Return the SHA-256 of what the source of a module says."""
-    return hashlib.sha256(canonical_source(module_source(module)).encode()).hexdigest()
-
-
-def _own_digests(modules: set[str]) -> dict[str, str]:
-    files = {name: path for module in modules for name, path in source_files(module.removeprefix(OWN)).items()}
-    return {
-        f"{OWN}{name}": hashlib.sha256(canonical_source(read_source(path)).encode()).hexdigest()
-        for name, path in files.items()
-    }
+    """Return the SHA-256 of a module's canonical source."""
+    return _hash(module_source(module))
 
 
 @cache
 def source_digests(modules: frozenset[str]) -> dict[str, str]:
     """Return the digest of each of some modules and of all that they import, directly or not."""
     own = {module for module in modules if module.startswith(OWN)}
-    digests, waiting, folders = _own_digests(own), set(modules - own), set()
+    files = {name: path for module in own for name, path in source_files(module.removeprefix(OWN)).items()}
+    digests = {f"{OWN}{name}": _hash(read_source(path)) for name, path in files.items()}
+    waiting, tasks = set(modules - own), set()
     while waiting:
         module = waiting.pop()
         digests[module] = module_digest(module)
-        # Importing a module runs the folders above it. The folder of a task counts without its imports: it imports all aspects
-        # to put the task together, and `aspect_modules` names those that a stage uses.
-        above = {module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)}
-        folders |= {folder for folder in above if not is_frame(folder)}
-        used = imported_modules(module_source(module)) | {f for f in folders if not f.startswith("tasks.")}
-        waiting |= used - set(digests)
-    digests |= {folder: module_digest(folder) for folder in folders}
+        # Importing a module runs the folders above it. A task's folder imports all aspects to put the task together: it
+        # counts without its imports, and `aspect_modules` names the aspects that a stage uses.
+        above = {module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)} - LEFT_OUT.keys()
+        tasks |= {folder for folder in above if folder.startswith("tasks.")}
+        waiting |= (imported_modules(module_source(module)) | above - tasks) - digests.keys()
+    digests |= {folder: module_digest(folder) for folder in tasks}
     return dict(sorted(digests.items()))
 
 
 def notebook_source(path: Path) -> str:
-    """Return the code of a notebook, cells joined; outputs and prose do not count, and IPython's magics count as text.
-
-    Raises
-    ------
-    ParamsError
-        If it is no notebook, or a cell is neither Python nor magics.
-    """
+    """Return the code cells of a notebook, joined; outputs do not count, and IPython's magics count as text."""
     sources = []
     for number, source in enumerate(read_notebook(path).cells, start=1):
-        magic = r"^(\s*)([%!].*)$"
-        source = (
-            repr([source])
-            if source.startswith("%%")
-            else re.sub(magic, lambda m: m[1] + repr([m[2]]), source, flags=re.M)
-        )
+        if source.startswith("%%"):
+            source = repr([source])
+        else:
+            source = re.sub(r"^(\s*)([%!].*)$", lambda magic: magic[1] + repr([magic[2]]), source, flags=re.M)
         try:
             ast.parse(source)
         except (SyntaxError, ValueError) as error:
@@ -166,15 +155,5 @@ def digest(content) -> str:
 
 
 def artifact_digest(config: dict, modules: frozenset[str], inputs: dict[str, str]) -> str:
-    """Return the key of an artifact.
-
-    Parameters
-    ----------
-    config : dict
-        JSON-like.
-    modules : frozenset of str
-        The stage's module and those that its config has it load.
-    inputs : dict of str to str
-        Names of the input artifacts, which end with their keys, by role.
-    """
+    """Return the key of an artifact; `inputs` holds the names of the input artifacts by role."""
     return digest({"config": config, "source": source_digests(modules), "inputs": inputs})

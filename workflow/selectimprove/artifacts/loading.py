@@ -1,4 +1,4 @@
-"""Which modules a stage loads by name, because its config says so: the aspects of a task, the engine, a reward, what a notebook imports."""
+"""Which modules a stage loads by name because its config says so."""
 
 import importlib
 import inspect
@@ -18,7 +18,7 @@ def stage_of(run: Callable) -> str:
 
 
 def loaded_by_name(config: Strict) -> frozenset[str]:
-    """Name the modules, without the package, that a stage loads because its config names them; after `OWN`, one of the user's own."""
+    """Name the modules, without the package, that a config makes its stage load; the user's own follow `OWN`."""
     modules = set(getattr(config, "notebook_modules", []))
     for part in (config, *getattr(config, "tasks", {}).values()):
         if hasattr(part, "task_name"):
@@ -27,6 +27,8 @@ def loaded_by_name(config: Strict) -> frozenset[str]:
         modules.add(f"training.engine_{config.sampling.engine}")
     if rl := getattr(config, "rl", None):
         modules.add(f"training.{rl.method}")
+    if hasattr(config, "arithmetic"):
+        modules.add("artifacts.arithmetic")
     if own_reward := getattr(getattr(config, "rl", None), "own_reward", None):
         modules.add(OWN + own_reward.partition(":")[0])
     return frozenset(modules)

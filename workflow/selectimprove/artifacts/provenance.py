@@ -1,4 +1,4 @@
-"""How an artifact came about: versions, commit, machine, time, memory and the hashes of what was written; and whether it still is that."""
+"""How an artifact came about, and whether it is still as it was made."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -16,29 +17,20 @@ from pathlib import Path
 import psutil
 
 from selectimprove.artifacts.arithmetic import processor_info, vector_instructions
-from selectimprove.artifacts.keys import source_digests
+from selectimprove.artifacts.keys import OWN, PACKAGE, source_digests
+from selectimprove.config.resolving import NOTEBOOKS
+from selectimprove.config.sources import find_module
 from selectimprove.errors import ParamsError
 
 RECORD = "provenance.json"
-"""The file of an artifact that says how it came about; an artifact that has it is complete."""
-
+"""The record in an artifact's folder; an artifact that has it is complete."""
 PACKAGES = (
-    "torch",
-    "transformers",
-    "trl",
-    "peft",
-    "vllm",
-    "accelerate",
-    "datasets",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "papermill",
-    "matplotlib",
+    *("torch", "transformers", "trl", "peft", "vllm", "accelerate"),
+    *("datasets", "numpy", "pandas", "pyarrow", "papermill", "matplotlib"),
 )
-
-SETTINGS = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_CBWR", "ATEN_CPU_CAPABILITY")
-"""Variables of the environment that decide where and how sums are calculated."""
+SETTINGS = ("ATEN_CPU_CAPABILITY", "CUDA_VISIBLE_DEVICES", "MKL_CBWR", "OMP_", "PYTHONHASHSEED", "PYTORCH_", "VLLM_")
+"""How the environment variables begin that may change where and how sums are calculated; they are recorded."""
+REPEAT = "repeat the command, which makes it again if it is needed"
 
 
 def file_hash(path: Path) -> str:
@@ -48,74 +40,39 @@ def file_hash(path: Path) -> str:
 
 
 def folder_hashes(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below a folder, by relative path."""
+    """Return the SHA-256 of every file below a folder by relative path, the record left out."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): file_hash(path) for path in files if path.name != RECORD}
 
 
-def read_record(path: Path) -> dict:
-    """Read a mapping that was written as JSON beside an artifact's data, or beside what was published.
+def read_record(path: Path, remedy: str = "") -> dict:
+    """Read a mapping that was written as JSON beside an artifact's data, or beside published files.
 
-    Raises
-    ------
-    ParamsError
-        If the file is not that, as one that is empty, cut short or in conflict is not.
+    A file that is missing, empty, cut short or in conflict is a `ParamsError`; a remedy says what to do after removing
+    its folder.
     """
+    advice = f"; remove {path.parent} and {remedy}" if remedy else ""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ParamsError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ParamsError(f"{path}: cannot be read: {error.strerror}{advice}") from None
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise ParamsError(f"{path}: is not the JSON that was written: empty, cut short or edited")
+        raise ParamsError(f"{path}: is not the JSON that was written: empty, cut short or edited{advice}")
     return content
 
 
-REPEAT = "repeat the command, which makes it again if it is needed"
-
-
-def read_own_record(folder: Path, remedy: str = REPEAT) -> dict:
-    """Read what was recorded of an artifact.
-
-    Parameters
-    ----------
-    folder : Path
-    remedy : str, optional
-        What to do when a broken artifact is removed.
-
-    Raises
-    ------
-    ParamsError
-        If that is broken; it says what to do.
-    """
-    try:
-        return read_record(folder / RECORD)
-    except ParamsError as error:
-        raise ParamsError(f"{error}; remove {folder} and {remedy}") from None
-
-
 def require_intact(folders: Iterable[Path], remedy: str = REPEAT) -> None:
-    """Compare the files of artifacts with the hashes that were recorded of them.
+    """Compare the files of artifacts with their recorded hashes.
 
-    A folder without a record is one's own, given by hand, and is taken as it is. Weights are read, and so compared, only where torch
-    is loaded.
-
-    Parameters
-    ----------
-    folders : iterable of Path
-    remedy : str, optional
-        What to do when a broken artifact is removed.
-
-    Raises
-    ------
-    ParamsError
-        If a file is missing or another, as after a broken copy or a full disk; it says which, and what to do.
+    A folder without a record was given by hand and is taken as it is. Weights are compared only where torch is loaded.
+    A file that is missing or has changed, as after a broken copy, is a `ParamsError`.
     """
     for folder in folders:
         if not (folder / RECORD).exists():
             continue
-        for name, expected in read_own_record(folder, remedy).get("files", {}).items():
+        for name, expected in read_record(folder / RECORD, remedy).get("files", {}).items():
             path = folder / name
             if path.suffix == ".safetensors" and "torch" not in sys.modules:
                 continue
@@ -126,105 +83,76 @@ def require_intact(folders: Iterable[Path], remedy: str = REPEAT) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that can change a result, as they are installed."""
+    """Return the versions of Python and of the installed packages that can change a result."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
 def run_git(here: Path, *arguments: str) -> str:
-    """Return what a command of git prints in a folder.
-
-    Raises
-    ------
-    OSError, subprocess.CalledProcessError
-        Without git, or if the command fails, as it does outside a repository.
-    """
-    # Inside a hook, git says by these which repository it means, whatever the folder.
+    """Return what a git command prints in a folder; it takes no locks and reads repositories of any owner."""
+    # Inside a hook, these variables name the hook's repository, whatever the folder.
     named = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
     environment = {name: value for name, value in os.environ.items() if name not in named}
-    done = subprocess.run(["git", *arguments], cwd=here, env=environment, capture_output=True, text=True, check=True)
+    # Python runs the code of this checkout anyway, so its owner is trusted.
+    command = ["git", "--no-optional-locks", "-c", "safe.directory=*", *arguments]
+    done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
-def _command() -> str:
-    """Return the command of this process, as a shell takes it in the folder where it was given."""
-    settings = [f"{name}={os.environ[name]}" for name in SETTINGS if name in os.environ]
-    return shlex.join(["env", *settings, Path(sys.executable).name, *sys.orig_argv[1:]])
+def git_commit(here: Path = PACKAGE, others: Iterable[Path] = ()) -> str | None:
+    """Return the commit that is checked out, with ``+dirty`` if a folder or other files of its repository differ.
 
-
-def git_commit(here: Path = Path(__file__).parents[1]) -> str | None:
-    """Return the commit that is checked out, with ``+dirty`` for uncommitted changes.
-
-    Parameters
-    ----------
-    here : Path, optional
-        The folder of the code.
-
-    Returns
-    -------
-    str or None
-        None without git, outside a repository, and in one that does not track the code, such as that around an unpacked archive.
+    None without git, outside a repository, and in one that does not track the code, as around an unpacked archive.
     """
     try:
         run_git(here, "ls-files", "--error-unmatch", "__init__.py")
-        changed = run_git(here, "status", "--porcelain", "--", ".")
+        root = Path(run_git(here, "rev-parse", "--show-toplevel"))
+        files = [str(file.resolve()) for file in others if file.resolve().is_relative_to(root)]
+        changed = run_git(here, "status", "--porcelain", "--untracked-files=all", "--", ".", *files)
         return run_git(here, "rev-parse", "HEAD") + ("+dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
-class Recorder:
-    """Watches one stage from its start.
+def _command() -> str:
+    """Return this process's command, as a shell takes it in the same folder."""
+    recorded = (name for name in sorted(os.environ) if name.startswith(SETTINGS) and "KEY" not in name)
+    settings = [f"{name}={os.environ[name]}" for name in recorded]
+    return shlex.join(["env", *settings, Path(sys.executable).name, *sys.orig_argv[1:]])
 
-    Parameters
-    ----------
-    config : object
-        The stage's config; its ``seed``, if it has one, is recorded.
-    inputs : dict of str to Path
-        Input folders by role.
-    modules : frozenset of str
-        The stage's module, and those that it loads by name.
-    """
+
+class Recorder:
+    """Records how a stage, whose module and modules loaded by name are `modules`, makes its artifact."""
 
     def __init__(self, config, inputs: dict[str, Path], modules: frozenset[str]):
-        self.config = config
+        self.config, self.inputs, self.modules = config, inputs, modules
         # Read at the start: the source may change while a long stage runs.
         self.source = source_digests(modules)
-        self.inputs = inputs
-        # Loading torch and TRL takes longer than some stages take after it.
+        # The process began before torch and TRL were loaded, which takes longer than some stages.
         self.started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
 
     @property
     def input_names(self) -> dict[str, str]:
-        """The names of the input artifacts by role, which end with their keys."""
+        """The names of the input artifacts by role; they end with their keys."""
         return {role: path.name for role, path in self.inputs.items()}
 
+    def _commit(self) -> str | None:
+        notebook = getattr(self.config, "notebook", None)
+        files = [find_module(module.removeprefix(OWN)) for module in self.source if module.startswith(OWN)]
+        return git_commit(others=[*filter(None, files), *([NOTEBOOKS / f"{notebook}.ipynb"] if notebook else [])])
+
     def finish(self, folder: Path, resumed: bool) -> dict:
-        """Describe the run, hashing every file in `folder`.
-
-        Parameters
-        ----------
-        folder : Path
-        resumed : bool
-            Whether an earlier process had begun it.
-
-        Returns
-        -------
-        dict
-            ``seconds`` is wall time since the process began, ``peak_memory_mib`` the largest resident size of the process.
-        """
+        """Describe the run and hash every file in `folder`; `resumed` tells whether an earlier process had begun it."""
         return {
             "command": _command(),
             "inputs": self.input_names,
             "source": self.source,
             "seed": getattr(self.config, "seed", None),
             "files": folder_hashes(folder),
-            "commit": git_commit(),
+            "commit": self._commit(),
             "versions": versions(),
             "machine": {
                 "system": f"{platform.system()} {platform.machine()}",

@@ -1,11 +1,11 @@
-"""The frame of every stage: a resolved config and input folders in, one folder out.
+"""The frame of every stage: a config and input folders in, one folder out.
 
 A stage works in ``<output>.partial`` and renames it when all is done, so no folder is ever half-written under its final
-name and a killed stage finds its checkpoints again. It holds a lock on that folder: where several people share results, a second
-process waits for the first and reuses its result. Beside its data it leaves ``config.json``, everything it used, and
-``provenance.json``, how it came about. Any stage runs by hand::
+name, and a stage that was killed finds its checkpoints again. It locks that folder: where several people share results,
+a second process waits for the first and reuses its result. Beside its data it leaves ``config.json``, everything it
+used, and ``provenance.json``, how it came about. Any stage runs by hand::
 
-    python -m selectimprove.stages.sft --config results/sft/FB-…/config.json --input base=results/base/… --output /tmp/FB
+    python -m selectimprove.stages.sft --config results/sft/FB-…/config.json --input base=results/base/… --output FB
 """
 
 import argparse
@@ -22,12 +22,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from selectimprove.artifacts.arithmetic import MKL_CBWR
-from selectimprove.artifacts.keys import digest
+from selectimprove.artifacts.arithmetic import clean_environment
+from selectimprove.artifacts.files import date_back, lock_folder
+from selectimprove.artifacts.keys import artifact_digest
 from selectimprove.artifacts.loading import import_by_name, loaded_by_name, stage_of
-from selectimprove.artifacts.locking import lock_folder
 from selectimprove.artifacts.provenance import RECORD, Recorder, read_record, require_intact
-from selectimprove.artifacts.writing import date_back
 from selectimprove.config.messages import describe_all
 from selectimprove.config.training import REPORT_TO, RUN_NAME
 from selectimprove.types import ParamsError, Strict
@@ -41,14 +40,14 @@ def read_config(text: str) -> dict:
 
 
 class Inputs(dict):
-    """Input folders by role; one that a stage needs and was not given is a mistake of its caller."""
+    """Input folders by role; a missing one is a mistake of the caller."""
 
     def __missing__(self, role: str):
         raise ParamsError(f"needs --input {role}=FOLDER")
 
 
 def is_made(output: Path, config: Strict, recorder: Recorder) -> bool:
-    """Tell whether a folder is complete, and of this config, source and inputs."""
+    """Tell whether a folder is complete and was made from this config, source and inputs."""
     try:
         made, used = (read_record(output / name) for name in (RECORD, "config.json"))
     except ParamsError:
@@ -58,9 +57,9 @@ def is_made(output: Path, config: Strict, recorder: Recorder) -> bool:
 
 
 def explain(error: Exception, folder: Path) -> str | None:
-    """Say what to do about an error that is the machine's or the params' and not the stage's; None for any other."""
+    """Say what to do about an error that comes from the machine or the params; None for any other."""
     code, said = getattr(error, "errno", None), str(error)
-    # Writers of weights and of optimiser states have errors of their own.
+    # Writers of weights and of optimiser states raise errors of their own.
     full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in said or "os error 28" in said
     if full or shutil.disk_usage(folder.parent).free == 0:
         return f"{folder.parent}: no space left; free some and repeat the command"
@@ -69,9 +68,7 @@ def explain(error: Exception, folder: Path) -> str | None:
     if isinstance(error, MemoryError) or code == errno.ENOMEM or "allocate memory" in said:
         return "not enough memory; repeat the command with fewer --cores, or where there is more"
     if "probability tensor contains" in said:
-        return (
-            "a model's probabilities are no numbers, since a training broke down; lower a learning rate in params.yaml"
-        )
+        return "a training diverged: the model's probabilities are not numbers; lower a learning rate in params.yaml"
     return None
 
 
@@ -80,54 +77,36 @@ def working_folder(output: Path) -> Path:
     return output.with_name(f"{output.name}.partial")
 
 
-def drop_other_ranks() -> None:
-    """Drop from the environment which of several processes this one is, where it was not started as one of several.
-
-    What another program left there would make of a stage one that waits for others, and writes nothing.
-    """
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
-            os.environ.pop(name, None)
 
 
 def name_run(output: Path) -> None:
-    """Tell the library that a training reports to, if any, what this run is called, and where its log belongs.
+    """Tell the library that a training reports to, if any, the run's name and a folder for its log.
 
-    Beside the checkpoints, where trainers put logs, it would go with them.
+    A log beside the checkpoints, where trainers put it, would be removed with them.
     """
     if os.environ.get(REPORT_TO, "none") != "none":
         os.environ[RUN_NAME] = f"{output.parent.name}/{output.name}"
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(output.parents[1] / "tensorboard" / os.environ[RUN_NAME]))
 
 
-def _umask() -> int:
+def share_files(folder: Path) -> None:
+    """Give all files the mode that the umask allows; weights are written for their owner alone."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o666 & ~mask)
 
 
-def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | None = None) -> None:
-    """Run one stage from the command line.
-
-    Parameters
-    ----------
-    config_type : type
-        The stage's config; what is given must fit it exactly.
-    run : callable
-        ``run(config, inputs, folder)`` with the typed config, a dict of input folders by role, and the folder to write
-        into. The folder may hold what an earlier, killed run of the same stage left there.
-    arguments : list of str, optional
-        Instead of ``sys.argv``.
-    """
-    # What imports made stays. Searching it for garbage, at the exit most of all, took two seconds of a process.
-    gc.freeze()
-    gc.enable()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    parser = argparse.ArgumentParser(description=sys.modules[run.__module__].__doc__)
+def parse(config_type: type[Strict], description: str | None, arguments: list[str] | None) -> tuple:
+    """Read a stage's config, its inputs and the other options from the command line."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", required=True, help="resolved config: JSON, or the path of a JSON file")
     parser.add_argument("--input", action="append", default=[], metavar="ROLE=FOLDER", help="an input folder")
     parser.add_argument("--output", required=True, type=Path, help="the folder to make")
-    parser.add_argument("--source", help="digest of the source that the output's key stands for; another is refused")
+    parser.add_argument(
+        "--key", help="the key that was planned; if config, inputs and code now have another, nothing is made"
+    )
     options = parser.parse_args(arguments)
     try:
         config = config_type.model_validate(read_config(options.config))
@@ -139,11 +118,21 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
     for role, folder in inputs.items():
         if not folder.is_dir():
             sys.exit(f"--input {role}={folder}: there is no such folder")
+    return config, inputs, options
 
-    if arithmetic := getattr(config, "arithmetic", None):
-        # A key stands for this, whatever the environment says.
-        os.environ["MKL_CBWR"] = MKL_CBWR[arithmetic]
-    drop_other_ranks()
+
+def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | None = None) -> None:
+    """Run one stage from the command line, or from `arguments`.
+
+    `run` takes the config, a dict of input folders by role, and the folder to write into, which may hold what an
+    interrupted run left.
+    """
+    # What imports made stays. Searching it for garbage, at the exit most of all, took two seconds of a process.
+    gc.freeze()
+    gc.enable()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    config, inputs, options = parse(config_type, sys.modules[run.__module__].__doc__, arguments)
+    clean_environment(getattr(config, "arithmetic", "portable"))
     name_run(options.output.absolute())
     partial = working_folder(options.output)
     partial.mkdir(parents=True, exist_ok=True)
@@ -152,23 +141,24 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
         run(config, inputs, partial)
         return
     stage, by_name = stage_of(run), loaded_by_name(config)
-    # All code is read before its digests are, so that what is edited while this waits or runs is neither run nor recorded. What a notebook
-    # imports, a process of its own reads.
+    modules = by_name | {f"stages.{stage}"}
+    # All code is imported before its digests are taken, so code that is edited meanwhile is neither run nor recorded.
+    # The process of a notebook imports its modules itself.
     try:
         for module in by_name - set(getattr(config, "notebook_modules", ())):
             import_by_name(module)
-        recorder = Recorder(config, inputs, frozenset({f"stages.{stage}"}) | by_name)
+        recorder = Recorder(config, inputs, modules)
     except ParamsError as error:
         sys.exit(f"{stage}: {error}")
-    if options.source and digest(recorder.source) != options.source:
+    if options.key and options.key != artifact_digest(config.model_dump(mode="json"), modules, recorder.input_names):
         sys.exit(
             f"{options.output}: its code was edited after this run was planned; repeat the command, which plans anew"
         )
     records = [folder / RECORD for folder in inputs.values()]
     with lock_folder(partial):
-        # Who had the lock may have renamed it.
+        # The former holder of the lock may have renamed it.
         partial.mkdir(exist_ok=True)
-        # Whoever shares these results may have made it since this run was planned.
+        # Another process that shares these results may have made it since this run was planned.
         if is_made(options.output, config, recorder):
             LOG.info("%s is there already", options.output)
             shutil.rmtree(partial, ignore_errors=True)
@@ -176,7 +166,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
             return
         LOG.info("making %s", options.output)
         try:
-            # It gets its name when the stage is done, for which no disk is too full. So who is stopped after that repeats no training.
+            # The config gets its name when the stage is done. Renaming works on a full disk: no training is repeated.
             done, begun = partial / "config.json", partial / "config.json.begun"
             resumed = begun.exists() or done.exists()
             used = config.model_dump_json(indent=2) + "\n"
@@ -185,9 +175,8 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
                 begun.write_text(used, encoding="utf-8")
                 run(config, inputs, partial)
                 begun.replace(done)
-            (partial / RECORD).write_text(
-                json.dumps(recorder.finish(partial, resumed), indent=2) + "\n", encoding="utf-8"
-            )
+            record = json.dumps(recorder.finish(partial, resumed), indent=2)
+            (partial / RECORD).write_text(record + "\n", encoding="utf-8")
         except ParamsError as error:
             if [path.name for path in partial.iterdir()] == [begun.name]:
                 shutil.rmtree(partial)
@@ -197,11 +186,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
                 traceback.print_exc()
                 sys.exit(f"{stage}: {explained}")
             raise
-        readable = 0o666 & ~_umask()
-        for path in partial.rglob("*"):
-            if path.is_file():
-                # Weights are written for their owner alone, whatever the umask says; results may be shared.
-                path.chmod(readable)
+        share_files(partial)
         if options.output.exists():
             # Its record goes first: a kill meanwhile leaves nothing that looks complete.
             (options.output / RECORD).unlink(missing_ok=True)

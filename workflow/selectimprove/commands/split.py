@@ -15,7 +15,7 @@ import pandas as pd
 from selectimprove.analysis.split_figure import draw_split
 from selectimprove.analysis.split_tables import read_patterns, read_table
 from selectimprove.analysis.splitting import Split, split
-from selectimprove.artifacts.writing import replace
+from selectimprove.artifacts.files import replace
 from selectimprove.commands.arguments import natural, positive
 from selectimprove.errors import ParamsError
 

@@ -117,7 +117,7 @@ class BaseStage(Computed, OfTask):
         return Course(1.0, self.base.n_steps, "step")
 
 
-class PretrainedStage(Strict):
+class PretrainedStage(Computed):
     """A pretrained checkpoint, and how it is used: in chats or not, with adapters on some layers or None."""
 
     pretrained: Pretrained

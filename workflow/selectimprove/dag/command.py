@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from selectimprove.artifacts.keys import digest
 from selectimprove.config.loading import DEFAULT_SCALE
 from selectimprove.config.params import JobResources, Resources
 from selectimprove.dag.artifact import Artifact
@@ -47,4 +46,4 @@ def stage_command(artifact: Artifact, output: Path, resources: Resources, python
         words += ["-m", "accelerate.commands.launch", "--num_processes", str(gpus), "--config_file", str(ACCELERATE)]
     words += ["-m", f"selectimprove.{STAGES[artifact.stage].module}", "--config", artifact.config.model_dump_json()]
     words += [f"--input={role}={source.folder}" for role, source in artifact.inputs.items()]
-    return [*words, "--output", str(output), "--source", digest(artifact.source)]
+    return [*words, "--output", str(output), "--key", artifact.digest]

@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from statistics import mean
 
+from selectimprove.artifacts.files import replace
 from selectimprove.artifacts.provenance import read_record
-from selectimprove.artifacts.writing import replace
 from selectimprove.dag.artifact import Artifact, root_of
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError

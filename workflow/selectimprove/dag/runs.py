@@ -55,6 +55,7 @@ class Runs:
                 model=params.model,
                 chat=params.system_prompt is not None,
                 target_modules=params.lora.target_modules if params.lora else None,
+                arithmetic=params.arithmetic,
             )
             return self.add("pretrained", params.pretrained.name, config)
         section, settings = getattr(params.tasks, task), case.settings_of(task)

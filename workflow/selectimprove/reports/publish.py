@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from selectimprove.artifacts.locking import lock_folder
-from selectimprove.artifacts.provenance import RECORD, file_hash, read_own_record, read_record, require_intact
-from selectimprove.artifacts.writing import date_back, drop_temporaries, replace
+from selectimprove.artifacts.files import date_back, drop_temporaries, lock_folder, replace
+from selectimprove.artifacts.provenance import RECORD, REPEAT, file_hash, read_record, require_intact
 from selectimprove.errors import ParamsError
 
 EXECUTED = "notebook.ipynb"
@@ -45,7 +44,7 @@ def hash_ancestors(artifacts: Iterable[Path]) -> dict[str, str]:
         name = f"{folder.parent.name}/{folder.name}"
         if name in found:
             continue
-        record = read_own_record(folder)
+        record = read_record(folder / RECORD, REPEAT)
         if "files" not in record:
             # An exported folder may be called as its artifact is.
             continue

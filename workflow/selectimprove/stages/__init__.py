@@ -8,10 +8,12 @@ All run alike by hand::
 import gc
 import sys
 
+from selectimprove.artifacts.arithmetic import clean_environment
 from selectimprove.artifacts.forking import hand_over
 
 # True while ``python -m`` looks for the module. Searching what imports of torch and TRL make for garbage takes a third
 # of a stage's start. `selectimprove.artifacts.runner` turns the collector on again.
 if sys.argv[:1] == ["-m"]:
+    clean_environment()
     hand_over()
     gc.disable()

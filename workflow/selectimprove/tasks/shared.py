@@ -10,6 +10,8 @@ STRATEGIES = ("forward", "backward")
 SUITED = {"evaluation": "forward", "inversion": "backward"}
 """The strategy that reaches the answer of each problem type without a guess."""
 QUESTIONS = {"evaluation": "find-end", "inversion": "find-start"}
+SPLITS = ("sft_train", "sft_validation", "rl", "test")
+"""In the order in which they divide all content."""
 READ_SPLITS = ("sft_train", "sft_validation")
 """The splits that documents for a base model come from."""
 _SYMBOL = re.compile(r"e(0|[1-9][0-9]{0,3})")
@@ -19,14 +21,14 @@ _SYMBOL = re.compile(r"e(0|[1-9][0-9]{0,3})")
 def split_of_content(content: str, split_shares: dict[str, float]) -> str:
     """Return the split of a problem's content, which depends on nothing else, so no problem is in two splits.
 
-    `split_shares` has the share of all content that each split owns, in order.
+    `split_shares` has the share of all content that each split owns; their order does not matter.
     """
     position = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest()) / 2**64
-    for split, share in split_shares.items():
-        position -= share
+    for split in SPLITS:
+        position -= split_shares[split]
         if position < 0:
             return split
-    return split
+    return SPLITS[-1]
 
 
 def nothing_to_read(split_shares: dict[str, float], key: str, contents: str) -> Refusals:

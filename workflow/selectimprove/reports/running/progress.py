@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selectimprove.artifacts.locking import lock_of
+from selectimprove.artifacts.files import lock_of
 from selectimprove.artifacts.runner import working_folder
 from selectimprove.config.params import Params
 from selectimprove.dag.artifact import RESULTS, Artifact

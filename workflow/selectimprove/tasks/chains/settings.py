@@ -6,7 +6,8 @@ from pydantic import AfterValidator, Field
 
 from selectimprove.tasks import interface
 from selectimprove.tasks.field import FiniteField, field_of, is_prime
-from selectimprove.types import SPLITS, Natural, Positive, Range, Share
+from selectimprove.tasks.shared import SPLITS
+from selectimprove.types import Natural, Positive, Range, Share
 
 
 def _prime(order: int) -> int:
@@ -18,8 +19,7 @@ def _prime(order: int) -> int:
 def _shares(shares: dict[str, float]) -> dict[str, float]:
     if abs(sum(shares.values()) - 1) > 1e-9:
         raise ValueError(f"the shares add up to {sum(shares.values()):g}, not to 1")
-    # A chain's split depends on the order, which keys do not see: there is only one.
-    return {split: shares[split] for split in SPLITS}
+    return shares
 
 
 SplitShares = Annotated[dict[Literal[SPLITS], Share], Field(min_length=4), AfterValidator(_shares)]

@@ -1,0 +1,78 @@
+"""Files that several processes share: locks on folders, and writes of which nobody finds half."""
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+LOG = logging.getLogger(__name__)
+
+
+def lock_of(folder: Path) -> Path:
+    """Return the lock's file, beside the folder: NFS passes on a lock on a file, but none on a folder."""
+    return folder.with_name(f"{folder.name}.lock")
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock on a folder, which need not exist; the system drops it with the process, however that ends."""
+    path = lock_of(folder)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+        try:
+            # Everyone who shares the results may lock, whatever the umask of the first.
+            with suppress(PermissionError):
+                os.fchmod(descriptor, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                LOG.info("%s: another process makes this; waiting for it", folder)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # The last holder removed the file: a lock on a removed file excludes no one.
+            if _is_open_at(descriptor, path):
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_open_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def replace(target: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under a temporary name, then rename it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def drop_temporaries(targets: Iterable[Path]) -> None:
+    """Remove temporary files that a killed `replace` left; no other process may be writing these targets."""
+    for target in targets:
+        for temporary in target.parent.glob(f"{target.name}.*.tmp"):
+            temporary.unlink(missing_ok=True)
+
+
+def date_back(files: Iterable[Path]) -> None:
+    """Date files from the future to now; files of other users stay as they are.
+
+    A clock that was set back leaves such files, and Snakemake fails a job whose output is older than its input.
+    """
+    for file in files:
+        with suppress(FileNotFoundError, PermissionError):
+            if file.stat().st_mtime > time.time():
+                os.utime(file)
