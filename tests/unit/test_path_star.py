@@ -16,7 +16,7 @@ from selectimprove.reports.excerpt import mark_response
 from selectimprove.tasks.chains.settings import Problems
 from selectimprove.tasks.interface import load_task
 from selectimprove.tasks.path_star.problems import draw_star
-from selectimprove.tasks.shared import STRATEGIES, SUITED, split_of_content, SPLITS
+from selectimprove.tasks.shared import SPLITS, STRATEGIES, SUITED, split_of_content
 
 CASE = Case(load_params(ROOT / "params.yaml"), "path_star")
 SETTINGS, DOCUMENTS = CASE.settings, CASE.section.documents

@@ -77,8 +77,6 @@ def working_folder(output: Path) -> Path:
     return output.with_name(f"{output.name}.partial")
 
 
-
-
 def name_run(output: Path) -> None:
     """Tell the library that a training reports to, if any, the run's name and a folder for its log.
 
