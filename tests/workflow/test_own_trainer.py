@@ -43,7 +43,7 @@ def test_a_trainer_is_a_module_its_name_and_its_params(fresh, tmp_path):
     overlay = yaml.safe_load(scale.read_text())
     own = {name: part for name, part in overlay.items() if name not in ("experiments", "figures", "tables")}
     scale.write_text(yaml.safe_dump(own))
-    checkout.run("snakemake --cores all main && snakemake --cores all verify")
+    checkout.run("snakemake --cores all main audit && snakemake --cores all verify")
 
     (trained,) = checkout.folder.glob("results/rl/*")
     rl = params["rl"] | overlay["rl"]

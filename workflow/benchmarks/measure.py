@@ -27,12 +27,11 @@ from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
 from selectimprove.reports.cards import count_parameters
-from selectimprove.stages.evaluation import Asking
 from selectimprove.stages.exhibits import draw_exhibit
 from selectimprove.stages.rl import train_grpo
 from selectimprove.tasks.interface import load_task
 from selectimprove.training.policies import load_tokenizer, max_new_tokens
-from selectimprove.training.sampling import rollout_arguments
+from selectimprove.training.sampling import Respondent, rollout_arguments
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 DRY_RUN = (SNAKEMAKE, "figures", "--dry-run", "--quiet", "all")
@@ -226,9 +225,9 @@ def bench_engine(engine, folder):
     # Each token is sampled, and the reference of the KL divergence reads it.
     yield row("GRPO step", *time_step(policies, folder), training + forward * (1 + (policies[0].config.rl.beta > 0)))
     problems = pd.read_parquet(make(policies[-1].inputs["problems"], folder) / "problems.parquet")
-    asking, answers = Asking(evaluations[0].config, model, base if adapted else None, 0), []
-    asking.ask("warm-up", problems.head(1))
-    seconds = time_call(lambda: answers.append(asking.ask("6-9", problems)))
+    respondent, answers = Respondent(evaluations[0].config, model, base if adapted else None), []
+    respondent.answer(problems.head(1), seed=0)
+    seconds = time_call(lambda: answers.append(respondent.answer(problems, seed=0)))
     tokens = sum(map(len, load_tokenizer(model)(answers[0]["completion"].tolist())["input_ids"]))
     yield row("sampling", seconds, tokens, forward)
 
