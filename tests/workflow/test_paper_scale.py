@@ -72,11 +72,11 @@ def test_an_artifact_depends_on_its_own_engine_only(paper, monkeypatch):
         for a in plan.artifacts[stage].values()
     }
     assert used == {
-        frozenset({f"stages.{stage}", f"training.engine_{engine}", *trainer})
+        frozenset({f"stages.{stage}", f"training.engine_{engine}", "artifacts.arithmetic", *trainer})
         for stage, trainer in (("rl", ["training.grpo"]), ("evaluation", []))
         for engine in ("vllm", "transformers")
     }
-    assert {a.modules for a in paper.artifacts["sft"].values()} == {frozenset({"stages.sft"})}
+    assert {a.modules for a in paper.artifacts["sft"].values()} == {frozenset({"stages.sft", "artifacts.arithmetic"})}
 
 
 def test_resources_are_in_no_key(paper):
