@@ -48,13 +48,15 @@ EXPERIMENTS = {
         "rl_problems": ["rl_6_9"],
         "variants": {
             "rejection_sampling": {"rl": {"method": "rejection_sampling"}},
+            "own": {"rl": {"reward": "rewards:short"}},
             "knobs": {
                 "rl": {"kl_estimator": "k3_corrected", "epsilon": 0.3, "loss_type": "dr_grpo", "num_iterations": 2}
             },
         },
     },
 }
-"""An experiment, and one with another way to train and with knobs turned."""
+"""An experiment, and one with another way to train, with a reward of the user's own and with knobs turned."""
+CLAIMS = ("only_fb_nears_100", "no_new_strategy")
 SMALLER = {
     "sft": {"n_train": 24, "n_validation": 8},
     "rl": {"n_prompts": 16},
@@ -62,8 +64,8 @@ SMALLER = {
     "statistics": {"n_bootstrap": 10},
 }
 """What is asked for in place of the smoke scale's numbers, so that each artifact takes a moment."""
-MOST_VARIANTS = 3
-LONGEST = 3
+MOST_VARIANTS = 4
+LONGEST = 1
 """Seconds of a core after which a change counts as one under which nothing is made."""
 
 
@@ -78,6 +80,10 @@ def write_params(folder: Path) -> None:
     shutil.copytree(ROOT / "workflow/scales", folder / "scales")
     # Short chains are few, so all are listed to draw from, which takes a second.
     params["tasks"]["chains"] |= {"sft_problems": {"steps": [6, 7]}, "test_problems": {"6-9": {"steps": [6, 9]}}}
+    claims = yaml.safe_load((ROOT / "workflow/claims.yaml").read_text())
+    few = {name: {key: claims[name][key] for key in claims[name] if "follows" not in key} for name in CLAIMS}
+    (folder / "claims.yaml").write_text(yaml.safe_dump(few, sort_keys=False))
+    (folder / "rewards.py").write_text("def short(completion, answer, problem):\n    return -len(completion)\n")
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     smoke = {name: values for name, values in smoke.items() if name not in ("experiments", "figures", "tables")}
     (folder / "scales/smoke.yaml").write_text(yaml.safe_dump(smoke, sort_keys=False))
@@ -121,6 +127,9 @@ class FakeTrainer:
         folder.mkdir(parents=True, exist_ok=True)
         (folder.parent / "told.json").write_text(json.dumps(shown(told), sort_keys=True))
         self.numbers = train_dataset["problem_id"][:4] if self.rewards else []
+
+    def add_callback(self, callback):
+        pass
 
     def train(self, resume_from_checkpoint=None):
         if self.rewards:
@@ -185,9 +194,11 @@ def stand_in() -> None:
 
 def plan():
     """Plan anew, as another process would."""
+    from selectimprove.analysis import claims
     from selectimprove.config import loading
     from selectimprove.dag.plan import Plan
 
+    claims.CLAIMS = Path("claims.yaml").resolve()
     loading.SCALES = Path("scales").resolve()
     return Plan(loading.load_params(Path("params.yaml")))
 
@@ -229,11 +240,11 @@ def in_order(planned) -> list:
 
 
 def representative(artifacts: list) -> list:
-    """Choose an artifact of each stage, and one of RL with knobs turned."""
+    """Choose an artifact of each stage, and of RL one for each reward, and one with knobs turned."""
     chosen = {}
     for artifact in artifacts:
         rl = getattr(artifact.config, "rl", None)
-        chosen.setdefault((artifact.stage, getattr(rl, "kl_estimator", "")), artifact)
+        chosen.setdefault((artifact.stage, getattr(rl, "kl_estimator", ""), getattr(rl, "reward", "")), artifact)
     return [*chosen.values()]
 
 
@@ -263,6 +274,7 @@ def others(value: object) -> Iterator[object]:
         items = list(value.items())
         if len(items) > 1:
             yield dict(items[::-1])
+            yield dict(items[1:])
         yield dict(items[:-1])
         yield from (value | {items[0][0]: first} for first in others(items[0][1]))
     elif isinstance(value, set | frozenset) and value:
@@ -472,6 +484,7 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     os.chdir(tempfile.mkdtemp(prefix="mutants-"))
     write_params(Path.cwd())
+    sys.path.append(str(Path.cwd()))
     Path("made").mkdir()
     stand_in()
     from selectimprove.artifacts.keys import source_digests
@@ -484,7 +497,9 @@ if __name__ == "__main__":
     for row in STAGES.values():
         importlib.import_module(f"selectimprove.{row.module}")
     caches = [one for one in gc.get_objects() if type(one) is functools._lru_cache_wrapper]
-    CACHES = [one for one in caches if one.__module__.startswith("selectimprove")]
+    # Source is parsed once: no change makes its text another.
+    lasting = ("_parse", "canonical_source", "module_source")
+    CACHES = [one for one in caches if one.__module__.startswith("selectimprove") and one.__name__ not in lasting]
     BASELINE, MADE, CALLED = plan(), {}, {}
     ALL_FUNCTIONS = [one for one in gc.get_objects() if type(one) is types.FunctionType]
     JOBS = representative(in_order(BASELINE))

@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 from selectimprove.tasks.chains.settings import Settings
 from selectimprove.tasks.interface import load_task
 from selectimprove.training.engine_transformers import Sampler
-from selectimprove.training.policies import load_frozen, load_model, load_tokenizer, max_new_tokens, render_prompts
+from selectimprove.training.policies import load_frozen, load_model, load_tokenizer, render_prompts
+from selectimprove.training.sampling import max_new_tokens
 
 ROOT = Path(__file__).parents[2]
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -264,7 +264,7 @@ def test_what_is_imported_ahead_starts_no_thread_and_computes_nothing():
         from selectimprove.dag.table import STAGES
         for stage in STAGES.values():
             import_ahead(f"selectimprove.{stage.module}")
-        print("trl.trainer.grpo_trainer" in sys.modules, "papermill" in sys.modules)
+        print("trl.trainer.sft_trainer" in sys.modules, "papermill" in sys.modules)
         # torch chooses its vector instructions when it first computes: a fork still can.
         import os, torch
         os.environ["ATEN_CPU_CAPABILITY"] = "default"

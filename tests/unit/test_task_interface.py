@@ -173,13 +173,17 @@ def test_a_stage_uses_only_the_aspects_in_its_key(stage):
     assert used <= set(stage.config.aspects)
 
 
-def test_a_task_that_was_imported_ahead_is_read_anew():
+def test_a_task_that_was_edited_after_its_import_is_read_anew(package):
     code = """
-        from selectimprove.artifacts.forking import import_ahead
+        from selectimprove.artifacts.forking import forget
+        from selectimprove.tasks import chains
+        with open(chains.__file__, "a") as file:
+            file.write("\\nChains.edited = True\\n")
+        forget()
         from selectimprove.tasks.interface import load_task
-        before = load_task("chains")
-        import_ahead("selectimprove.stages.problems")
-        print(load_task("chains") is load_task("chains"), type(before) is type(load_task("chains")))
+        print(load_task("chains").edited, hasattr(chains.Chains, "edited"))
     """
-    done = subprocess.run([sys.executable, "-c", inspect.cleandoc(code)], capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": str(package.parent)}
+    command = [sys.executable, "-c", inspect.cleandoc(code)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.stdout.split() == ["True", "False"], done.stderr

@@ -29,7 +29,8 @@ from selectimprove.stages.sft import train_sft
 from selectimprove.tasks.chains.settings import Problems
 from selectimprove.tasks.interface import load_task
 from selectimprove.training import grpo
-from selectimprove.training.policies import is_adapter, load_model, load_tokenizer, max_new_tokens, render_prompts
+from selectimprove.training.policies import is_adapter, load_model, load_tokenizer, render_prompts
+from selectimprove.training.sampling import max_new_tokens
 from selectimprove.training.trainer import batch_arguments, latest_checkpoint
 from selectimprove.types import ParamsError
 

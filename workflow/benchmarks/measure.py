@@ -30,8 +30,8 @@ from selectimprove.reports.cards import count_parameters
 from selectimprove.stages.exhibits import draw_exhibit
 from selectimprove.stages.rl import train_grpo
 from selectimprove.tasks.interface import load_task
-from selectimprove.training.policies import load_tokenizer, max_new_tokens
-from selectimprove.training.sampling import Respondent, rollout_arguments
+from selectimprove.training.policies import load_tokenizer
+from selectimprove.training.sampling import Respondent, max_new_tokens, rollout_arguments
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 DRY_RUN = (SNAKEMAKE, "figures", "--dry-run", "--quiet", "all")

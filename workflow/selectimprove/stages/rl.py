@@ -15,8 +15,9 @@ from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.sources import load_function
 from selectimprove.config.stages import RlStage
 from selectimprove.tasks.interface import load_task
-from selectimprove.training.policies import load_tokenizer, longest_completion, render_prompts
+from selectimprove.training.policies import load_tokenizer, render_prompts
 from selectimprove.training.rl import Reward, RlJob, load_trainer
+from selectimprove.training.sampling import longest_completion
 from selectimprove.training.trainer import keep_checkpoints, prepare_torch, process_number
 from selectimprove.types import ParamsError
 
@@ -48,11 +49,11 @@ def choose_reward(config: RlStage, problems: pd.DataFrame) -> Reward:
             return [float(rng.random() < 0.5) for _ in completions]
 
         return toss
-    if config.rl.own_reward:
-        score = own_reward(load_function(config.rl.own_reward), problems)
-    else:
+    if config.rl.reward == "outcome":
         outcome = load_task(config.task_name).reward
         score = own_reward(lambda completion, answer, problem: outcome(completion, answer), problems)
+    else:
+        score = own_reward(load_function(config.rl.reward), problems)
     return lambda completions, problem_ids, step: list(map(score, completions, problem_ids))
 
 

@@ -39,11 +39,12 @@ RENAMED = {
 
 
 def knob_arguments(rl: Rl) -> dict[str, object]:
-    """Return the arguments of `GRPOConfig` for the knobs that keys cover, those that are not at their defaults."""
-    turned = {name: value for name, value in rl.model_dump().items() if name in Rl.knobs()}
-    if "kl_estimator" in turned:
-        turned["use_bias_correction_kl"] = turned.pop("kl_estimator") == "k3_corrected"
-    return turned
+    """Return the settings that TRL has too, by its names; knobs at their defaults are not written."""
+    written = rl.model_dump()
+    named = {name: value for name, value in written.items() if name in GRPOConfig.__dataclass_fields__}
+    if "kl_estimator" in written:
+        named["use_bias_correction_kl"] = written["kl_estimator"] == "k3_corrected"
+    return named
 
 
 def grpo_config(config: RlStage, folder: Path, max_new_tokens: int) -> GRPOConfig:

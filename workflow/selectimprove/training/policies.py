@@ -1,20 +1,15 @@
 """Policies: how a model is loaded and prompted, whole or as a LoRA adapter.
 
 A checkpoint is a folder that ``from_pretrained`` loads. With LoRA it holds the adapter only; the model that the adapter
-belongs to is a separate input. All stages use `render_prompts` and `longest_completion`, so they prompt alike.
+belongs to is a separate input. All stages use `render_prompts`, so they prompt alike.
 """
 
 import shutil
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 
-import pandas as pd
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-
-from selectimprove.config.stages import OfTask
-from selectimprove.tasks.interface import load_task
 
 FILES = (
     "*.safetensors",
@@ -94,15 +89,3 @@ def render_prompts(
 def render_completions(completions: Iterable[str], system_prompt: str | None = None) -> list[str]:
     """Return demonstrated responses as they follow `render_prompts`: a chat's turn begins without a space."""
     return [completion.lstrip() for completion in completions] if system_prompt else list(completions)
-
-
-def max_new_tokens(tokenizer: PreTrainedTokenizerBase, longest_response: list[str]) -> int:
-    """Bound the length of a completion by the tokens of the longest response's words, plus its end."""
-    length = cache(lambda word: len(tokenizer(f" {word}", add_special_tokens=False)["input_ids"]))
-    return sum(map(length, longest_response)) + 3
-
-
-def longest_completion(tokenizer: PreTrainedTokenizerBase, config: OfTask, problems: pd.DataFrame) -> int:
-    """Return the most tokens that a completion may take for any of these problems of the config's task."""
-    longest_response = load_task(config.task_name).longest_response
-    return max_new_tokens(tokenizer, longest_response(config.task, int(problems["n_steps"].max())))

@@ -6,15 +6,18 @@ that is used. It has `Sampler`; ``rollout_arguments(settings)``, with which TRL'
 """
 
 import importlib
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
 import pandas as pd
+from transformers import PreTrainedTokenizerBase
 
 from selectimprove.config.params import Sampling
-from selectimprove.config.stages import EvaluationStage, RftStage
-from selectimprove.training.policies import keeps_first_space, load_tokenizer, longest_completion, render_prompts
+from selectimprove.config.stages import EvaluationStage, OfTask, RftStage
+from selectimprove.tasks.interface import load_task
+from selectimprove.training.policies import keeps_first_space, load_tokenizer, render_prompts
 
 
 class Sampler(Protocol):
@@ -72,6 +75,18 @@ class Respondent:
             for problem_id, samples in zip(problems["problem_id"], completions, strict=True)
             for sample, completion in enumerate(samples)
         )
+
+
+def max_new_tokens(tokenizer: PreTrainedTokenizerBase, longest_response: list[str]) -> int:
+    """Bound the length of a completion by the tokens of the longest response's words, plus its end."""
+    length = cache(lambda word: len(tokenizer(f" {word}", add_special_tokens=False)["input_ids"]))
+    return sum(map(length, longest_response)) + 3
+
+
+def longest_completion(tokenizer: PreTrainedTokenizerBase, config: OfTask, problems: pd.DataFrame) -> int:
+    """Return the most tokens that a completion may take for any of these problems of the config's task."""
+    longest_response = load_task(config.task_name).longest_response
+    return max_new_tokens(tokenizer, longest_response(config.task, int(problems["n_steps"].max())))
 
 
 def rollout_arguments(sampling: Sampling, temperature: float, max_new_tokens: int) -> dict:
