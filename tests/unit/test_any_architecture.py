@@ -10,9 +10,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from selectimprove.config.params import Model, Pretrained
 from selectimprove.config.stages import PretrainedStage
+from selectimprove.errors import ParamsError
 from selectimprove.stages.pretrained import fetch_model
 from selectimprove.training.policies import render_prompts
-from selectimprove.types import ParamsError
 
 SIZES = {"hidden_size": 32, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "intermediate_size": 48, "vocab_size": 300}
 COMMON = {

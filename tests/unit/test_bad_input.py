@@ -13,7 +13,7 @@ from conftest import ROOT, Checkout
 from selectimprove.config.loading import load_params
 from selectimprove.config.yaml_file import read_scalars, read_yaml
 from selectimprove.dag.plan import Plan
-from selectimprove.types import ParamsError
+from selectimprove.errors import ParamsError
 
 EDITED = {
     "params": ("params.yaml", "laptop"),

@@ -8,10 +8,10 @@ import pytest
 from chain_responses import CHAINS, label_generation
 from selectimprove.artifacts.keys import digest
 from selectimprove.config.stages import DemonstrationsStage, ProblemsStage
+from selectimprove.errors import ParamsError
 from selectimprove.stages.demonstrations import write_demonstrations
 from selectimprove.stages.problems import generate_problems
 from selectimprove.tasks.chains.demonstrations import assign_strategies
-from selectimprove.types import ParamsError
 
 SHARES = {"sft_train": 0.4, "sft_validation": 0.1, "rl": 0.25, "test": 0.25}
 TASK = {"field_order": 11, "relabel_seed": 3, "ring_size": 20, "split_shares": SHARES}

@@ -15,8 +15,8 @@ from selectimprove.config import sources as own_code
 from selectimprove.config.loading import load_params
 from selectimprove.dag.changes import explain
 from selectimprove.dag.plan import Plan
+from selectimprove.errors import ParamsError
 from selectimprove.stages.rl import own_reward
-from selectimprove.types import ParamsError
 
 DOCUMENT = (ROOT / "workflow/docs/extending.md").read_text()
 (EXAMPLE,) = re.findall(r"```python\n(def right_and_short.*?)```", DOCUMENT, re.S)

@@ -6,7 +6,7 @@ from conftest import ROOT
 from selectimprove.config import checks
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
-from selectimprove.types import ParamsError
+from selectimprove.errors import ParamsError
 
 
 def plan(report_to: str) -> Plan:

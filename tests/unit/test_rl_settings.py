@@ -18,8 +18,8 @@ from selectimprove.config.resolving import Case
 from selectimprove.config.stages import RlStage
 from selectimprove.config.training import Rl
 from selectimprove.dag.plan import Plan
+from selectimprove.errors import ParamsError
 from selectimprove.training.grpo import grpo_config
-from selectimprove.types import ParamsError
 
 PARAMS = load_params(ROOT / "params.yaml")
 # Of a copy of this package: the names of all artifacts, then those with a setting in a variant of one experiment.

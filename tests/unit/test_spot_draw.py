@@ -13,9 +13,9 @@ from selectimprove.config.loading import load_params
 from selectimprove.config.params import Params
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
+from selectimprove.errors import ParamsError
 from selectimprove.reports import remaking
 from selectimprove.reports.verify import asked_for
-from selectimprove.types import ParamsError
 
 
 def params_with(**verify) -> Params:

@@ -15,6 +15,7 @@ from selectimprove.analysis.style import ALARMS
 from selectimprove.config.loading import load_params
 from selectimprove.config.stages import Run
 from selectimprove.dag.plan import Plan
+from selectimprove.errors import ParamsError
 from selectimprove.reports.page import exhibit_entries
 from selectimprove.stages.exhibits import describe_alarms
 from selectimprove.stages.measures.training import (
@@ -25,7 +26,6 @@ from selectimprove.stages.measures.training import (
     read_logs,
 )
 from selectimprove.training.trainer import training_log
-from selectimprove.types import ParamsError
 
 PARAMS = load_params(ROOT / "params.yaml")
 BOUNDS = PARAMS.alarms

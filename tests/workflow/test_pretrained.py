@@ -10,8 +10,8 @@ import pytest
 from conftest import ROOT
 from selectimprove.config.loading import load_params
 from selectimprove.config.stages import PretrainedStage
+from selectimprove.errors import ParamsError
 from selectimprove.stages import pretrained as stage
-from selectimprove.types import ParamsError
 
 REHEARSAL = load_params(ROOT / "params.yaml", {"scale": "rehearsal"})
 

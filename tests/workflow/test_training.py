@@ -21,6 +21,7 @@ from selectimprove.config.params import Lora
 from selectimprove.config.resolving import Case
 from selectimprove.config.stages import BaseStage, PretrainedStage, RftStage, RlStage, SftStage
 from selectimprove.config.training import REPORT_TO, RUN_NAME
+from selectimprove.errors import ParamsError
 from selectimprove.stages import rl as rl_stage
 from selectimprove.stages.base import pretrain_base
 from selectimprove.stages.pretrained import fetch_model
@@ -32,7 +33,6 @@ from selectimprove.training import grpo
 from selectimprove.training.policies import is_adapter, load_model, load_tokenizer, render_prompts
 from selectimprove.training.sampling import max_new_tokens
 from selectimprove.training.trainer import batch_arguments, latest_checkpoint
-from selectimprove.types import ParamsError
 
 CHAINS = load_task("chains")
 SMOKE = load_params(ROOT / "params.yaml", {"scale": "smoke"})

@@ -18,10 +18,10 @@ from selectimprove.dag.costs import record_costs
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.rules import StageRule, experiment_priority
 from selectimprove.dag.table import STAGES
+from selectimprove.errors import ParamsError
 from selectimprove.reports.publications import IN_REPORT, audit_publication, publications
 from selectimprove.reports.running import end_jobs_when_interrupted, report_end, require_runnable
 from selectimprove.reports.running.progress import Progress, artifacts_to_make, capacity
-from selectimprove.types import ParamsError
 
 try:
     PLAN = Plan(load_params(Path(workflow.basedir) / "params.yaml", dict(config)))

@@ -6,8 +6,6 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from selectimprove.errors import ParamsError as ParamsError
-
 LARGEST_SEED = 2**32 - 1
 """The largest seed of NumPy's global generator, which training seeds."""
 

@@ -11,9 +11,9 @@ from selectimprove.config.messages import describe_all, unknown_name
 from selectimprove.config.params import Params
 from selectimprove.config.resolving import Case
 from selectimprove.config.yaml_file import read_yaml
-from selectimprove.errors import one_line
+from selectimprove.errors import ParamsError, one_line
 from selectimprove.tasks.interface import load_task
-from selectimprove.types import NUMBER, ParamsError, Strict
+from selectimprove.types import NUMBER, Strict
 
 CLAIMS = Path(__file__).parents[2] / "claims.yaml"
 MECHANISMS = ("selection", "improvement", "sharpening", "capability")

@@ -29,7 +29,8 @@ from selectimprove.artifacts.loading import import_by_name, loaded_by_name, stag
 from selectimprove.artifacts.provenance import RECORD, Recorder, read_record, require_intact
 from selectimprove.config.messages import describe_all
 from selectimprove.config.training import REPORT_TO, RUN_NAME
-from selectimprove.types import ParamsError, Strict
+from selectimprove.errors import ParamsError
+from selectimprove.types import Strict
 
 LOG = logging.getLogger(__name__)
 

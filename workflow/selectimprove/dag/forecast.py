@@ -11,7 +11,7 @@ from selectimprove.dag.changes import explain
 from selectimprove.dag.command import needs_of
 from selectimprove.dag.costs import Estimate, costs_file, describe, read_costs, time_left
 from selectimprove.dag.plan import Plan
-from selectimprove.types import ParamsError
+from selectimprove.errors import ParamsError
 
 AUDIT = "audit"
 

@@ -22,7 +22,7 @@ from selectimprove.config.params import Params
 from selectimprove.dag.artifact import Artifact, root_of
 from selectimprove.dag.command import snakemake_command
 from selectimprove.dag.plan import Plan
-from selectimprove.types import ParamsError
+from selectimprove.errors import ParamsError
 
 SUFFIXES = {"figures": ("png", "pdf", "svg", "csv", "md"), "tables": ("csv", "md")}
 IN_REPORT = {"figures": ".png", "tables": ".csv"}

@@ -18,7 +18,7 @@ from selectimprove.analysis.style import ALARMS, SCALE_NOTES, training_name
 from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.resolving import NOTEBOOKS
 from selectimprove.config.stages import ExhibitsStage
-from selectimprove.types import ParamsError
+from selectimprove.errors import ParamsError
 
 
 def describe_sample(config: ExhibitsStage, inputs: dict[str, Path], data: pd.DataFrame) -> str:

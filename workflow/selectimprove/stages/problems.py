@@ -9,8 +9,8 @@ import pandas as pd
 
 from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.stages import ProblemsStage
+from selectimprove.errors import ParamsError
 from selectimprove.tasks.interface import load_task
-from selectimprove.types import ParamsError
 
 
 def generate_problems(config: ProblemsStage, inputs: dict[str, Path], folder: Path) -> None:

@@ -14,12 +14,12 @@ import pandas as pd
 from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.sources import load_function
 from selectimprove.config.stages import RlStage
+from selectimprove.errors import ParamsError
 from selectimprove.tasks.interface import load_task
 from selectimprove.training.policies import load_tokenizer, render_prompts
 from selectimprove.training.rl import Reward, RlJob, load_trainer
 from selectimprove.training.sampling import longest_completion
 from selectimprove.training.trainer import keep_checkpoints, prepare_torch, process_number
-from selectimprove.types import ParamsError
 
 
 def own_reward(function: Callable, problems: pd.DataFrame) -> Callable[[str, int], float]:

@@ -14,8 +14,8 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 from selectimprove.batches import split_batch
 from selectimprove.config.params import Optimizer
 from selectimprove.config.training import REPORT_TO, RUN_NAME
+from selectimprove.errors import ParamsError
 from selectimprove.training.policies import copy_model, has_bfloat16, render_completions, render_prompts
-from selectimprove.types import ParamsError
 
 LOG = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import pandas as pd
 
 from selectimprove.config.params import Alarms
 from selectimprove.config.stages import Run
+from selectimprove.errors import ParamsError
 from selectimprove.stages.measures.estimates import MODEL
-from selectimprove.types import ParamsError
 
 LOGGED = (
     "loss",

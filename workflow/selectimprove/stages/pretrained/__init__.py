@@ -20,10 +20,10 @@ from selectimprove.config.messages import unknown_name
 from selectimprove.config.params import Pretrained
 from selectimprove.config.stages import PretrainedStage
 from selectimprove.config.training import ALL_LINEAR
+from selectimprove.errors import ParamsError
 from selectimprove.stages.pretrained.fitting import fit_chat, fit_ends, fit_precision
 from selectimprove.training.architecture import build_byte_tokenizer, build_model
 from selectimprove.training.policies import FILES, copy_model
-from selectimprove.types import ParamsError
 
 
 def first_line(error: Exception) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from jinja2 import TemplateError
 
+from selectimprove.errors import ParamsError
 from selectimprove.training.policies import load_tokenizer, render_prompts
-from selectimprove.types import ParamsError
 
 TODAY = "{% macro strftime_now(format) %}01 Jan 2025{% endmacro %}"
 """Put before a template that tells the date, so that a prompt is the same tomorrow."""
