@@ -106,4 +106,4 @@ audit-dependencies:  ## known vulnerabilities in the pinned packages
 		&& for file in envs/*.txt; do echo $$file; $$folder/bin/pip-audit --strict --no-deps --disable-pip --requirement $$file || exit; done
 
 schema:  ## the schema of params.yaml and its reference, from the types
-	python -m selectimprove.config.schema
+	python -m selectimprove.config.schema workflow

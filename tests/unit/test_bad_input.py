@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT, Checkout
-from selectimprove.config.loading import load_params
-from selectimprove.config.yaml_file import read_scalars, read_yaml
+from selectimprove.config.loading import load_params, read_scalars, read_yaml
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
 
@@ -37,7 +36,7 @@ def inputs(tmp_path, monkeypatch) -> Path:
     shutil.copytree(ROOT / "workflow/scales", tmp_path / "scales")
     shutil.copytree(ROOT / "workflow/notebooks", tmp_path / "notebooks")
     monkeypatch.setattr("selectimprove.config.loading.SCALES", tmp_path / "scales")
-    monkeypatch.setattr("selectimprove.config.resolving.NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr("selectimprove.config.sources.NOTEBOOKS", tmp_path / "notebooks")
     monkeypatch.setattr("selectimprove.analysis.claims.CLAIMS", tmp_path / "claims.yaml")
     return tmp_path
 

@@ -7,7 +7,7 @@ import pytest
 
 from conftest import ROOT
 from selectimprove.config.loading import load_params
-from selectimprove.config.resolving import Case
+from selectimprove.config.params import Case
 from selectimprove.tasks.chains.problems import run_chain, split_of
 from selectimprove.tasks.interface import load_task
 

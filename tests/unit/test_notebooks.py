@@ -12,8 +12,8 @@ import pytest
 
 from conftest import ROOT
 from selectimprove.analysis.style import middle_of_window
+from selectimprove.config.checks import require_met
 from selectimprove.config.loading import load_params
-from selectimprove.config.needs import require_met
 
 TYPES = ("all", "evaluation", "inversion")
 

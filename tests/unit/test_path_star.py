@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from conftest import ROOT
 from selectimprove.config.loading import load_params
-from selectimprove.config.resolving import Case
+from selectimprove.config.params import Case
 from selectimprove.reports.excerpt import mark_response
 from selectimprove.tasks.chains.settings import Problems
 from selectimprove.tasks.interface import load_task

@@ -7,7 +7,7 @@ import pytest
 from chain_responses import label_generation
 from conftest import ROOT
 from selectimprove.config.loading import load_params
-from selectimprove.config.resolving import resolve_case
+from selectimprove.config.params import resolve_case
 from selectimprove.tasks.chains.problems import Problem, run_chain
 from selectimprove.tasks.compositions.problems import Composition
 from selectimprove.tasks.interface import load_task

@@ -6,7 +6,7 @@ import pytest
 
 from conftest import ROOT
 from selectimprove.config.loading import load_params
-from selectimprove.config.resolving import Case
+from selectimprove.config.params import Case
 from selectimprove.tasks.interface import load_task
 from selectimprove.training.architecture import build_tokenizer
 

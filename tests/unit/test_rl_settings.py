@@ -14,7 +14,7 @@ import pytest
 
 from conftest import ROOT
 from selectimprove.config.loading import load_params
-from selectimprove.config.resolving import Case
+from selectimprove.config.params import Case
 from selectimprove.config.stages import RlStage
 from selectimprove.config.training import Rl
 from selectimprove.dag.plan import Plan

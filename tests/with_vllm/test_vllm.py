@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 from selectimprove.config.loading import load_params
-from selectimprove.config.params import Sampling, VllmSettings
+from selectimprove.config.sections import Sampling, VllmSettings
 from selectimprove.config.stages import EvaluationStage, RlStage
 from selectimprove.dag.plan import Plan
 from selectimprove.reports.cards import write_model

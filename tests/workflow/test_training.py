@@ -17,8 +17,7 @@ from selectimprove.artifacts.provenance import folder_hashes
 from selectimprove.artifacts.runner import name_run
 from selectimprove.config import sources as own_code
 from selectimprove.config.loading import load_params
-from selectimprove.config.params import Lora
-from selectimprove.config.resolving import Case
+from selectimprove.config.params import Case, Lora
 from selectimprove.config.stages import BaseStage, PretrainedStage, RftStage, RlStage, SftStage
 from selectimprove.config.training import REPORT_TO, RUN_NAME
 from selectimprove.errors import ParamsError

@@ -6,11 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
-from selectimprove.config.loading import known_scales
+from selectimprove.config.loading import known_scales, read_yaml
 from selectimprove.config.messages import describe_all, unknown_name
-from selectimprove.config.params import Params
-from selectimprove.config.resolving import Case
-from selectimprove.config.yaml_file import read_yaml
+from selectimprove.config.params import Case, Params
 from selectimprove.errors import ParamsError, one_line
 from selectimprove.tasks.interface import load_task
 from selectimprove.types import NUMBER, Strict

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from selectimprove.config.yaml_file import read_yaml
+from selectimprove.config.loading import read_yaml
 from selectimprove.errors import ParamsError
 
 TRUTH = {True: True, False: False, "true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}

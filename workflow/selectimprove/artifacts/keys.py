@@ -30,14 +30,13 @@ LEFT_OUT = {
     "stages": "starts a stage's process",
     "artifacts.runner": "hands a stage the config and inputs of its key, and refuses others",
     "artifacts.provenance": "records what was made, and compares it",
-    "config.params": "types of configs",
+    "config.params": "types of configs, and makes them",
+    "config.sections": "types of configs",
     "config.training": "types of configs",
     "config.stages": "types of configs, and how long a stage takes",
-    "config.loading": "reads params, from which configs are made",
+    "config.loading": "reads params and claims, which are in configs",
     "config.messages": "words of messages",
-    "config.resolving": "makes configs from params",
     "config.sources": "finds a module of the user's own, whose source is in the key",
-    "config.yaml_file": "reads params and claims, which are in configs",
 }
 """Modules that stages import and that do not count, and why they compute nothing; tests/mutants.py checks that."""
 

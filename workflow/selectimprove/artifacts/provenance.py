@@ -18,8 +18,7 @@ import psutil
 
 from selectimprove.artifacts.arithmetic import processor_info, vector_instructions
 from selectimprove.artifacts.keys import OWN, PACKAGE, source_digests
-from selectimprove.config.resolving import NOTEBOOKS
-from selectimprove.config.sources import find_module
+from selectimprove.config.sources import NOTEBOOKS, find_module
 from selectimprove.errors import ParamsError
 
 RECORD = "provenance.json"

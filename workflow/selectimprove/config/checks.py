@@ -1,19 +1,28 @@
-"""Check before anything starts that tasks and notebooks can do what the params ask; mistakes begin with their key."""
+"""Check before anything starts that tasks and notebooks can do what the params ask; mistakes begin with their key.
+
+A notebook says in its metadata what an experiment must have for its figure or table to show what the title promises::
+
+    "selectimprove": {"needs": {"test_problems": {"6-9": {"difficulty": [6, 9], "problem_types": ["inversion"]}}}}
+
+Metadata do not count in the figure's key. Of figures and tables that are not drawn by default, only ``plot`` is
+compared until one is asked for by name: other scales need not have their experiments.
+"""
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 
 from pydantic import ValidationError
 
-from selectimprove.config.messages import describe_all
-from selectimprove.config.needs import find_unmet
-from selectimprove.config.params import Params
-from selectimprove.config.resolving import Case, resolve_case
+from selectimprove.config.messages import describe_all, unknown_name
+from selectimprove.config.params import Case, Exhibit, Params, resolve_case
+from selectimprove.config.sources import Notebook, notebook_path, read_notebook
+from selectimprove.errors import ParamsError
 from selectimprove.tasks.interface import Problems, load_task
+from selectimprove.types import Range, Strict
 
 MOST_SYMBOLS = 1000
 """Largest setting of a task, seeds aside: every element and every label is a token of the model's vocabulary."""
@@ -21,6 +30,33 @@ DEVIATIONS = 4
 """The task says how many problems a split holds in the mean. Closer to it than so many deviations, they are drawn."""
 MOST_DRAWN = 5000
 """More problems are not drawn: it takes seconds, and the mean is close enough."""
+
+
+class NeededProblems(Strict):
+    """A distribution of problems."""
+
+    difficulty: Range | None = None
+    """Fewest and most steps, or parts."""
+    problem_types: list[str] = []
+    """Types with at least one problem each."""
+
+
+class Needs(Strict):
+    """What a notebook draws from."""
+
+    task: str | None = None
+    sft_mixes: list[str] = []
+    rl_problems: dict[str, NeededProblems] = {}
+    test_problems: dict[str, NeededProblems] = {}
+    variants: list[str] = []
+    one_variant: bool = False
+    """The notebook does not tell variants apart."""
+    any_rl: bool = False
+    """RL on at least one distribution."""
+    told: bool = False
+    """Models are told strategies: ``evaluation.told_problems`` is not 0."""
+    beyond_sft: bool = False
+    """Test problems more difficult than any of SFT."""
 
 
 def find_mistakes(params: Params) -> list[str]:
@@ -32,7 +68,17 @@ def find_mistakes(params: Params) -> list[str]:
     said = {_key(line) for line in mistakes}
     for name in params.experiments:
         mistakes += _overridden(params, name, set(said))
-    return list(dict.fromkeys(mistakes)) + find_unmet(params)
+    for exhibits in (params.figures, params.tables):
+        for name, exhibit in exhibits.items():
+            mistakes += _of_exhibit(params, name, exhibit, exhibit.draw)
+    return list(dict.fromkeys(mistakes))
+
+
+def require_met(params: Params, name: str) -> None:
+    """Refuse a figure or table that is asked for by name if its notebook's needs are not met."""
+    exhibit = (params.figures | params.tables)[name]
+    if mistakes := _of_exhibit(params, name, exhibit, drawn=True):
+        raise ParamsError("\n".join(f"params.yaml: {mistake}" for mistake in mistakes))
 
 
 def _key(line: str) -> str:
@@ -43,8 +89,8 @@ def _unreported(params: Params) -> Iterator[str]:
     # TensorBoard's files are also written by a smaller package.
     packages = {"none": (), "tensorboard": ("tensorboard", "tensorboardX")}.get(params.report_to, (params.report_to,))
     if packages and not any(map(find_spec, packages)):
-        what = f"is not installed; `pip install {packages[0]}` beside the other packages"
-        yield f"report_to: {params.report_to} {what}"
+        install = f"`pip install {packages[0]}` beside the other packages"
+        yield f"report_to: {params.report_to} is not installed; {install}"
 
 
 def _overridden(params: Params, name: str, said: set[str]) -> Iterator[str]:
@@ -69,8 +115,8 @@ def _overridden(params: Params, name: str, said: set[str]) -> Iterator[str]:
 def _of_task(case: Case, rl_problems: list[str]) -> list[str]:
     """Find what the task cannot do with its settings, documents and problems."""
     settings, place = case.settings, f"tasks.{case.task}"
-    sizes = settings.model_dump(exclude={name for name in type(settings).model_fields if name.endswith("_seed")})
-    large = {name: size for name, size in sizes.items() if isinstance(size, int) and size > MOST_SYMBOLS}
+    sizes = {name: size for name, size in settings if isinstance(size, int) and not name.endswith("_seed")}
+    large = {name: size for name, size in sizes.items() if size > MOST_SYMBOLS}
     if large:
         what = f"is more than {MOST_SYMBOLS}, the most that is supported"
         return [f"{place}.{name}: {size} {what}" for name, size in large.items()]
@@ -134,3 +180,96 @@ def _of_problems(
     while "n_problems" in found and fit and not fits(fit):
         fit -= max(1, fit // 20)
     return [(field, what, fit if field == "n_problems" else None) for field, what in found.items()]
+
+
+def _of_exhibit(params: Params, name: str, exhibit: Exhibit, drawn: bool) -> list[str]:
+    key = f"{'figures' if name in params.figures else 'tables'}.{name}"
+    path = notebook_path(exhibit.notebook or name)
+    if not path.is_file():
+        return [f"{key}: there is no workflow/notebooks/{path.name}; add it or remove the entry"]
+    try:
+        notebook = read_notebook(path)
+        needs = Needs.model_validate(notebook.needs)
+    except ValidationError as error:
+        lines = describe_all(error.errors(), Needs)
+        return [f"{key} ({notebook.path}): metadata.selectimprove.needs.{line}".replace(".: ", ": ") for line in lines]
+    except ParamsError as error:
+        return [f"{key} ({str(error).replace(': ', '): ', 1)}"]
+    mistakes = list(_of_plot(f"{key}.plot", exhibit.plot, notebook))
+    if drawn:
+        unmet = (
+            [] if notebook.language else ["metadata.language_info.name: missing; a notebook of Python has python there"]
+        )
+        unmet += _of_experiment(needs, params, exhibit.experiment)
+        mistakes += [f"{key} ({notebook.path}): {what}" for what in dict.fromkeys(unmet)]
+    return mistakes
+
+
+def _of_plot(key: str, plot: dict, notebook: Notebook) -> Iterator[str]:
+    """Compare what a notebook is given as ``plot`` with what it takes."""
+    takes = notebook.parameters.get("plot")
+    if not isinstance(takes, dict) or not takes:
+        return
+    unknown = [line for name in plot for line in unknown_name(f"{key}.{name}", name, takes)]
+    yield from unknown
+    for name, usual in takes.items() if not unknown else ():
+        if name not in plot:
+            yield f"{key}: '{name}' is missing; {notebook.path} takes {', '.join(takes)}"
+        elif isinstance(usual, int | float) and not (isinstance(plot[name], int | float) and plot[name] > 0):
+            yield f"{key}.{name}: should be a number above 0, as {usual}, not {plot[name]!r}"
+
+
+def _of_experiment(needs: Needs, params: Params, name: str) -> Iterator[str]:
+    experiment, owner = params.experiments[name], f"experiments.{name}"
+    for needed, given, what in (
+        (needs.sft_mixes, experiment.sft_mixes, "the SFT mix"),
+        (needs.rl_problems, experiment.rl_problems, "RL problems"),
+        (needs.variants, experiment.variants, "the variant"),
+    ):
+        yield from _lacking(needed, given, what, owner)
+    if needs.one_variant and len(experiment.variants) > 1:
+        yield f"draws one variant, but {owner} has {', '.join(experiment.variants)}"
+    if needs.any_rl and not experiment.rl_problems:
+        yield f"needs RL, but {owner} has no rl_problems"
+    if needs.task not in (None, experiment.task):
+        yield f"draws the task {needs.task}, but {owner} is of {experiment.task}"
+        return
+    for variant in experiment.variants:
+        # A mistake in the variant is reported where the variant is.
+        with suppress(ValidationError):
+            yield from _of_case(needs, resolve_case(params, name, variant), owner)
+
+
+def _lacking(needed: Iterable[str], given: Iterable[str], what: str, owner: str) -> Iterator[str]:
+    for name in needed:
+        if name not in given:
+            yield f"needs {what} '{name}', which {owner} does not have; it has {', '.join(given) or 'none'}"
+
+
+def _of_case(needs: Needs, case: Case, owner: str) -> Iterator[str]:
+    section, evaluation = case.section, case.params.evaluation
+    unit = case.settings.difficulty.removeprefix("n_")
+    yield from _lacking(needs.test_problems, section.test_problems, "test problems", owner)
+    for wanted, given, what, n_problems in (
+        (needs.test_problems, section.test_problems, "test problems", evaluation.n_problems),
+        (needs.rl_problems, section.rl_problems, "RL problems", case.params.rl.n_prompts),
+    ):
+        for name in wanted.keys() & given.keys():
+            needed, ends = wanted[name].difficulty, (given[name].difficulties[0], given[name].difficulties[-1])
+            if needed not in (None, ends):
+                differs = f"of {list(needed)} {unit}, not {list(ends)}; give other problems a name of their own"
+                yield f"needs {what} '{name}' {differs}"
+            counts = given[name].count_types(n_problems)
+            for problem_type in wanted[name].problem_types:
+                if not counts.get(problem_type):
+                    none = f"of which there are none among {n_problems}"
+                    yield f"needs {problem_type} problems among {what} '{name}', {none}"
+    if needs.told and not evaluation.told_problems:
+        yield f"needs models that are told strategies, but evaluation.told_problems of {owner} is 0"
+    if needs.told and not load_task(case.task).openings:
+        yield f"needs models that are told strategies, and those of the task {case.task} cannot be told any"
+    hardest = max(problems.difficulties[-1] for problems in section.test_problems.values())
+    shown = max((mix.problems or section.sft_problems).difficulties[-1] for mix in section.sft_mixes.values())
+    if needs.beyond_sft and hardest <= shown:
+        have = f"which have up to {shown} {unit}; those of tests have up to {hardest}"
+        yield f"needs test problems beyond those of SFT, {have}"

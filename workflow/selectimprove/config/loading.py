@@ -1,23 +1,47 @@
 """Read `params.yaml`, lay the scale and the command line over it, and report all mistakes at once.
 
-A mistake is one line: ``file: line: key: what is wrong and what would be right``.
+A mistake is one line: ``file: line: key: what is wrong and what would be right``. Files are YAML 1.2, read with the
+line of every key.
 """
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from selectimprove.config.checks import find_mistakes
 from selectimprove.config.messages import describe_all, unknown_name
-from selectimprove.config.params import Params
-from selectimprove.config.resolving import extend_tasks, merge
-from selectimprove.config.yaml_file import YamlFile, read_scalars, read_yaml
+from selectimprove.config.params import Params, merge
 from selectimprove.errors import ParamsError, one_line
+from selectimprove.tasks.interface import load_task, task_names
 
 SCALES = Path(__file__).parents[2] / "scales"
 DEFAULT_SCALE = "laptop"
 """The scale whose values ``params.yaml`` itself holds; it has no overlay."""
+PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq", "merge")}
+MOST_VALUES = 100_000
+"""Keys and values of a file; aliases of aliases can expand to more than memory holds."""
+
+
+@dataclass(frozen=True)
+class YamlFile:
+    """A file's mapping, and the place of each dotted key: ``params.yaml: line 7``. Items of a list are numbered."""
+
+    name: str
+    content: dict
+    places: dict[str, str]
+
+    def place(self, key: str) -> str:
+        """Say where a key is, or the innermost key around it that the file has."""
+        while key and key not in self.places:
+            key = key.rpartition(".")[0]
+        return self.places.get(key, self.name)
 
 
 def known_scales() -> list[str]:
@@ -26,19 +50,10 @@ def known_scales() -> list[str]:
 
 
 def load_params(path: Path, overrides: dict | None = None) -> Params:
-    """Read and check the params.
+    """Read and check the params; a ParamsError lists all mistakes.
 
-    Parameters
-    ----------
-    path : Path
-        ``params.yaml``.
-    overrides : dict, optional
-        Values of the command line, as from ``snakemake --config``, which leaves numbers in nested values as text.
-
-    Raises
-    ------
-    ParamsError
-        With all mistakes.
+    `overrides` are values of the command line, as from ``snakemake --config``, which leaves numbers in nested values
+    as text.
     """
     values = read_scalars(overrides or {})
     layers = [read_yaml(path), YamlFile("--config", values, dict.fromkeys(_keys(values), "--config"))]
@@ -46,7 +61,7 @@ def load_params(path: Path, overrides: dict | None = None) -> Params:
     _refuse(_merge_all(layers), unknown_name("scale", scale, known_scales()))
     merged = _merge_all([layers[0], *_read_overlays(scale), layers[1]])
     try:
-        params = Params.model_validate(extend_tasks(merged.content))
+        params = Params.model_validate(_extend_tasks(merged.content))
     except ValidationError as error:
         _refuse(merged, describe_all(error.errors(), Params))
     _refuse(merged, find_mistakes(params))
@@ -86,3 +101,90 @@ def _read_overlays(scale: str) -> list[YamlFile]:
             _refuse(overlay, [f"extends: '{scale}' extends this scale itself"])
         _refuse(overlay, [] if scale is None else unknown_name("extends", scale, known_scales()[1:]))
     return overlays
+
+
+def _extend_tasks(values: dict) -> dict:
+    """Give each task that extends another the settings that it lacks; malformed tasks are left for pydantic to name."""
+    tasks = values.get("tasks")
+    if not isinstance(tasks, dict):
+        return values
+    extended = {}
+    for name, section in tasks.items():
+        extends = section.get("extends") if isinstance(section, dict) else None
+        below = tasks.get(extends) if isinstance(extends, str) else None
+        if isinstance(below, dict) and name in task_names():
+            known = load_task(name).Settings.model_fields
+            section = merge({key: below[key] for key in known if key in below}, section)
+        extended[name] = section
+    return values | {"tasks": extended}
+
+
+def read_yaml(path: Path, name: str | None = None) -> YamlFile:
+    """Read a file that holds a mapping; messages call it `name`. Anything else is a ParamsError."""
+    name = name or path.name
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ParamsError(f"{name}: cannot be read: {error.strerror}") from None
+
+    def place(position: int) -> str:
+        line = text.count(b"\n", 0, position) + 1
+        return f"{name}: line {line}"
+
+    if conflict := re.search(rb"^[<>]{7} ", text, re.MULTILINE):
+        raise ParamsError(f"{place(conflict.start())}: a merge conflict is left here; resolve it")
+    places: dict[str, str] = {}
+    try:
+        parser = YAML(typ="safe", pure=True)
+        root = parser.compose(text.decode("utf-8"))
+        _note_places(root, "", name, places)
+        content = root and parser.constructor.construct_document(root)
+    except ParamsError:
+        raise
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{place(error.start)}: not UTF-8 text") from None
+    except RecursionError:
+        raise ParamsError(f"{name}: nested too deeply") from None
+    except (YAMLError, ValueError) as error:
+        where, what = name, str(error).partition("\n")[0]
+        if isinstance(error, MarkedYAMLError):
+            mark = error.problem_mark or error.context_mark
+            where, what = f"{name}: line {mark.line + 1}", error.problem.partition(" with value ")[0]
+        elif isinstance(error, ReaderError):
+            where = place(error.position)
+        raise ParamsError(f"{where}: not YAML: {one_line(what)}") from None
+    if not isinstance(content, dict):
+        found = "nothing" if content is None else one_line(repr(content))
+        raise ParamsError(f"{name}: expected keys with values, found {found}")
+    return YamlFile(name, content, places)
+
+
+def _note_places(node: Node | None, key: str, name: str, places: dict[str, str]) -> None:
+    """Note where each key is; refuse dates, sets and other types that no value has."""
+    if len(places) > MOST_VALUES:
+        raise ParamsError(f"{name}: more than {MOST_VALUES} keys and values")
+    if node is not None and node.tag not in PLAIN_TAGS:
+        kind = node.tag.rpartition(":")[2]
+        raise ParamsError(f"{places.get(key, name)}: {key}: YAML reads a {kind} here; put text in quotes")
+    pairs = []
+    if isinstance(node, MappingNode):
+        pairs = [(name_node.value, name_node, value) for name_node, value in node.value]
+    elif isinstance(node, SequenceNode):
+        pairs = [(number, item, item) for number, item in enumerate(node.value)]
+    for part, start, value in pairs:
+        inner = f"{key}.{part}" if key else str(part)
+        places[inner] = f"{name}: line {start.start_mark.line + 1}"
+        _note_places(value, inner, name, places)
+
+
+def read_scalars(values):
+    """Read the texts in nested values as a file would be read, where that gives a number, a truth value or null."""
+    if isinstance(values, dict):
+        return {name: read_scalars(value) for name, value in values.items()}
+    if isinstance(values, list):
+        return [read_scalars(value) for value in values]
+    try:
+        read = YAML(typ="safe", pure=True).load(values) if isinstance(values, str) else values
+    except (YAMLError, ValueError, RecursionError):
+        return values
+    return read if isinstance(read, bool | int | float | None) else values

@@ -4,15 +4,26 @@ The JSON schema and the parameter reference are made from these types. Whether t
 values ask is checked in `selectimprove.config.checks`.
 """
 
-import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model
-from pydantic_core import PydanticKnownError
+from pydantic import Field, create_model
 
 from selectimprove.batches import split_batch
 from selectimprove.config.messages import unknown_name
+from selectimprove.config.sections import (
+    Alarms,
+    Evaluation,
+    Exhibit,
+    Experiment,
+    FileName,
+    Resources,
+    Sampling,
+    Statistics,
+    Verify,
+)
 from selectimprove.config.training import (
     ALL_LINEAR,
     QWEN2_LAYERS,
@@ -27,42 +38,15 @@ from selectimprove.config.training import (
     Rl,
     Sft,
 )
-from selectimprove.tasks.interface import task_types
-from selectimprove.types import (
-    DISTINCT,
-    LARGEST_SEED,
-    NUMBER,
-    Names,
-    Natural,
-    PlotValue,
-    Positive,
-    Rate,
-    Seeds,
-    Share,
-    SomeNames,
-    Strict,
-)
+from selectimprove.tasks.interface import Settings, load_task, task_types
+from selectimprove.types import Natural, Positive, Rate, Seeds, Strict
 
-Checkpoints = Literal["all", "last"]
 NO_SFT = "none"
 """In place of a mix: the base model itself."""
 ALL_CLAIMS = "all"
 """In place of an experiment: the claims of every one."""
 ROLES = ("policy", "base", "evaluation", "rl", "rollouts")
 """Inputs of a stage beside the test problems, which have their own names as roles."""
-FEWEST_TOLD = 8
-"""So many problems drawn at random nearly always hold both of two types."""
-
-
-def _names_files(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}", name):
-        what = "use at most 60 letters, digits, '_', '-' and '.', a letter or digit first"
-        raise ValueError(f"'{name}' names files; {what}")
-    return name
-
-
-FileName = Annotated[str, AfterValidator(_names_files)]
-"""A name that becomes that of a file or folder."""
 
 
 class Continued(Strict):
@@ -114,189 +98,6 @@ def _section_of(name: str, types) -> type[TaskParams]:
 Tasks = create_model(
     "Tasks", __base__=Strict, **{name: (_section_of(name, types), ...) for name, types in task_types().items()}
 )
-
-
-class VllmSettings(Strict):
-    """vLLM."""
-
-    mode: Literal["colocate", "server"]
-    """``colocate``: on the GPU that trains; ``server``: on GPUs of its own."""
-    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1), NUMBER]
-    """Share of a GPU's memory that vLLM takes."""
-    tensor_parallel: Positive
-    """GPUs over which one model is spread."""
-    server_host: str
-    """Address of the server; counts in the mode ``server`` only."""
-    server_port: Positive
-
-
-class Sampling(Strict):
-    """The engine that generates completions, in RL and in evaluation."""
-
-    engine: Literal["transformers", "vllm"]
-    vllm: VllmSettings | None = None
-    """Settings of vLLM, for the engine vllm."""
-
-    def refuse(self) -> Iterator[str]:
-        if self.engine == "vllm" and self.vllm is None:
-            yield "vllm: missing; the engine vllm needs its settings, as in workflow/scales/paper.yaml"
-
-
-class Evaluation(Strict):
-    """Generations on held-out problems."""
-
-    temperature: Rate
-    n_samples: Positive
-    """Generations per problem."""
-    n_problems: Positive
-    """Problems per test set."""
-    checkpoints: Checkpoints
-    """``all`` that RL kept, or the ``last`` alone."""
-    curve_problems: Positive
-    """Problems per test set for checkpoints before the last, which only curves show."""
-    told_problems: Natural
-    """Problems per test set that SFT and final RL models answer greedily, and told each strategy; 0: none."""
-
-    def refuse(self) -> Iterator[str]:
-        if 0 < self.told_problems < FEWEST_TOLD:
-            what = f"{self.told_problems} may hold no problem of one type; use 0 or at least {FEWEST_TOLD}"
-            yield f"told_problems: {what}"
-
-
-class Statistics(Strict):
-    """Intervals."""
-
-    confidence: Annotated[float, Field(gt=0, lt=1), NUMBER]
-    """Confidence of every interval."""
-    n_bootstrap: Annotated[int, Field(ge=2)]
-    """Resamples of problems, for intervals."""
-
-
-class Alarms(Strict):
-    """Bounds of trainers' logs; a training that passes one is named in the log and under its figures and tables."""
-
-    stretch: Positive
-    """Logged steps in a row that must be past a bound; a single step often is."""
-    loss_rise: Rate
-    """Rise of the loss above its first logged value."""
-    grad_norm: Rate
-    """Norm of the gradient, before it is clipped."""
-    kl: Rate
-    """KL divergence from the policy before RL, in nats per token."""
-    cut_off: Share
-    """Share of completions that the limit of length ended."""
-
-
-def _countable(value):
-    if value != "all" and (type(value) is not int or value < 0):
-        raise ValueError(f"input should be a number of artifacts or all, not {value!r}")
-    return value
-
-
-class Verify(Strict):
-    """The artifacts that ``snakemake verify`` checks and makes again. No result depends on it."""
-
-    spot: Annotated[int | Literal["all"], BeforeValidator(_countable)] = 0
-    """Number of artifacts made by models that are drawn and made again, or ``all``."""
-    spot_seed: Annotated[int, Field(ge=0, le=LARGEST_SEED, strict=True)] | None = None
-    """Random seed of the draw; null: another each time, printed."""
-    stages: Annotated[list[Literal["base", "sft", "rl", "rft", "evaluation"]], Field(min_length=1), DISTINCT] = [
-        "base",
-        "sft",
-        "rl",
-        "rft",
-        "evaluation",
-    ]
-    """Stages whose artifacts are drawn."""
-    only: Names = []
-    """Figures, tables or experiments whose artifacts are verified; empty: all."""
-    checkpoints: Literal["all", "last"] = "all"
-    """Checkpoints whose generations are made again; the ``last`` alone takes less than half the time."""
-
-
-class JobResources(Strict):
-    """Resources of one job; SFT and RL spread their batches over several GPUs."""
-
-    cores: Positive
-    """Cores. On a CPU, training and sampling use one thread: sums would depend on the number of threads."""
-    gpus: Natural
-    memory_gib: Rate
-    minutes: Positive
-
-    @property
-    def mem_mb(self) -> int:
-        return round(self.memory_gib * 1024)
-
-
-class Resources(Strict):
-    """Resources that jobs ask of Snakemake and a cluster's scheduler."""
-
-    train: JobResources
-    """Base models, SFT and RL."""
-    sample: JobResources
-    """Evaluation."""
-    light: JobResources
-    """Stages without a model."""
-
-
-def _section_or_word(value):
-    """Accept sections and words; types are checked when overrides are laid over the params."""
-    if not isinstance(value, dict | str):
-        raise PydanticKnownError("dict_type")
-    return value
-
-
-Section = Literal[
-    "task",
-    "model",
-    "pretrained",
-    "base",
-    "lora",
-    "optimizer",
-    "sft",
-    "rl",
-    "rft",
-    "sampling",
-    "arithmetic",
-    "evaluation",
-]
-Overrides = dict[
-    Section, Annotated[Any, BeforeValidator(_section_or_word), WithJsonSchema({"type": ["object", "string"]})]
-]
-"""Params laid over those of the file, by section; ``task`` is the section of the experiment's own task."""
-
-
-class Experiment(Strict):
-    """A set of models: every mix after SFT and after RL on every distribution, in every variant, for every seed."""
-
-    task: str = "chains"
-    """A key of ``tasks``."""
-    sft_mixes: SomeNames
-    """Keys of the task's ``sft_mixes``, and ``none`` for the base model without SFT."""
-    rl_problems: Names
-    """Keys of the task's ``rl_problems``."""
-    seeds: Seeds | None = None
-    """Seeds in place of those of the run."""
-    overrides: Overrides = {}
-    """Params with other values for this experiment."""
-    variants: Annotated[dict[FileName, Overrides], Field(min_length=1)] = {"default": {}}
-    """Overrides by name, each with models of its own."""
-
-
-class Exhibit(Strict):
-    """A figure or a table."""
-
-    experiment: str
-    """The experiment it shows."""
-    notebook: FileName | None = None
-    """Another figure or table whose notebook draws this one."""
-    draw: bool = True
-    """Whether `figures` draws it; otherwise it is drawn when asked for by name."""
-    claims: str | None = None
-    """An experiment whose claims are tested on each seed of this one and on all seeds; ``all``: all claims."""
-    caption: Annotated[str, Field(min_length=1)]
-    plot: dict[str, PlotValue] = {}
-    """Parameters of the notebook."""
 
 
 class Params(Strict):
@@ -409,3 +210,52 @@ class Params(Strict):
         for name, experiment in self.experiments.items():
             if self.lora and NO_SFT in experiment.sft_mixes:
                 yield f"experiments.{name}.sft_mixes: '{NO_SFT}' needs `lora: null`: an adapter is made by SFT"
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """The params of one variant of an experiment, and its task."""
+
+    params: Params
+    task: str
+
+    @property
+    def section(self) -> TaskParams:
+        return getattr(self.params.tasks, self.task)
+
+    @cached_property
+    def settings(self) -> Settings:
+        return self.settings_of(self.task)
+
+    def settings_of(self, other: str) -> Settings:
+        """Return the settings of another task; where both tasks have a setting, it is as in this one."""
+        kind = load_task(other).Settings
+        own = self.section.model_dump()
+        values = getattr(self.params.tasks, other).model_dump()
+        return kind.model_validate({name: own.get(name, values[name]) for name in kind.model_fields})
+
+
+def resolve_case(params: Params, experiment: str, variant: str | None = None) -> Case:
+    """Lay an experiment's overrides, and those of one of its variants, over the params.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If the result is not valid.
+    """
+    entry = params.experiments[experiment]
+    overrides = merge(entry.overrides, entry.variants[variant] if variant else {})
+    if not overrides:
+        return Case(params, entry.task)
+    values = merge(params.model_dump(), {key: value for key, value in overrides.items() if key != "task"})
+    values = merge(values, {"tasks": {entry.task: overrides.get("task", {})}})
+    return Case(Params.model_validate(values), entry.task)
+
+
+def merge(below: dict, above: dict) -> dict:
+    """Lay one nested mapping over another; lists and values are replaced whole."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged

@@ -9,6 +9,7 @@ import importlib
 import json
 import os.path
 import sys
+import tokenize
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,21 +20,26 @@ from types import ModuleType
 from selectimprove.errors import ParamsError
 
 ROOT = Path(__file__).parents[3]
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook."""
+    """A notebook; `cells` are those of code."""
 
     path: str
     cells: list[str]
-    """Of code."""
     parameters: dict
     """The literals that the cell tagged ``parameters`` assigns."""
     language: str | None
     """papermill runs no notebook without one."""
     needs: object
     """``selectimprove.needs`` of the metadata."""
+
+
+def notebook_path(name: str) -> Path:
+    """Return the notebook of a name."""
+    return NOTEBOOKS / f"{name}.ipynb"
 
 
 def read_notebook(path: Path) -> Notebook:
@@ -65,15 +71,13 @@ def read_notebook(path: Path) -> Notebook:
 
 def _literals(source: str) -> dict:
     """Read what code assigns to names where that is a literal."""
-    try:
-        statements = ast.parse(source).body
-    except (SyntaxError, ValueError):
-        return {}
     found = {}
-    for statement in statements:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            with suppress(ValueError):
-                found[statement.targets[0].id] = ast.literal_eval(statement.value)
+    with suppress(SyntaxError, ValueError):
+        for statement in ast.parse(source).body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(name)]):
+                    with suppress(ValueError):
+                        found[name] = ast.literal_eval(statement.value)
     return found
 
 
@@ -93,12 +97,13 @@ def _shown(path: Path) -> str:
 
 
 def read_source(path: Path) -> str:
-    """Read a file; one that is not Python is a ParamsError."""
+    """Read a file, in the encoding that it declares; one that is not Python is a ParamsError."""
     try:
-        source = path.read_text(encoding="utf-8")
+        with tokenize.open(path) as file:
+            source = file.read()
         ast.parse(source)
     except (OSError, ValueError, SyntaxError) as error:
-        line = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
+        line = f"line {error.lineno}: " if getattr(error, "lineno", None) else ""
         raise ParamsError(f"{_shown(path)}: {line}not Python: {getattr(error, 'msg', error)}") from None
     return source
 
@@ -143,11 +148,16 @@ def find_mistake(name: str) -> str | None:
         source_files(module)
     except ParamsError as error:
         return str(error)
-    nodes = list(ast.walk(ast.parse(read_source(path))))
-    functions = [node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    imported = [node.asname or node.name for node in nodes if isinstance(node, ast.alias)]
-    assigned = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-    if {function, "*"} & {*functions, *imported, *assigned}:
+    functions, others = [], set()
+    for node in ast.walk(ast.parse(read_source(path))):
+        match node:
+            case ast.FunctionDef(name=defined) | ast.ClassDef(name=defined):
+                functions.append(defined)
+            case ast.alias(name=imported, asname=new_name):
+                others.add(new_name or imported)
+            case ast.Name(id=assigned, ctx=ast.Store()):
+                others.add(assigned)
+    if {function, "*"} & {*functions, *others}:
         return None
     return f"{_shown(path)} has no function '{function}'; it has {', '.join(functions[:8]) or 'none'}"
 

@@ -4,7 +4,7 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import SerializeAsAny, model_serializer, model_validator
 
-from selectimprove.config.params import Alarms, Checkpoints, Sampling, Statistics
+from selectimprove.config.sections import Alarms, Checkpoints, Sampling, Statistics
 from selectimprove.config.training import (
     Arithmetic,
     BaseTraining,

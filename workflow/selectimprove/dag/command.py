@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from selectimprove.config.loading import DEFAULT_SCALE
-from selectimprove.config.params import JobResources, Resources
+from selectimprove.config.sections import JobResources, Resources
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.table import STAGES
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
+from selectimprove.config.checks import require_met
 from selectimprove.config.messages import unknown_name
-from selectimprove.config.needs import require_met
 from selectimprove.dag.artifact import collect_ancestors
 from selectimprove.dag.changes import explain
 from selectimprove.dag.command import needs_of

@@ -11,8 +11,8 @@ from itertools import chain, product
 
 from selectimprove.analysis.claims import Claim, can_run, read_claims
 from selectimprove.artifacts.keys import canonical_source, digest, imported_modules, notebook_source
-from selectimprove.config.params import ALL_CLAIMS, NO_SFT, Exhibit, Params
-from selectimprove.config.resolving import Case, notebook_of, resolve_case
+from selectimprove.config.params import ALL_CLAIMS, NO_SFT, Case, Exhibit, Params, resolve_case
+from selectimprove.config.sources import notebook_path
 from selectimprove.config.stages import (
     ExhibitsStage,
     MeasuresStage,
@@ -198,7 +198,7 @@ class Plan(Runs):
         return can_run(claim, self.params.scale, self.cases.get(claim.experiment, {}))
 
     def _exhibit(self, name: str, exhibit: Exhibit) -> Artifact:
-        notebook = notebook_of(name, exhibit)
+        notebook = notebook_path(exhibit.notebook or name)
         source = notebook_source(notebook)
         config = ExhibitsStage(
             name=name,

@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import ancient
 from snakemake.iocontainers import Wildcards
 
-from selectimprove.config.params import JobResources
+from selectimprove.config.sections import JobResources
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.command import stage_command
 from selectimprove.dag.plan import Plan

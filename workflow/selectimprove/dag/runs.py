@@ -5,8 +5,7 @@
 
 from functools import cache
 
-from selectimprove.config.params import NO_SFT, Params
-from selectimprove.config.resolving import Case
+from selectimprove.config.params import NO_SFT, Case, Params
 from selectimprove.config.stages import (
     BaseStage,
     DemonstrationsStage,

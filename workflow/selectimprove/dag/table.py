@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from selectimprove.config import stages as configs
-from selectimprove.config.params import JobResources, Resources
+from selectimprove.config.sections import JobResources, Resources
 from selectimprove.types import Strict
 
 

@@ -17,7 +17,7 @@ from snakemake.iocontainers import Wildcards
 
 from selectimprove.artifacts.keys import digest, module_digest
 from selectimprove.artifacts.provenance import file_hash
-from selectimprove.config.needs import require_met
+from selectimprove.config.checks import require_met
 from selectimprove.config.params import Params
 from selectimprove.dag.artifact import Artifact, root_of
 from selectimprove.dag.command import snakemake_command

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from selectimprove.artifacts.runner import run_stage
-from selectimprove.config.params import Checkpoints
+from selectimprove.config.sections import Checkpoints
 from selectimprove.config.stages import EvaluationStage
 from selectimprove.tasks.interface import load_task
 from selectimprove.training.sampling import Respondent

@@ -16,7 +16,7 @@ import papermill
 
 from selectimprove.analysis.style import ALARMS, SCALE_NOTES, training_name
 from selectimprove.artifacts.runner import run_stage
-from selectimprove.config.resolving import NOTEBOOKS
+from selectimprove.config.sources import NOTEBOOKS
 from selectimprove.config.stages import ExhibitsStage
 from selectimprove.errors import ParamsError
 

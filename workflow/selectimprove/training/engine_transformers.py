@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from selectimprove.config.params import VllmSettings
+from selectimprove.config.sections import VllmSettings
 from selectimprove.training.policies import load_model, load_tokenizer
 
 BATCH = 512

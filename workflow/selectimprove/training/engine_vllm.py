@@ -20,7 +20,7 @@ from typing import get_args
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
-from selectimprove.config.params import VllmSettings
+from selectimprove.config.sections import VllmSettings
 from selectimprove.training.policies import is_adapter
 
 # An engine reads these when it starts. By default the CPU build pins this process and changes its number of threads,
