@@ -25,7 +25,13 @@ def problems_of(artifact: Artifact) -> pd.DataFrame:
 
 def check_rollouts(artifact: Artifact) -> Iterator[str]:
     """Reward all rollouts of a training anew, and count them."""
-    n_steps, per_step, are_outcomes = artifact.config.rollouts
+    config = artifact.config
+    if artifact.stage == "rl":
+        n_steps, per_step = config.rl.n_batches, config.rl.prompts_per_step * config.rl.group_size
+        are_outcomes = config.rl.reward == "outcome"
+    else:
+        n_steps, are_outcomes = config.rft.n_rounds, True
+        per_step = config.n_prompts * (1 if config.method == "self_distillation" else config.n_samples)
     rows = pd.read_parquet(artifact.folder / "rollouts.parquet")
     answers = problems_of(artifact.inputs["problems"])["answer"].reindex(rows["problem_id"])
     drawn = zip(rows["completion"], answers, rows["reward"], strict=True) if are_outcomes else ()

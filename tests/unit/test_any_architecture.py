@@ -8,8 +8,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, T5Config
 
-from selectimprove.config.params import Model, Pretrained
 from selectimprove.config.stages import PretrainedStage
+from selectimprove.config.training import Model, Pretrained
 from selectimprove.errors import ParamsError
 from selectimprove.stages.pretrained import fetch_model
 from selectimprove.training.policies import render_prompts

@@ -150,5 +150,5 @@ def test_what_trl_does_not_take_is_refused_in_a_line(settings, says):
 
 def test_rollouts_that_serve_two_steps_are_counted_once():
     config = stage_config(num_iterations=2)
-    assert config.rollouts.n_steps == PARAMS.rl.n_steps // 2
+    assert config.rl.n_batches == PARAMS.rl.n_steps // 2
     assert config.course.n_epochs == stage_config().course.n_epochs / 2

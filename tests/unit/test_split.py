@@ -18,7 +18,7 @@ from selectimprove.__main__ import main
 from selectimprove.analysis.split_figure import draw_split
 from selectimprove.analysis.split_tables import read_patterns, read_table
 from selectimprove.analysis.splitting import split
-from selectimprove.config.params import Statistics
+from selectimprove.config.sections import Statistics
 from selectimprove.errors import ParamsError
 from selectimprove.stages.measures.estimates import measure_mechanisms
 

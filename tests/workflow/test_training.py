@@ -17,9 +17,9 @@ from selectimprove.artifacts.provenance import folder_hashes
 from selectimprove.artifacts.runner import name_run
 from selectimprove.config import sources as own_code
 from selectimprove.config.loading import load_params
-from selectimprove.config.params import Case, Lora
+from selectimprove.config.params import Case
 from selectimprove.config.stages import BaseStage, PretrainedStage, RftStage, RlStage, SftStage
-from selectimprove.config.training import REPORT_TO, RUN_NAME
+from selectimprove.config.training import REPORT_TO, RUN_NAME, Lora
 from selectimprove.errors import ParamsError
 from selectimprove.stages import rl as rl_stage
 from selectimprove.stages.base import pretrain_base

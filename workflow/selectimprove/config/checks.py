@@ -8,11 +8,9 @@ Metadata do not count in the figure's key. Of figures and tables that are not dr
 compared until one is asked for by name: other scales need not have their experiments.
 """
 
-import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import cache
 from importlib.util import find_spec
 
 from pydantic import ValidationError
@@ -26,10 +24,6 @@ from selectimprove.types import Range, Strict
 
 MOST_SYMBOLS = 1000
 """Largest setting of a task, seeds aside: every element and every label is a token of the model's vocabulary."""
-DEVIATIONS = 4
-"""The task says how many problems a split holds in the mean. Closer to it than so many deviations, they are drawn."""
-MOST_DRAWN = 5000
-"""More problems are not drawn: it takes seconds, and the mean is close enough."""
 
 
 class NeededProblems(Strict):
@@ -120,19 +114,14 @@ def _of_task(case: Case, rl_problems: list[str]) -> list[str]:
     if large:
         what = f"is more than {MOST_SYMBOLS}, the most that is supported"
         return [f"{place}.{name}: {size} {what}" for name, size in large.items()]
-    found = load_task(case.task).refuse_documents(settings, case.section.documents)
+    task = load_task(case.task)
+    found = task.refuse_documents(settings, case.section.documents)
     mistakes = [f"{place}.documents.{field}: {what}" for field, what in found]
-    too_many: dict[str, tuple[int, str]] = {}
     for key, problems, number, n_problems, split in _asked(case, rl_problems):
-        asked = (case.task, settings.model_dump_json(), problems.model_dump_json(), split, n_problems)
-        for field, what, fit in _of_problems(*asked):
-            if fit is None:
-                mistakes.append(f"{place}.{key}.{field}: {what}")
-            elif number not in too_many or fit < too_many[number][0]:
-                too_many[number] = fit, what
-    for number, (fit, what) in too_many.items():
-        # Only so many were tried.
-        mistakes.append(f"{number}: {what}; {'about ' if fit > MOST_DRAWN else ''}{fit} fit")
+        # An OverflowError says that there are more problems than a float can hold.
+        with suppress(OverflowError):
+            for field, what in task.refuse_problems(settings, problems, n_problems, split):
+                mistakes.append(f"{number if field == 'n_problems' else f'{place}.{key}.{field}'}: {what}")
     return list(dict.fromkeys(mistakes))
 
 
@@ -149,37 +138,6 @@ def _asked(case: Case, rl_problems: list[str]) -> Iterator[tuple[str, Problems, 
         yield f"rl_problems.{name}", section.rl_problems[name], "rl.n_prompts", params.rl.n_prompts, "rl"
     for name, problems in section.test_problems.items():
         yield f"test_problems.{name}", problems, "evaluation.n_problems", params.evaluation.n_problems, "test"
-
-
-@cache
-def _of_problems(
-    task: str, settings: str, problems: str, split: str, n_problems: int
-) -> list[tuple[str, str, int | None]]:
-    """Find what the task cannot do with a set of problems: the field, what is wrong, and how many problems fit."""
-    task = load_task(task)
-    settings, problems = task.Settings.model_validate_json(settings), task.Problems.model_validate_json(problems)
-
-    def refuse(n: int) -> dict[str, str]:
-        # An OverflowError says that there are more than a float can hold.
-        with suppress(OverflowError):
-            return dict(task.refuse_problems(settings, problems, n, split))
-        return {}
-
-    def fits(n: int) -> bool:
-        beyond = n + int(DEVIATIONS * math.sqrt(n * len(problems.difficulties)))
-        if n <= MOST_DRAWN and not refuse(n) and refuse(beyond):
-            try:
-                task.draw_problems(settings, problems, n, split, 0)
-            except ValueError:
-                return False
-        return not refuse(n)
-
-    found, fit = refuse(n_problems), n_problems
-    if not found and not fits(n_problems):
-        found = {"n_problems": f"asks for {n_problems} problems, but split '{split}' holds fewer"}
-    while "n_problems" in found and fit and not fits(fit):
-        fit -= max(1, fit // 20)
-    return [(field, what, fit if field == "n_problems" else None) for field, what in found.items()]
 
 
 def _of_exhibit(params: Params, name: str, exhibit: Exhibit, drawn: bool) -> list[str]:

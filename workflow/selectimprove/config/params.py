@@ -12,32 +12,9 @@ from typing import Annotated
 from pydantic import Field, create_model
 
 from selectimprove.batches import split_batch
+from selectimprove.config import sections, training
 from selectimprove.config.messages import unknown_name
-from selectimprove.config.sections import (
-    Alarms,
-    Evaluation,
-    Exhibit,
-    Experiment,
-    FileName,
-    Resources,
-    Sampling,
-    Statistics,
-    Verify,
-)
-from selectimprove.config.training import (
-    ALL_LINEAR,
-    QWEN2_LAYERS,
-    Arithmetic,
-    BaseTraining,
-    Lora,
-    Model,
-    Optimizer,
-    Pretrained,
-    ReportTo,
-    Rft,
-    Rl,
-    Sft,
-)
+from selectimprove.config.sections import Exhibit, Experiment, FileName
 from selectimprove.tasks.interface import Settings, load_task, task_types
 from selectimprove.types import Natural, Positive, Rate, Seeds, Strict
 
@@ -109,27 +86,27 @@ class Params(Strict):
     """Random seeds; each is a set of models of its own."""
     tasks: Tasks
     """The tasks, each with its settings, problems and mixes."""
-    model: Model
-    pretrained: Pretrained | None = None
+    model: training.Model
+    pretrained: training.Pretrained | None = None
     system_prompt: Annotated[str, Field(min_length=1)] | None = None
     """Of a chat; null: a model is asked with the problem's text alone."""
-    base: BaseTraining
-    lora: Lora | None = None
+    base: training.BaseTraining
+    lora: training.Lora | None = None
     """An adapter in place of training all weights."""
-    optimizer: Optimizer
-    sft: Sft
-    rl: Rl
-    rft: Rft
-    sampling: Sampling
-    arithmetic: Arithmetic = "portable"
+    optimizer: training.Optimizer
+    sft: training.Sft
+    rl: training.Rl
+    rft: training.Rft
+    sampling: sections.Sampling
+    arithmetic: training.Arithmetic = "portable"
     """How CPUs multiply matrices: ``portable``, the same bits on every x86 processor, or ``fast``."""
-    evaluation: Evaluation
-    statistics: Statistics
-    alarms: Alarms
-    resources: Resources
-    report_to: ReportTo = "none"
+    evaluation: sections.Evaluation
+    statistics: sections.Statistics
+    alarms: sections.Alarms
+    resources: sections.Resources
+    report_to: training.ReportTo = "none"
     """A library that base models, SFT and RL also log to, live. No result depends on it."""
-    verify: Verify = Verify()
+    verify: sections.Verify = sections.Verify()
     experiments: dict[FileName, Experiment]
     figures: dict[FileName, Exhibit]
     tables: dict[FileName, Exhibit]
@@ -161,8 +138,8 @@ class Params(Strict):
         for name in self.verify.only:
             yield "verify.only", name, (*experiments, *self.figures, *self.tables)
         for module in self.lora.target_modules if self.lora and self._builds_qwen2 else ():
-            if self.lora.target_modules != ALL_LINEAR:
-                yield "lora.target_modules", module, QWEN2_LAYERS
+            if self.lora.target_modules != training.ALL_LINEAR:
+                yield "lora.target_modules", module, training.QWEN2_LAYERS
 
     def _names_taken(self) -> Iterator[str]:
         for name in self.tables.keys() & self.figures:

@@ -162,20 +162,8 @@ def _section_or_word(value):
     return value
 
 
-Section = Literal[
-    "task",
-    "model",
-    "pretrained",
-    "base",
-    "lora",
-    "optimizer",
-    "sft",
-    "rl",
-    "rft",
-    "sampling",
-    "arithmetic",
-    "evaluation",
-]
+TrainedSection = Literal["model", "pretrained", "base", "lora", "optimizer", "sft", "rl", "rft"]
+Section = Literal["task", TrainedSection, "sampling", "arithmetic", "evaluation"]
 Overrides = dict[
     Section, Annotated[Any, BeforeValidator(_section_or_word), WithJsonSchema({"type": ["object", "string"]})]
 ]

@@ -4,19 +4,7 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import SerializeAsAny, model_serializer, model_validator
 
-from selectimprove.config.sections import Alarms, Checkpoints, Sampling, Statistics
-from selectimprove.config.training import (
-    Arithmetic,
-    BaseTraining,
-    Lora,
-    Model,
-    Optimizer,
-    Pretrained,
-    Rft,
-    Rl,
-    Sft,
-    TargetModules,
-)
+from selectimprove.config import sections, training
 from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, load_task, task_names
 from selectimprove.types import Natural, Positive, Rate, Strict
 
@@ -31,14 +19,6 @@ class Course(NamedTuple):
     def describe(self, epoch: float) -> str:
         """Say how far a training is: ``step 84 of 160``."""
         return f"{self.unit} {round(epoch / self.n_epochs * self.length)} of {self.length}"
-
-
-class Rollouts(NamedTuple):
-    """The number of sampling steps of a training, the completions per step, and whether rewards are outcomes."""
-
-    n_steps: int
-    per_step: int
-    are_outcomes: bool
 
 
 class OfTask(Strict):
@@ -68,7 +48,7 @@ class OfTask(Strict):
 class Computed(Strict):
     """A config of a stage that computes with a model. Keys leave portable arithmetic out, since it is the rule."""
 
-    arithmetic: Arithmetic = "portable"
+    arithmetic: training.Arithmetic = "portable"
 
     @model_serializer(mode="wrap")
     def _unless_portable(self, write):
@@ -107,10 +87,10 @@ class BaseStage(Computed, OfTask):
     typed = {"documents": "Documents"}
 
     seed: int
-    model: Model | None
-    base: BaseTraining
+    model: training.Model | None
+    base: training.BaseTraining
     documents: SerializeAsAny[Documents]
-    optimizer: Optimizer
+    optimizer: training.Optimizer
 
     @property
     def course(self) -> Course:
@@ -120,10 +100,10 @@ class BaseStage(Computed, OfTask):
 class PretrainedStage(Computed):
     """A pretrained checkpoint, and how it is used: in chats or not, with adapters on some layers or None."""
 
-    pretrained: Pretrained
-    model: Model
+    pretrained: training.Pretrained
+    model: training.Model
     chat: bool
-    target_modules: TargetModules | None
+    target_modules: training.TargetModules | None
 
 
 class SftStage(Computed):
@@ -135,8 +115,8 @@ class SftStage(Computed):
     n_epochs: Positive
     warmup_steps: int
     device_batch_size: Positive | None
-    optimizer: Optimizer
-    lora: Lora | None
+    optimizer: training.Optimizer
+    lora: training.Lora | None
     system_prompt: str | None
 
     @property
@@ -150,20 +130,15 @@ class RlStage(Computed, OfTask):
     aspects = ("problems",)
 
     seed: int
-    rl: Rl
-    optimizer: Optimizer
+    rl: training.Rl
+    optimizer: training.Optimizer
     system_prompt: str | None
-    sampling: Sampling
+    sampling: sections.Sampling
 
     @property
     def course(self) -> Course:
         rl = self.rl
         return Course(rl.n_steps / (rl.n_prompts // rl.prompts_per_step * rl.num_iterations), rl.n_steps, "step")
-
-    @property
-    def rollouts(self) -> Rollouts:
-        rl = self.rl
-        return Rollouts(rl.n_batches, rl.prompts_per_step * rl.group_size, rl.reward == "outcome")
 
 
 class RftStage(Computed, OfTask):
@@ -176,15 +151,10 @@ class RftStage(Computed, OfTask):
     n_prompts: Positive
     n_samples: Positive
     temperature: Rate
-    rft: Rft
-    optimizer: Optimizer
+    rft: training.Rft
+    optimizer: training.Optimizer
     system_prompt: str | None
-    sampling: Sampling
-
-    @property
-    def rollouts(self) -> Rollouts:
-        per_prompt = 1 if self.method == "self_distillation" else self.n_samples
-        return Rollouts(self.rft.n_rounds, self.n_prompts * per_prompt, are_outcomes=True)
+    sampling: sections.Sampling
 
 
 class EvaluationStage(Computed, OfTask):
@@ -195,11 +165,11 @@ class EvaluationStage(Computed, OfTask):
     seed: int
     temperature: Rate
     n_samples: Positive
-    checkpoints: Checkpoints
+    checkpoints: sections.Checkpoints
     curve_problems: Positive
     told_problems: Natural
     system_prompt: str | None
-    sampling: Sampling
+    sampling: sections.Sampling
 
 
 class LabelsStage(OfTask):
@@ -224,8 +194,8 @@ class Run(Strict):
 class VariantSettings(OfTask):
     """The settings that variants of an experiment may differ in, for figures and tables to tell them apart."""
 
-    sft: Sft
-    rl: Rl
+    sft: training.Sft
+    rl: training.Rl
 
 
 class MeasuresStage(Strict):
@@ -238,8 +208,8 @@ class MeasuresStage(Strict):
     variants: dict[str, VariantSettings]
     sft_mixes: dict[str, dict]
     rl_problems: dict[str, dict]
-    statistics: Statistics
-    alarms: Alarms
+    statistics: sections.Statistics
+    alarms: sections.Alarms
 
 
 class TaskOfExperiment(Strict):
@@ -258,7 +228,7 @@ class VerdictsStage(Strict):
     run: list[str]
     seeds: dict[str, list[int]]
     tasks: dict[str, TaskOfExperiment]
-    statistics: Statistics
+    statistics: sections.Statistics
 
 
 class ExhibitsStage(Strict):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selectimprove.artifacts.provenance import file_hash, read_record
-from selectimprove.config.params import Pretrained
 from selectimprove.config.stages import Run
+from selectimprove.config.training import Pretrained
 from selectimprove.dag.artifact import Artifact, collect_ancestors
 from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError

@@ -14,10 +14,9 @@ from typing import Protocol
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
-from selectimprove.config.params import Sampling
-from selectimprove.config.stages import EvaluationStage, OfTask, RftStage
-from selectimprove.tasks.interface import load_task
-from selectimprove.training.policies import keeps_first_space, load_tokenizer, render_prompts
+from selectimprove.config.sections import Sampling
+from selectimprove.config.stages import EvaluationStage, RftStage
+from selectimprove.training.policies import keeps_first_space, load_tokenizer, longest_completion, render_prompts
 
 
 class Sampler(Protocol):

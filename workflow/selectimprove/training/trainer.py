@@ -12,8 +12,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 
 from selectimprove.batches import split_batch
-from selectimprove.config.params import Optimizer
-from selectimprove.config.training import REPORT_TO, RUN_NAME
+from selectimprove.config.training import REPORT_TO, RUN_NAME, Optimizer
 from selectimprove.errors import ParamsError
 from selectimprove.training.policies import copy_model, has_bfloat16, render_completions, render_prompts
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 from snakemake.exceptions import WorkflowError
 
-from selectimprove.config.params import Resources
+from selectimprove.config.sections import Resources
 from selectimprove.dag.table import STAGES
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from selectimprove.analysis.mechanisms import PARTS, Behaviour, find_openings, split_change
 from selectimprove.analysis.stats import bootstrap_weights, pass_at_k, percentile_interval, proportion_interval
-from selectimprove.config.params import Statistics
+from selectimprove.config.sections import Statistics
 
 POOLED = "pooled"
 """The `seed` of all seeds together."""

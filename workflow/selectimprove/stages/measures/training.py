@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from selectimprove.config.params import Alarms
+from selectimprove.config.sections import Alarms
 from selectimprove.config.stages import Run
 from selectimprove.errors import ParamsError
 from selectimprove.stages.measures.estimates import MODEL

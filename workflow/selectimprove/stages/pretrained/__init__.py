@@ -17,9 +17,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from selectimprove.artifacts.provenance import file_hash
 from selectimprove.config.messages import unknown_name
-from selectimprove.config.params import Pretrained
 from selectimprove.config.stages import PretrainedStage
-from selectimprove.config.training import ALL_LINEAR
+from selectimprove.config.training import ALL_LINEAR, Pretrained
 from selectimprove.errors import ParamsError
 from selectimprove.stages.pretrained.fitting import fit_chat, fit_ends, fit_precision
 from selectimprove.training.architecture import build_byte_tokenizer, build_model
