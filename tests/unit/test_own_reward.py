@@ -113,6 +113,17 @@ def test_a_reward_that_is_not_there_is_one_line(repository, reward, says):
     )
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_a_reward_is_read_in_its_encoding(repository, encoding):
+    before = artifacts_of(repository)
+    path = repository / "rewards/short.py"
+    declared = "# -*- coding: latin-1 -*-\n" if encoding == "latin-1" else ""
+    path.write_text(f"{declared}# Höchstens.\n{path.read_text()}", encoding=encoding)
+    forget()
+    assert artifacts_of(repository) == before
+    assert own_code.load_function("rewards.short:right_and_short")
+
+
 def test_controls_take_no_reward_of_ones_own(repository):
     with pytest.raises(
         ParamsError, match=r"rl\.reward: rewards\.short:right_and_short is for `method: grpo`; self_distillation takes"

@@ -60,15 +60,3 @@ DISTINCT = AfterValidator(_distinct)
 Names = Annotated[list[str], DISTINCT]
 SomeNames = Annotated[list[str], Field(min_length=1), DISTINCT]
 Seeds = Annotated[list[Annotated[int, Field(ge=0, le=LARGEST_SEED, strict=True)]], Field(min_length=1), DISTINCT]
-
-
-def _plottable(value):
-    items = value if isinstance(value, list) else [value]
-    numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in items)
-    if not numbers and not isinstance(value, str):
-        raise ValueError("input should be a number, a text or a list of numbers")
-    return value
-
-
-PlotValue = Annotated[int | float | str | list[float] | list[int], BeforeValidator(_plottable)]
-"""What a notebook takes; checked as a whole, since each type of a union would say by itself what it misses."""

@@ -15,24 +15,20 @@ def describe_all(mistakes: list[dict], root: type[Strict]) -> list[str]:
     it extends is said once, for the task that has it itself.
     """
     own = {}
-    for mistake in reversed(mistakes):
+    for mistake in mistakes:
         place = mistake["loc"]
-        own[place[2:] if place[:1] == ("tasks",) else place, mistake["msg"]] = mistake
-    mistakes = [mistake for mistake in mistakes if any(mistake is kept for kept in own.values())]
+        own.setdefault((place[2:] if place[:1] == ("tasks",) else place, mistake["msg"]), mistake)
     lines, misspelt = [], set()
-    for mistake in mistakes:
+    for mistake in sorted(own.values(), key=lambda mistake: mistake["type"] != "extra_forbidden"):
+        key, place = ".".join(str(part) for part in mistake["loc"] if part != "[key]"), mistake["loc"]
         if mistake["type"] == "extra_forbidden":
-            known = _known_keys(mistake["loc"], root)
-            close = difflib.get_close_matches(str(mistake["loc"][-1]), known, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
-            lines.append(f"{_key(mistake)}: unknown key; {hint}")
-            misspelt.update((*mistake["loc"][:-1], name) for name in close)
-    for mistake in mistakes:
-        key = _key(mistake)
-        if mistake["type"] == "contradictions":
+            known = _known_keys(place, root)
+            lines.append(f"{key}: unknown key; {_hint(place[-1], known, 'known here: ')}")
+            misspelt.update((*place[:-1], name) for name in _closest(place[-1], known))
+        elif mistake["type"] == "contradictions":
             lines += [f"{key}.{line}" if key else line for line in mistake["msg"].splitlines()]
         # A misspelt key is also a missing one; once is enough.
-        elif mistake["type"] != "extra_forbidden" and not (mistake["type"] == "missing" and mistake["loc"] in misspelt):
+        elif mistake["type"] != "missing" or place not in misspelt:
             lines.append(f"{key}: {_what(mistake)}")
     return lines
 
@@ -51,10 +47,6 @@ def _what(mistake: dict) -> str:
 def _shown(value: object, longest: int = 60) -> str:
     text = repr(value)
     return text if len(text) <= longest else f"{text[:longest]}…"
-
-
-def _key(mistake: dict) -> str:
-    return ".".join(str(part) for part in mistake["loc"] if part != "[key]")
 
 
 def _known_keys(location: tuple, root: type[Strict]) -> list[str]:
@@ -80,11 +72,19 @@ def _with_keys(annotation):
     return annotation
 
 
+def _closest(name: object, known: list[str]) -> list[str]:
+    return difflib.get_close_matches(str(name), known, n=1)
+
+
+def _hint(name: object, known: list[str], otherwise: str) -> str:
+    closest = _closest(name, known)
+    return f"did you mean '{closest[0]}'?" if closest else f"{otherwise}{', '.join(known)}"
+
+
 def unknown_name(key: str, name: str, known: Iterable[str]) -> list[str]:
     """Say in a line that a name is unknown, if it is, and which is meant."""
     known = list(known)
     if name in known:
         return []
-    close = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"use one of {', '.join(known)}" if known else "none is known"
+    hint = _hint(name, known, "use one of ") if known else "none is known"
     return [f"{key}: {_shown(name)} is unknown; {hint}"]

@@ -213,13 +213,7 @@ class Case:
 
 
 def resolve_case(params: Params, experiment: str, variant: str | None = None) -> Case:
-    """Lay an experiment's overrides, and those of one of its variants, over the params.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        If the result is not valid.
-    """
+    """Lay an experiment's overrides, and a variant's, over the params; a ValidationError if the result is not valid."""
     entry = params.experiments[experiment]
     overrides = merge(entry.overrides, entry.variants[variant] if variant else {})
     if not overrides:

@@ -7,19 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
-from selectimprove.types import (
-    DISTINCT,
-    NUMBER,
-    Names,
-    Natural,
-    PlotValue,
-    Positive,
-    Rate,
-    Seeds,
-    Share,
-    SomeNames,
-    Strict,
-)
+from selectimprove.types import DISTINCT, NUMBER, Names, Natural, Positive, Rate, Seeds, Share, SomeNames, Strict
 
 Checkpoints = Literal["all", "last"]
 ModelStage = Literal["base", "sft", "rl", "rft", "evaluation"]
@@ -168,6 +156,18 @@ Overrides = dict[
     Section, Annotated[Any, BeforeValidator(_section_or_word), WithJsonSchema({"type": ["object", "string"]})]
 ]
 """Params laid over those of the file, by section; ``task`` is the section of the experiment's own task."""
+
+
+def _plottable(value):
+    items = value if isinstance(value, list) else [value]
+    numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in items)
+    if not numbers and not isinstance(value, str):
+        raise ValueError("input should be a number, a text or a list of numbers")
+    return value
+
+
+PlotValue = Annotated[int | float | str | list[float] | list[int], BeforeValidator(_plottable)]
+"""What a notebook takes; checked as a whole, since each type of a union would say by itself what it misses."""
 
 
 class Experiment(Strict):

@@ -25,16 +25,13 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook; `cells` are those of code."""
+    """A notebook: its code cells, the literals of the cell tagged ``parameters``, and two of its metadata."""
 
     path: str
     cells: list[str]
     parameters: dict
-    """The literals that the cell tagged ``parameters`` assigns."""
     language: str | None
-    """papermill runs no notebook without one."""
     needs: object
-    """``selectimprove.needs`` of the metadata."""
 
 
 def notebook_path(name: str) -> Path:
@@ -74,10 +71,9 @@ def _literals(source: str) -> dict:
     found = {}
     with suppress(SyntaxError, ValueError):
         for statement in ast.parse(source).body:
-            match statement:
-                case ast.Assign(targets=[ast.Name(name)]):
-                    with suppress(ValueError):
-                        found[name] = ast.literal_eval(statement.value)
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                with suppress(ValueError):
+                    found[statement.targets[0].id] = ast.literal_eval(statement.value)
     return found
 
 
@@ -148,24 +144,18 @@ def find_mistake(name: str) -> str | None:
         source_files(module)
     except ParamsError as error:
         return str(error)
-    functions, others = [], set()
-    for node in ast.walk(ast.parse(read_source(path))):
-        match node:
-            case ast.FunctionDef(name=defined) | ast.ClassDef(name=defined):
-                functions.append(defined)
-            case ast.alias(name=imported, asname=new_name):
-                others.add(new_name or imported)
-            case ast.Name(id=assigned, ctx=ast.Store()):
-                others.add(assigned)
-    if {function, "*"} & {*functions, *others}:
+    nodes = list(ast.walk(ast.parse(read_source(path))))
+    functions = [node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    imported = [node.asname or node.name for node in nodes if isinstance(node, ast.alias)]
+    assigned = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    if {function, "*"} & {*functions, *imported, *assigned}:
         return None
     return f"{_shown(path)} has no function '{function}'; it has {', '.join(functions[:8]) or 'none'}"
 
 
 def load_module(module: str) -> ModuleType:
     """Import a module of a user's; a ParamsError if there is none, or Python finds another of this name."""
-    path = find_module(module)
-    if path is None:
+    if (path := find_module(module)) is None:
         raise ParamsError(find_mistake(module))
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))

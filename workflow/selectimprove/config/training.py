@@ -149,9 +149,8 @@ class Sft(Strict):
 
 def _is_reward(value: str) -> str:
     if not re.fullmatch(REWARD, value):
-        raise ValueError(
-            f"{value!r} is no reward; use outcome, random or a function of your own, as package.module:function"
-        )
+        use = "use outcome, random or a function of your own, as package.module:function"
+        raise ValueError(f"{value!r} is no reward; {use}")
     return value
 
 
@@ -248,14 +247,14 @@ class Rl(Strict):
         marks = ((name, mark) for name, about in cls.model_fields.items() for mark in about.metadata)
         return {name: mark for name, mark in marks if isinstance(mark, Knob)}
 
-    def _is_default(self, name: str) -> bool:
-        return getattr(self, name) == type(self).model_fields[name].default
-
     @model_serializer(mode="wrap")
     def _without_defaults(self, write):
         # In keys of GRPO there is no other method, so that a control adds none to them.
-        left_out = {name for name in ("method", *self.knobs()) if self._is_default(name)}
-        return {name: value for name, value in write(self).items() if name not in left_out}
+        written = write(self)
+        for name in ("method", *self.knobs()):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del written[name]
+        return written
 
 
 class Rft(Strict):
