@@ -23,8 +23,10 @@ def describe_all(mistakes: list[dict], root: type[Strict]) -> list[str]:
         key, place = ".".join(str(part) for part in mistake["loc"] if part != "[key]"), mistake["loc"]
         if mistake["type"] == "extra_forbidden":
             known = _known_keys(place, root)
-            lines.append(f"{key}: unknown key; {_hint(place[-1], known, 'known here: ')}")
-            misspelt.update((*place[:-1], name) for name in _closest(place[-1], known))
+            close = difflib.get_close_matches(str(place[-1]), known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
+            lines.append(f"{key}: unknown key; {hint}")
+            misspelt.update((*place[:-1], name) for name in close)
         elif mistake["type"] == "contradictions":
             lines += [f"{key}.{line}" if key else line for line in mistake["msg"].splitlines()]
         # A misspelt key is also a missing one; once is enough.
@@ -72,19 +74,11 @@ def _with_keys(annotation):
     return annotation
 
 
-def _closest(name: object, known: list[str]) -> list[str]:
-    return difflib.get_close_matches(str(name), known, n=1)
-
-
-def _hint(name: object, known: list[str], otherwise: str) -> str:
-    closest = _closest(name, known)
-    return f"did you mean '{closest[0]}'?" if closest else f"{otherwise}{', '.join(known)}"
-
-
 def unknown_name(key: str, name: str, known: Iterable[str]) -> list[str]:
     """Say in a line that a name is unknown, if it is, and which is meant."""
     known = list(known)
     if name in known:
         return []
-    hint = _hint(name, known, "use one of ") if known else "none is known"
+    close = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"use one of {', '.join(known)}" if known else "none is known"
     return [f"{key}: {_shown(name)} is unknown; {hint}"]

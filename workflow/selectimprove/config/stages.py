@@ -26,7 +26,7 @@ class OfTask(Strict):
 
     typed: ClassVar[dict[str, str]] = {}
     """By field, the name of the task's type."""
-    aspects: ClassVar[tuple[str, ...]] = ()
+    aspects: ClassVar[tuple[str, ...]] = ("problems",)
     """The aspects of the task that the stage loads; they count in the key."""
 
     task_name: str
@@ -46,7 +46,7 @@ class OfTask(Strict):
 
 
 class Computed(Strict):
-    """A config of a stage that computes with a model. Keys leave portable arithmetic out, since it is the rule."""
+    """A config of a stage that computes with a model. Keys leave portable arithmetic out, the default."""
 
     arithmetic: training.Arithmetic = "portable"
 
@@ -61,7 +61,6 @@ class Computed(Strict):
 class ProblemsStage(OfTask):
     """One set of problems."""
 
-    aspects = ("problems",)
     typed = {"problems": "Problems"}
 
     seed: int
@@ -127,8 +126,6 @@ class SftStage(Computed):
 class RlStage(Computed, OfTask):
     """RL of an SFT model on problems."""
 
-    aspects = ("problems",)
-
     seed: int
     rl: training.Rl
     optimizer: training.Optimizer
@@ -144,8 +141,6 @@ class RlStage(Computed, OfTask):
 class RftStage(Computed, OfTask):
     """Training of an SFT model on its own completions; ``n_prompts`` per round, ``n_samples`` completions of each."""
 
-    aspects = ("problems",)
-
     seed: int
     method: str
     n_prompts: Positive
@@ -159,8 +154,6 @@ class RftStage(Computed, OfTask):
 
 class EvaluationStage(Computed, OfTask):
     """Generations of a model on sets of problems."""
-
-    aspects = ("problems",)
 
     seed: int
     temperature: Rate

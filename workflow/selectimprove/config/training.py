@@ -203,10 +203,14 @@ class Rl(Strict):
         # From the documentation of TRL 1.16's `GRPOConfig`, and from what its `GRPOTrainer` refuses.
         if self.prompts_per_step > self.n_prompts:
             yield f"prompts_per_step: {self.prompts_per_step} is more than n_prompts {self.n_prompts}"
-        if self.is_control:
-            yield from self._refuse_grpo_only()
+        if self.is_control and self.reward != "outcome":
+            only = f"{self.reward} is for `method: grpo`; {self.method} takes no reward but the outcome"
+            yield f"reward: {only}: set `reward: outcome` beside it"
         elif self.own_reward and (mistake := find_mistake(self.own_reward)):
             yield f"reward: {mistake}"
+        if self.is_control and self.top_p != 1:
+            only = f"{self.top_p:g} is for `method: grpo`; {self.method} samples with 1"
+            yield f"top_p: {only}: set `top_p: 1.0` beside it"
         level, needed = self.importance_sampling_level, {"luspo": "sequence", "vespo": "token"}.get(self.loss_type)
         if needed and level != needed:
             yield f"importance_sampling_level: {self.loss_type} takes '{needed}', not '{level}'"
@@ -217,14 +221,6 @@ class Rl(Strict):
         if self.checkpoint_every % self.num_iterations:
             what = f"{self.num_iterations} does not divide checkpoint_every {self.checkpoint_every}"
             yield f"num_iterations: {what}; a run that resumes from a checkpoint samples anew there"
-
-    def _refuse_grpo_only(self) -> Iterator[str]:
-        if self.reward != "outcome":
-            what = f"{self.reward} is for `method: grpo`; {self.method} takes no reward but the outcome"
-            yield f"reward: {what}: set `reward: outcome` beside it"
-        if self.top_p != 1:
-            what = f"{self.top_p:g} is for `method: grpo`; {self.method} samples with 1"
-            yield f"top_p: {what}: set `top_p: 1.0` beside it"
 
     @property
     def is_control(self) -> bool:
