@@ -15,8 +15,9 @@ import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
 from selectimprove.config.sections import Sampling
-from selectimprove.config.stages import EvaluationStage, RftStage
-from selectimprove.training.policies import keeps_first_space, load_tokenizer, longest_completion, render_prompts
+from selectimprove.config.stages import EvaluationStage, OfTask, RftStage
+from selectimprove.tasks.interface import load_task
+from selectimprove.training.policies import keeps_first_space, load_tokenizer, render_prompts
 
 
 class Sampler(Protocol):
