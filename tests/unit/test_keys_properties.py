@@ -66,7 +66,7 @@ def test_a_lookalike_package_is_not_this_one():
     assert imported_modules("import selectimprove_more.field\nfrom selectimprove_more import keys2\n") == set()
 
 
-@pytest.mark.parametrize("module", ["stages.rl", "stages.labels", "stages.measures", "tasks.compositions.documents"])
+@pytest.mark.parametrize("module", ["stages.rl", "stages.labels", "stages.measures", "tasks.compositions.problems"])
 def test_a_closure_is_closed_and_without_the_frame(module):
     closure = set(source_digests(frozenset({module})))
     assert module in closure

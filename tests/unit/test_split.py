@@ -15,12 +15,12 @@ from matplotlib.text import Text
 
 from conftest import ROOT
 from selectimprove.__main__ import main
+from selectimprove.analysis.estimates import measure_mechanisms
 from selectimprove.analysis.split_figure import draw_split
 from selectimprove.analysis.split_tables import read_patterns, read_table
 from selectimprove.analysis.splitting import split
 from selectimprove.config.sections import Statistics
 from selectimprove.errors import ParamsError
-from selectimprove.stages.measures.estimates import measure_mechanisms
 
 BEFORE = """problem_id,sample,strategy,correct,kind
 1,0,a,1,x
@@ -212,7 +212,7 @@ REFUSED = {
     "a stratum that is no property of problems": (
         {},
         "before.csv after.csv --by strategy",
-        "before.csv: --by strategy: says nothing of a problem",
+        "before.csv: row 3, column strategy: problem 1 is 'b' here, 'a' in its first row of before.csv",
     ),
     "a problem in the first file only": (
         {"a.csv": AFTER.replace("\n3,", "\n4,")},
@@ -237,7 +237,7 @@ REFUSED = {
     "correct between the two": (
         {"b.jsonl": '{"problem_id": 1, "strategy": "a", "correct": 0.5}\n'},
         "b.jsonl after.csv",
-        "b.jsonl: row 1, column correct: expected true, false, 1 or 0, found 0.5",
+        "b.jsonl: row 1, column correct: expected true, false, 1 or 0, found '0.5'",
     ),
     "a strategy that is missing": (
         {"b.csv": BEFORE.replace("1,1,a,0", "1,1,,0")},
@@ -257,17 +257,17 @@ REFUSED = {
     "a sample twice": (
         {"b.csv": BEFORE.replace("2,1,a", "2,0,a")},
         "b.csv after.csv",
-        "b.csv: row 6, column sample: problem 2 has sample 0 in row 5 too",
+        "b.csv: row 6, column sample: problem 2 has it in a row above too",
     ),
     "a problem of two kinds": (
         {"b.csv": BEFORE.replace("1,1,a,0,x", "1,1,a,0,y")},
         "b.csv after.csv --by kind",
-        "b.csv: row 2, column kind: problem 1 is 'y' here and 'x' in a row above",
+        "b.csv: row 2, column kind: problem 1 is 'y' here, 'x' in its first row of b.csv",
     ),
     "a problem of another kind in the other file": (
         {"a.csv": AFTER.replace(",y", ",z")},
         "before.csv a.csv --by kind",
-        "a.csv: row 9, column kind: problem 3 is 'z' here and 'y' in before.csv",
+        "a.csv: row 9, column kind: problem 3 is 'z' here, 'y' in its first row of before.csv",
     ),
     "a kind that is called all": (
         {"b.csv": BEFORE.replace(",y", ",all"), "a.csv": AFTER.replace(",y", ",all")},
@@ -338,7 +338,7 @@ REFUSED = {
     "a backspace in place of a word boundary": (
         {"labels.yaml": 'a: "(?i)\\bwait\\b"'},
         f"before.csv after.csv {NAMED}",
-        r"labels.yaml: line 1: a: '(?i)\x08wait\x08' holds the control character '\x08'; put the pattern in single quotes",
+        r"labels.yaml: line 1: a: '(?i)\x08wait\x08' holds a backspace, YAML's \b in double quotes; use single quotes",
     ),
     "a pattern that is found nowhere": (
         {name: content.replace("strategy", "completion") for name, content in TABLES.items()}

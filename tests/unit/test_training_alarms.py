@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 
 from conftest import ROOT
 from selectimprove.analysis.style import ALARMS
-from selectimprove.config.loading import load_params
-from selectimprove.config.stages import Run
-from selectimprove.dag.plan import Plan
-from selectimprove.errors import ParamsError
-from selectimprove.reports.page import exhibit_entries
-from selectimprove.stages.exhibits import describe_alarms
-from selectimprove.stages.measures.training import (
+from selectimprove.analysis.training_logs import (
     COLUMNS,
     find_alarms,
     measure_training,
     read_log,
     read_logs,
 )
+from selectimprove.config.loading import load_params
+from selectimprove.config.stages import Run
+from selectimprove.dag.plan import Plan
+from selectimprove.errors import ParamsError
+from selectimprove.reports.page import exhibit_entries
+from selectimprove.stages.exhibits import describe_alarms
 from selectimprove.training.trainer import training_log
 
 PARAMS = load_params(ROOT / "params.yaml")

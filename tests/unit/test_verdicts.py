@@ -12,12 +12,12 @@ from scipy import stats
 
 from conftest import ROOT
 from selectimprove.analysis.claims import Claim, ClaimTest, Quantity, read_claims
+from selectimprove.analysis.judging import Outcome, judge_difference, reach_verdicts
+from selectimprove.analysis.quantities import Labels, measure
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
 from selectimprove.stages.verdicts import describe_detail, upper_bound
-from selectimprove.stages.verdicts.judging import Outcome, judge_difference, reach_verdicts
-from selectimprove.stages.verdicts.quantities import Labels, measure
 
 OF = {"sft": "FB", "training": "rl_6_9"}
 EFFECTS = st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=6).filter(lambda values: np.std(values, ddof=1) > 0.02)

@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from selectimprove.analysis.mechanisms import PARTS, Behaviour, Observed, rate_given, split_change, split_observed
-from selectimprove.analysis.split_tables import check_generations, check_same_problems, check_told
+from selectimprove.analysis.split_tables import check_generations, check_told
 from selectimprove.analysis.stats import bootstrap_weights, percentile_interval, proportion_interval
 from selectimprove.errors import ParamsError
 
@@ -84,9 +84,7 @@ def split(
     if not 0 < confidence < 1 or n_bootstrap < 1:
         raise ParamsError(f"confidence {confidence} should lie between 0 and 1, resamples {n_bootstrap} be at least 1")
     columns = list(dict.fromkeys([*by, *balanced]))
-    tables = (before, after)
-    generations = [check_generations(*pair, columns, strategies) for pair in zip(names[:2], tables, strict=True)]
-    check_same_problems(names[:2], generations, columns)
+    generations = check_generations(names[:2], (before, after), columns, strategies)
     taken = set().union(*(table["strategy"] for table in generations))
     if unused := [name for name in strategies or () if name not in taken]:
         raise ParamsError(

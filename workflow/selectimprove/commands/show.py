@@ -17,13 +17,13 @@ from collections.abc import Iterator
 import pandas as pd
 
 from selectimprove.analysis.claims import Quantity
+from selectimprove.analysis.estimates import POOLED, measure_interventions, measure_pass_rates
 from selectimprove.commands.arguments import find_runs, natural, open_plan, require_known, require_readable
 from selectimprove.config.stages import Run
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
 from selectimprove.reports.excerpt import locate, mark_response, read_generations
-from selectimprove.stages.measures.estimates import POOLED, measure_interventions, measure_pass_rates
 from selectimprove.tasks.interface import load_task
 
 COLOURS = {"✓": "32", "✗": "31"}

@@ -13,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from selectimprove.analysis.claims import Claim
+from selectimprove.analysis.judging import VERDICTS
 from selectimprove.analysis.mechanisms import PARTS
 from selectimprove.analysis.style import ALARMS, SCALE_NOTES, training_name
 from selectimprove.artifacts.provenance import read_record
@@ -21,7 +22,6 @@ from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
 from selectimprove.reports.excerpt import COLUMNS, PER_KIND, draw_excerpt, name_models
 from selectimprove.reports.shown_tests import WIDTH, name_model, show_tests
-from selectimprove.stages.verdicts.judging import VERDICTS
 
 TEMPLATES = Path(__file__).parents[2] / "page"
 # The stages behind a figure or table, the last one first.

@@ -12,17 +12,22 @@ strategy and the value that is carried over::
 
 The paper says two things of compositions: SFT has two parts, RL three to five. The rest is our reconstruction. An
 opening repeats its question as a step repeats its operation, so the label before them finds both in the prompt.
+
+The base model reads drills, as in chains, and compositions with parts worked in random directions. Only the first few
+parts are worked: after each, a coin decides whether to go on or to answer. So the base model can go on to a next part,
+as Qwen2.5 can, but cannot know that it should.
 """
 
 from dataclasses import dataclass
 from random import Random
 
 from selectimprove.tasks.chains import problems as chains
+from selectimprove.tasks.chains.documents import ChainDocuments
 from selectimprove.tasks.chains.problems import Problem, run_chain
 from selectimprove.tasks.compositions.settings import Demonstrations, Documents, Problems, Settings
 from selectimprove.tasks.field import FiniteField
-from selectimprove.tasks.interface import DemonstrationsAspect, ProblemsAspect, Refusals
-from selectimprove.tasks.shared import QUESTIONS, SUITED, SymbolProblems
+from selectimprove.tasks.interface import DemonstrationsAspect, Document, ProblemsAspect, Refusals
+from selectimprove.tasks.shared import QUESTIONS, READ_SPLITS, STRATEGIES, SUITED, SymbolProblems, nothing_to_read
 
 BY_PART = "by part"
 """The strategy of every response: another one may suit each part."""
@@ -118,8 +123,8 @@ def too_few_labels(settings: Settings, asked: Problems | Documents) -> Refusals:
         yield "parts", f"{needed}, but ring_size is {ring_size}"
 
 
-class CompositionProblems(SymbolProblems, ProblemsAspect, DemonstrationsAspect):
-    """Problems and demonstrations of compositions."""
+class CompositionTexts(SymbolProblems, ProblemsAspect, DemonstrationsAspect, ChainDocuments):
+    """Problems, demonstrations and documents of compositions."""
 
     strategies = (BY_PART,)
     suited = {"composition": BY_PART}
@@ -194,3 +199,27 @@ class CompositionProblems(SymbolProblems, ProblemsAspect, DemonstrationsAspect):
             asked = f"asks for {wanted} problems of {fewest} parts, more than three quarters"
             reason = f"of what split '{split}' of GF({order}) holds; ask for fewer, or for more parts or steps"
             yield "n_problems", f"{asked} {reason}"
+
+    def work(self, settings: Settings, documents: Documents, n_steps: int, rng: Random) -> Document:
+        """Draw a composition and work its first parts; `n_steps` counts for drills only."""
+        field, n_parts, composition = settings.field, rng.randint(*documents.parts), None
+        while (
+            composition is None or chains.split_of(field, composition.content, settings.split_shares) not in READ_SPLITS
+        ):
+            composition = draw_composition(settings, n_parts, rng)
+        words, value = [], composition.parts[0].given
+        for part in composition.parts:
+            strategy = rng.choice(STRATEGIES)
+            suited = strategy == SUITED[part.problem_type]
+            first_value = value if suited else rng.randrange(settings.field_order)
+            worked, last_value = work_part(field, part, strategy, first_value)
+            words += worked
+            value = last_value if suited else first_value
+            if rng.random() >= documents.part_continue:
+                break
+        return Document(composition.prompt.split(), [*words, "answer", f"e{value}", Document.END])
+
+    def refuse_documents(self, settings: Settings, documents: Documents) -> Refusals:
+        """Refuse compositions with too few labels, and splits that leave nothing to read."""
+        yield from too_few_labels(settings, documents)
+        yield from nothing_to_read(settings.split_shares, "max_chain_steps", "chains")

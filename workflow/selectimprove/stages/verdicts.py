@@ -10,9 +10,10 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from selectimprove.analysis.claims import Claim
+from selectimprove.analysis.judging import Outcome, reach_verdicts
+from selectimprove.analysis.quantities import ROLLOUTS, Labels, run_tests
+from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.stages import VerdictsStage
-from selectimprove.stages.verdicts.judging import Outcome, reach_verdicts
-from selectimprove.stages.verdicts.quantities import ROLLOUTS, Labels, run_tests
 
 CLAIM_COLUMNS = [
     *("claim", "statement", "verdict", "effect", "ci_low", "ci_high", "n"),
@@ -105,3 +106,7 @@ def _describe_hidden(claim: Claim, seeds: list[int], labels: Labels, confidence:
         during = " and ".join("{:,} of {:,} rollouts of {}".format(*counted) for counted in rollouts)
         parts.append(f"{before} and in {during}")
     return f"{'; '.join(parts)} (bounds over problems: Clopper–Pearson, one-sided, {100 * confidence:g} %)."
+
+
+if __name__ == "__main__":
+    run_stage(VerdictsStage, audit_claims)

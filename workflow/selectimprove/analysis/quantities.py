@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from selectimprove.analysis.claims import Claim, Quantity
+from selectimprove.analysis.judging import Outcome, judge_difference
 from selectimprove.analysis.mechanisms import Behaviour, find_openings, split_change
 from selectimprove.analysis.stats import bootstrap_weights
 from selectimprove.config.stages import VerdictsStage
-from selectimprove.stages.verdicts.judging import Outcome, judge_difference
 from selectimprove.tasks.interface import Task, load_task
 
 LAST_STEPS = 25

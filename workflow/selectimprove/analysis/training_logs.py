@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from selectimprove.analysis.estimates import MODEL
 from selectimprove.config.sections import Alarms
 from selectimprove.config.stages import Run
 from selectimprove.errors import ParamsError
-from selectimprove.stages.measures.estimates import MODEL
 
 LOGGED = (
     "loss",

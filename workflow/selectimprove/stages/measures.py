@@ -22,8 +22,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from selectimprove.config.stages import MeasuresStage, Run
-from selectimprove.stages.measures.estimates import (
+from selectimprove.analysis.estimates import (
     measure_first_errors,
     measure_interventions,
     measure_mechanisms,
@@ -31,7 +30,9 @@ from selectimprove.stages.measures.estimates import (
     measure_rewards,
     measure_strategies,
 )
-from selectimprove.stages.measures.training import COLUMNS, find_alarms, measure_training, read_logs
+from selectimprove.analysis.training_logs import COLUMNS, find_alarms, measure_training, read_logs
+from selectimprove.artifacts.runner import run_stage
+from selectimprove.config.stages import MeasuresStage, Run
 from selectimprove.tasks.interface import load_task
 
 LOG = logging.getLogger(__name__)
@@ -82,3 +83,7 @@ def name_folders(runs: list[Run], inputs: dict[str, Path]) -> pd.DataFrame:
         | {column: "/".join(inputs[f"{role}/{run.name}"].parts[-3:]) for column, role in roles.items()}
         for run in runs
     )
+
+
+if __name__ == "__main__":
+    run_stage(MeasuresStage, measure_experiment)
