@@ -120,12 +120,11 @@ def read_claims(path: Path | None = None, params: Params | None = None) -> dict[
             claims[name] = Claim.model_validate(entry)
         except ValidationError as error:
             mistakes += [_under(name, line) for line in describe_all(error.errors(), Claim)]
-    if not mistakes:
-        for name, claim in claims.items():
-            for other in claim.follows_from:
-                mistakes += unknown_name(f"{name}.follows_from", other, ["design", *(claims.keys() - {name})])
-    if not mistakes and params:
-        mistakes = [line for name, claim in claims.items() for line in _unknown_names(name, claim, params)]
+    for name, claim in claims.items() if not mistakes else ():
+        for other in claim.follows_from:
+            mistakes += unknown_name(f"{name}.follows_from", other, ["design", *(claims.keys() - {name})])
+        if params:
+            mistakes += _unknown_names(name, claim, params)
     if mistakes:
         raise ParamsError("\n".join(f"{file.place(line.partition(': ')[0])}: {one_line(line)}" for line in mistakes))
     return claims

@@ -72,10 +72,7 @@ def measure_strategies(
 
 
 def measure_first_errors(generations: pd.DataFrame, difficulty: str, kinds: tuple[str, ...]) -> pd.DataFrame:
-    """Count what first goes wrong, as shares of the generations of all seeds, by model, checkpoint and difficulty.
-
-    The number of right parts, which the labels of compositions have, is averaged.
-    """
+    """Count first errors as shares of all seeds' generations; average the right parts, which compositions count."""
     keys = [*_without_seed(MODEL), *CELL, difficulty]
     groups = generations.groupby(keys)
     errors = generations.groupby([*keys, "first_error"]).size().unstack(fill_value=0)
@@ -121,9 +118,8 @@ def measure_mechanisms(
 ) -> pd.DataFrame:
     """Split the change in pass@1 from before RL to its end; empty where no strategy is told.
 
-    Both sides of a change are resampled with the same problems. ``change`` is that of generations without an
-    intervention, on the problems of the split. ``all`` is the mean of the problem types, and ``pooled`` the mean of the
-    seeds; each is split by itself.
+    ``change`` is that of generations without an intervention, on the problems of the split, which are resampled alike
+    before and after. ``all`` is the mean of the problem types, and ``pooled`` that of the seeds; each is split by itself.
     """
     if interventions.empty or not openings:
         return pd.DataFrame()

@@ -28,15 +28,10 @@ VERDICTS = ("reproduced", "smaller", "larger", "reversed", "inconclusive", "not 
 
 
 class Outcome(Strict):
-    """The result of a test.
+    """The result of a test: the difference, its two-sided interval (None if the spread is unknown) and p-values.
 
-    Parameters
-    ----------
-    effect, low, high : float
-        The difference and its two-sided interval, which is None where the spread is unknown.
-    p, p_smaller, p_larger, p_reversed : float
-        p-values of the hypotheses that the difference does not lie where the claim puts it; that it does not fall short
-        of that; that it does not exceed that; that it is not the contrary.
+    A small `p` shows that the difference lies where the claim puts it, a small `p_smaller`, `p_larger` or `p_reversed`
+    that it falls short of that, exceeds it or is the contrary.
     """
 
     effect: float
@@ -53,12 +48,8 @@ class Outcome(Strict):
 def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: int, confidence: float) -> Outcome:
     """Test where a difference lies.
 
-    Parameters
-    ----------
-    per_seed : list of array of shape (1 + n_bootstrap,)
-        For each seed the difference, and then its bootstrap draws over problems, if there are any.
-    n_problems : int
-        Problems behind the difference, over all seeds; 0 without draws.
+    `per_seed` has the difference of each seed, followed by its bootstrap draws over problems, if there are any.
+    `n_problems` counts the problems of all seeds; it is 0 without draws.
     """
     effects = np.array([draws[0] for draws in per_seed])
     effect, n_seeds = float(effects.mean()), len(effects)

@@ -8,16 +8,13 @@ pi(s) q(s), and q(s) is known however rarely s is taken. The change between two 
     change = sum of [pi'(s) - pi(s)] * [q(s) + q'(s)] / 2      selection
            + sum of [pi(s) + pi'(s)] / 2 * [q'(s) - q(s)]      improvement
 
-Improvement splits once more: *sharpening* is the gain on the problems that the first checkpoint, told s and decoded
-greedily, already solved, and *capability* the gain on the others. A problem has few generations; pi and q come from
-different ones, so that the products are unbiased.
+Improvement splits once more, which the paper does not do: *sharpening* is the gain on the problems that the first
+checkpoint, told s and decoded greedily, already solved, and *capability* the gain on the others. pi and q come from
+different generations, so that the products are unbiased.
 
 Where models were not told a strategy, pi and q are those of all problems together, and q(s) is the pass rate of the
-generations that took s (`split_observed`). That split is exact too, but has two weaknesses. q(s) of a strategy that a
-side never took is unknown, which leaves bounds; and if a model takes s on other problems than before, q(s) changes with
-the problems.
-
-The paper argues for selection and improvement from curves; the second split is ours.
+generations that took s (`split_observed`). If a side never took s, its q(s) is unknown, which leaves bounds; and if a
+model takes s on other problems than before, q(s) changes with the problems.
 """
 
 import re
@@ -34,22 +31,16 @@ PARTS = ("selection", "sharpening", "capability")
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What one model does on each of n problems, by itself and told one of S strategies.
-
-    Parameters
-    ----------
-    taken : array of shape (n, S + 1)
-        Share of generations that begin with each strategy, and in the last column with none.
-    passed_other : array of shape (n,)
-        Share of generations that begin with none of the strategies and are correct.
-    told, greedy : arrays of shape (n, S)
-        Pass rate of the model told each strategy, sampled and decoded greedily.
-    """
+    """What one model does on each of n problems, by itself and told one of S strategies."""
 
     taken: np.ndarray
+    """Share of generations that begin with each strategy, and in the last column with none; shape (n, S + 1)."""
     passed_other: np.ndarray
+    """Share of generations that begin with none of the strategies and are correct; shape (n,)."""
     told: np.ndarray
+    """Pass rate of the model told each strategy; shape (n, S)."""
     greedy: np.ndarray
+    """The same, decoded greedily."""
 
     @classmethod
     def of(

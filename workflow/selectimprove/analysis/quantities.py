@@ -91,8 +91,8 @@ class Labels:
 def measure(quantity: Quantity, experiment: str, seed: int, labels: Labels) -> tuple[np.ndarray, int]:
     """Return the estimate of a quantity for one seed, followed by its bootstrap draws, and the number of problems.
 
-    All problem types weigh the same in ``all``, except in rollouts, which have the types that RL drew. A cross-entropy
-    has no draws and 0 problems: the losses of single problems are not kept.
+    Problem types weigh the same, except in rollouts, which have the types that RL drew. A cross-entropy has no draws
+    and 0 problems: the losses of single problems are not kept.
     """
     model = (experiment, quantity.variant, quantity.sft, quantity.training, seed)
     task = labels.task(model)

@@ -1,5 +1,7 @@
 """The figure of a split: its parts, and the shares and pass rates of the strategies behind them."""
 
+from itertools import cycle
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -13,15 +15,13 @@ from selectimprove.analysis.splitting import Split
 COLOURS = {"improvement": "#009E73"} | style.MECHANISM_COLOURS
 # Other colours than those of the parts.
 STRATEGY_COLOURS = ["#0072B2", "#D55E00", "#E69F00", "#332288", "#882255", "#44AA99"]
-REST_COLOUR = "#999999"
 
 
 def draw_split(result: Split) -> Figure:
     """Draw a row per stratum: the parts with intervals, the shares before and after, and the strategies' pass rates.
 
-    A part that is only bounded is a hatched bar from bound to bound. The strategies with the largest shares have a
-    colour each, and all others have one colour. The figure has no window: save it with `savefig`, or let a notebook
-    show it.
+    A part that is only bounded is a hatched bar from bound to bound. The figure has no window: save it with `savefig`,
+    or let a notebook show it.
     """
     with mpl.rc_context():
         style.setup()
@@ -70,35 +70,26 @@ def _draw_parts(axes, result: Split, place: np.ndarray) -> None:
 
 
 def _draw_strategies(shares, rates, result: Split, place: np.ndarray) -> None:
-    table = result.strategies.assign(stratum=[_name(row, result.by) for _, row in result.strategies.iterrows()])
-    table["level"] = pd.factorize(table["stratum"])[0]
-    largest = table.groupby("strategy")[["share_before", "share_after"]].max().max(axis="columns")
-    coloured = sorted(largest.sort_values(ascending=False, kind="stable").index[: len(STRATEGY_COLOURS)])
-    colours = dict(zip(coloured, STRATEGY_COLOURS, strict=False))
-    for when, offset in (("before", -0.2), ("after", 0.2)):
-        left = np.zeros(len(place))
-        for strategy in [*coloured, None]:
-            own = table["strategy"] == strategy if strategy else ~table["strategy"].isin(coloured)
-            width = table[own].groupby("level")[f"share_{when}"].sum().reindex(place, fill_value=0).to_numpy()
-            colour = colours.get(strategy, REST_COLOUR)
-            shares.barh(place + offset, width, 0.34, left, color=colour, edgecolor="#ffffff", linewidth=0.3)
-            left += width
-    rate, told = ("told", " if told") if "told_before" in table else ("pass_rate", "")
-    gap = 0.7 / len(coloured)
-    for number, strategy in enumerate(coloured):
-        own = table[table["strategy"] == strategy].sort_values("level")
+    strategies = sorted(set(result.strategies["strategy"]))
+    rate, told = ("told", " told") if "told_before" in result.strategies else ("pass_rate", "")
+    gap = 0.7 / len(strategies)
+    handles, left = {}, {"before": np.zeros(len(place)), "after": np.zeros(len(place))}
+    for number, (strategy, colour) in enumerate(zip(strategies, cycle(STRATEGY_COLOURS), strict=False)):
+        own = result.strategies[result.strategies["strategy"] == strategy]
+        for when, offset in (("before", -0.2), ("after", 0.2)):
+            width = own[f"share_{when}"].to_numpy()
+            shares.barh(place + offset, width, 0.34, left[when], color=colour, edgecolor="#ffffff", linewidth=0.3)
+            left[when] += width
         level = place - 0.35 + gap * (number + 0.5)
         before, after = own[f"{rate}_before"].to_numpy(), own[f"{rate}_after"].to_numpy()
-        rates.hlines(level, before, after, color=colours[strategy], linewidth=1.2)
-        rates.plot(before, level, "o", markerfacecolor="#ffffff", color=colours[strategy], markersize=4, clip_on=False)
-        rates.plot(after, level, "o", color=colours[strategy], markersize=4, clip_on=False)
+        rates.hlines(level, before, after, color=colour, linewidth=1.2)
+        rates.plot(before, level, "o", markerfacecolor="#ffffff", color=colour, markersize=4, clip_on=False)
+        rates.plot(after, level, "o", color=colour, markersize=4, clip_on=False)
+        handles[strategy] = Patch(color=colour)
     for axes, label in ((shares, "share, before above after"), (rates, f"pass rate{told}, ○ before ● after")):
         axes.set_xlim(0, 1)
         axes.set_xlabel(label)
         style.percent(axes, "x")
-    handles = {name: Patch(color=colours[name]) for name in coloured}
-    if len(largest) > len(coloured):
-        handles[f"{len(largest) - len(coloured)} others"] = Patch(color=REST_COLOUR)
     shares.legend(handles.values(), handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 
 

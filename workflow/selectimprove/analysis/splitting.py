@@ -1,11 +1,6 @@
 """The change in pass@1 between two checkpoints of any model, split into selection and improvement.
 
-For the problems of a stratum let pi(s) be the share of generations that take strategy s, each problem counting once,
-and q(s) the share of these that are correct. pass@1 is the sum of pi(s) q(s), so a change splits exactly as
-`mechanisms` says, with strategies that were observed and not told.
-
-A strategy that one side never took has no q(s) there. The parts then depend on a number that the data do not hold. It
-lies between 0 and 1, so the parts lie between bounds.
+The strategies are observed, each problem counting once, or told; `mechanisms` has the arithmetic of both.
 """
 
 import re
@@ -28,21 +23,20 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Split:
-    """The result of `split`: two tables, the columns `by` of their strata, and the `names` of the parts of the change.
-
-    `parts` has a row per stratum, and if there are several one for `ALL`, with `n_problems`, pass@k before and after,
-    `change` (of pass@1) and each part. `<name>_low` and `<name>_high` are the ends of intervals. Without told
-    generations it also has `identified` and the bounds `<name>_least` and `<name>_most`, which the intervals cover.
-
-    `strategies` has a row per stratum and strategy: shares with intervals, pass rates and numbers of generations before
-    and after; `fate`, which is ``appears``, ``dies`` or empty; and with told generations the pass rates of models that
-    were told the strategy.
-    """
+    """The result of `split`."""
 
     parts: pd.DataFrame
+    """A row per stratum, and for `ALL` of several: `n_problems`, pass@k, `change` (of pass@1) and each part.
+
+    Intervals end at ``_low`` and ``_high``. Without told generations there are `identified` and the bounds ``_least``
+    and ``_most``, which the intervals cover.
+    """
     strategies: pd.DataFrame
+    """A row per stratum and strategy: shares, pass rates, numbers of generations and `fate`, ``appears`` or ``dies``."""
     by: list[str]
+    """The columns of the strata."""
     names: list[str]
+    """The names of the parts."""
 
 
 def split(
@@ -60,25 +54,14 @@ def split(
     seed: int = 0,
     names: Sequence[str] = ("before", "after", "told_before", "told_after"),
 ) -> Split:
-    """Split the change in pass@1 between two checkpoints on the same problems.
+    """Split the change in pass@1 between two checkpoints on the same problems; ``workflow/docs/split.md`` says more.
 
-    Parameters
-    ----------
-    before, after : pandas.DataFrame
-        A row per generation: `problem_id`, `strategy`, `correct`; optionally `sample`, its number within the problem.
-    by : str or sequence of str, optional
-        Columns that divide the problems into strata; each stratum is split by itself.
-    strategies : dict of str to re.Pattern, optional
-        Name the strategies by patterns in the column `completion`; the first that is found counts.
-    told_before, told_after : pandas.DataFrame, optional
-        Generations that were told a strategy: `problem_id`, `told`, `greedy`, `correct`. With them improvement is split
-        into sharpening and capability (`mechanisms`), on the problems that they have.
-    balanced : sequence of str
-        Columns, such as a difficulty, of which each resample has as many problems of each value as the data.
-    seed : int
-        Seed of the resamples. Those of a stratum depend on its name, and on no other stratum.
-    names : sequence of str
-        Names of the tables in errors; a `ParamsError` names the table, the row and the column of the first mistake.
+    `before` and `after` have a row per generation: `problem_id`, `strategy`, `correct` and optionally `sample`, its
+    number within the problem. Patterns in `strategies` name strategies by the column `completion`. Generations that
+    were told a strategy have `problem_id`, `told`, `greedy` and `correct`; with them improvement is split into
+    sharpening and capability (`mechanisms`), on the problems that they have. Each stratum, a combination of values of
+    the columns `by`, is split by itself. The resamples of a stratum depend on its name and the seed, and have as many
+    problems of each value of the columns `balanced` as the data. Errors call the tables by `names`.
     """
     by = [by] if isinstance(by, str) else list(by or [])
     if not 0 < confidence < 1 or n_bootstrap < 1:
@@ -86,10 +69,10 @@ def split(
     columns = list(dict.fromkeys([*by, *balanced]))
     generations = check_generations(names[:2], (before, after), columns, strategies)
     taken = set().union(*(table["strategy"] for table in generations))
-    if unused := [name for name in strategies or () if name not in taken]:
-        raise ParamsError(
-            f"--strategies: {unused[0]}: names no completion of {names[0]} or {names[1]}; correct or remove its pattern"
-        )
+    for name in strategies or ():
+        if name not in taken:
+            where = f"{names[0]} or {names[1]}"
+            raise ParamsError(f"--strategies: {name}: names no completion of {where}; correct or remove its pattern")
     problems = generations[0].drop_duplicates("problem_id").set_index("problem_id")[columns]
     told = []
     if told_before is not None or told_after is not None:
@@ -112,7 +95,7 @@ def split(
     pairs = zip(generations, told, strict=False)
     behaviours = [Behaviour.of(own, of_told, prescribed, problems.index) for own, of_told in pairs]
     strata = _strata(problems, by)
-    groups = np.empty(len(problems), dtype=int)
+    groups = np.zeros(len(problems), dtype=int)
     for number, members in enumerate(_strata(problems, balanced).values()):
         groups[members] = number
     draws = {}

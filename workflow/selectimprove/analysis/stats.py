@@ -13,12 +13,7 @@ def pass_at_k(n_samples: np.ndarray, n_correct: np.ndarray, k: int) -> np.ndarra
     """Estimate for each problem, without bias, the chance that at least one of k samples is correct.
 
     This is 1 minus the chance that k samples, drawn without replacement from the n, are all wrong (Chen et al. 2021,
-    arXiv:2107.03374, equation 1).
-
-    Raises
-    ------
-    ValueError
-        If a problem has fewer than k samples.
+    arXiv:2107.03374, equation 1). Fewer than k samples of a problem are a ValueError.
     """
     n, c = np.broadcast_arrays(n_samples, n_correct)
     if (n < k).any():

@@ -43,10 +43,7 @@ RL_SETTINGS = {
 def read_measures(folder: str, name: str, rows: str | None = None) -> pd.DataFrame:
     """Read a table of an experiment's measures (`selectimprove.stages.measures` lists them), or some of its rows.
 
-    Raises
-    ------
-    ParamsError
-        If no row is left: an empty selection must not draw an empty figure.
+    If no row is left, this is a ParamsError: an empty selection must not draw an empty figure.
     """
     table = pd.read_parquet(Path(folder) / f"{name}.parquet")
     if table.empty:

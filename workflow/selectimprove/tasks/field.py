@@ -37,7 +37,7 @@ class FiniteField:
     def _tables(self) -> dict[str, list[list[int]]]:
         p = self.order
         inverse = [0] + [pow(value, -1, p) for value in range(1, p)]
-        residue_operations = {
+        operations = {
             "+": lambda a, b: (a + b) % p,
             "-": lambda a, b: (a - b) % p,
             "*": lambda a, b: a * b % p,
@@ -45,7 +45,7 @@ class FiniteField:
         }
         return {
             name: [[self.symbol[apply(a, b)] for b in self.residue] for a in self.residue]
-            for name, apply in residue_operations.items()
+            for name, apply in operations.items()
         }
 
     def apply(self, operation: str, value: int, operand: int) -> int:

@@ -41,7 +41,7 @@ class Trained(NamedTuple):
     rollouts: pd.DataFrame
     """`step`, `problem_id`, `completion` and `reward` of every completion that was sampled."""
     log: pd.DataFrame
-    """A row per logged step: `step`, and what applies of `LOGGED` in `selectimprove.stages.measures`."""
+    """A row per logged step: `step`, and what applies of `LOGGED` in `selectimprove.analysis.training_logs`."""
 
 
 class RlTrainer(Protocol):

@@ -83,7 +83,7 @@ def part_label(part: Problem) -> str:
 
 
 def work_part(field: FiniteField, part: Problem, strategy: str, value: int) -> tuple[list[str], int]:
-    """Work a part from a first value; return its words, the opening among them, and the last result."""
+    """Work a part from a first value; return its words, which begin with its opening, and the last result."""
     words, result = chains.work_steps(field, part, strategy, value)
     return [part_label(part), QUESTIONS[part.problem_type], strategy, *words], result
 

@@ -186,9 +186,7 @@ class PathStarTexts(SymbolProblems, ProblemsAspect, ChainDemonstrations, Documen
     def refuse_documents(self, settings: Settings, documents: Documents) -> Refusals:
         """Refuse stars and drills with more nodes than names, and splits that leave no star to read."""
         yield from _too_many_nodes(settings, "max_steps", documents.max_steps)
-        if (n_nodes := 2 * documents.drill_edges) > settings.n_nodes:
-            yield (
-                "drill_edges",
-                f"{documents.drill_edges} edges have {n_nodes} nodes, but n_nodes is {settings.n_nodes}",
-            )
+        n_edges, n_nodes = documents.drill_edges, settings.n_nodes
+        if 2 * n_edges > n_nodes:
+            yield "drill_edges", f"{n_edges} edges have {2 * n_edges} nodes, but n_nodes is {n_nodes}"
         yield from nothing_to_read(settings.split_shares, "max_steps", "stars")
