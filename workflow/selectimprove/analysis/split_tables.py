@@ -170,16 +170,17 @@ def _truth(name: str, table: pd.DataFrame, column: str) -> pd.Series:
 
 
 def _refuse(name: str, column: str, wrong: pd.Series, describe: Callable[[int], str]) -> None:
-    """Refuse a table if any of its rows is wrong, with the first such row."""
     if wrong.any():
         row = wrong.idxmax()
         raise ParamsError(f"{name}: row {row}, column {column}: {describe(row)}")
 
 
 def _refuse_changed(name: str, rows: pd.DataFrame, column: str, first: pd.Series, where: str) -> None:
-    ids, values, at = rows["problem_id"], rows[column], f"in its first row of {where}"
+    ids, values = rows["problem_id"], rows[column]
+    first_row = f"in its first row of {where}"
+    changed = values != first
     _refuse(
-        name, column, values != first, lambda row: f"problem {ids[row]} is {values[row]!r} here, {first[row]!r} {at}"
+        name, column, changed, lambda row: f"problem {ids[row]} is {values[row]!r} here, {first[row]!r} {first_row}"
     )
 
 

@@ -74,9 +74,10 @@ def split(
             where = f"{names[0]} or {names[1]}"
             raise ParamsError(f"--strategies: {name}: names no completion of {where}; correct or remove its pattern")
     problems = generations[0].drop_duplicates("problem_id").set_index("problem_id")[columns]
-    told = []
+    told, prescribed = [], []
     if told_before is not None or told_after is not None:
         told = check_told(names, (told_before, told_after), generations)
+        prescribed = list(dict.fromkeys(told[0]["told"]))
         problems = problems[problems.index.isin(told[0]["problem_id"])]
     # The order of rows must not change the draws.
     problems = problems.loc[sorted(problems.index, key=_natural)]
@@ -90,10 +91,11 @@ def split(
                 f"{name}: --k: expected 1 to {side.n_samples[fewest]}, as many generations as problem "
                 f"{problems.index[fewest]} has, found {' '.join(map(str, k))}"
             )
-    prescribed = list(dict.fromkeys(told[0]["told"])) if told else []
-    # Without told generations there are none.
-    pairs = zip(generations, told, strict=False)
-    behaviours = [Behaviour.of(own, of_told, prescribed, problems.index) for own, of_told in pairs]
+    models, split_by, parts = sides, split_observed, ["selection", "improvement"]
+    if told:
+        pairs = zip(generations, told, strict=True)
+        models = [Behaviour.of(own, of_told, prescribed, problems.index) for own, of_told in pairs]
+        split_by, parts = split_change, [*parts, *PARTS[1:]]
     strata = _strata(problems, by)
     groups = np.zeros(len(problems), dtype=int)
     for number, members in enumerate(_strata(problems, balanced).values()):
@@ -103,7 +105,6 @@ def split(
         own_seed = zlib.crc32("/".join([str(seed), *stratum]).encode())
         resamples = bootstrap_weights(groups[members], n_bootstrap, own_seed)
         weights = np.vstack([np.ones(len(members)), resamples])
-        split_by, models = (split_change, behaviours) if told else (split_observed, sides)
         draws[stratum] = _draw_pass_rates(weights, [side.at(members) for side in sides], k)
         draws[stratum] |= split_by(weights, *(model.at(members) for model in models))
     if len(strata) > 1:
@@ -115,18 +116,17 @@ def split(
             for name in next(iter(draws.values()))
         }
         strata[(ALL,) * len(by)] = np.arange(len(problems))
-    parts = ["selection", "improvement", *(PARTS[1:] if told else [])]
     rows, by_strategy = [], []
     for stratum, members in strata.items():
         known = dict(zip(by, stratum, strict=True))
         summary = _summarize(draws[stratum], parts, len(members), confidence)
         rows.append(known | {"n_problems": len(members)} | summary)
-        observed, told_here = ([one.at(members) for one in both] for both in (sides, behaviours))
+        observed = [side.at(members) for side in sides]
         for number, strategy in enumerate(taken):
             row = known | {"strategy": strategy} | _describe_strategy(number, observed, confidence)
-            for when, behaviour in zip(("before", "after"), told_here, strict=False):
-                was_told = strategy in prescribed
-                row[f"told_{when}"] = behaviour.told[:, prescribed.index(strategy)].mean() if was_told else np.nan
+            for when, model in zip(("before", "after"), models if told else (), strict=False):
+                rates = model.told[members, prescribed.index(strategy)] if strategy in prescribed else np.nan
+                row[f"told_{when}"] = np.mean(rates)
             taken_before_and_after = row["n_before"] > 0, row["n_after"] > 0
             row["fate"] = {(False, True): "appears", (True, False): "dies"}.get(taken_before_and_after, "")
             by_strategy.append(row)
@@ -134,7 +134,7 @@ def split(
 
 
 def _natural(text: str) -> tuple[int, str]:
-    """Order 9 before 10, though they are text."""
+    # 9 comes before 10, though both are text.
     return (len(text) if text.isdecimal() else 0, text)
 
 
