@@ -46,9 +46,8 @@ BOUNDED = {
 def read_log(path: Path) -> pd.DataFrame:
     """Read a trainer's log, a row per logged step; a column that it never logged is left out.
 
-    The trainer logs the validation after an epoch in a row of its own: it is joined to the row of its step. A round of
-    fine-tuning, which counts as a step, may have several rows. A training that ended before its trainer first logged
-    has none.
+    The validation after an epoch, which has its own row, joins the row of its step. A round of fine-tuning counts as a
+    step and may have several rows.
     """
     log = pd.read_parquet(path)
     kept = log[["step", *(name for name in LOGGED if name in log)]]

@@ -76,9 +76,8 @@ def upper_bound(n_shown: int, n: int, confidence: float) -> float:
 def _describe_hidden(claim: Claim, seeds: list[int], labels: Labels, confidence: float) -> str:
     """Say on how many problems each model took the strategy before RL, and how many rollouts took it in each RL.
 
-    Generations of one problem depend on one another; problems do not. The share of problems with at least one
-    generation of the strategy is no less than the share of generations, so its bound holds for both. Test sets are
-    balanced over difficulties, which makes the bound wider than it has to be (Hoeffding 1956).
+    Generations of one problem depend on one another; problems do not. At least as large a share of problems as of
+    generations shows the strategy, so the bound holds for both. Balanced test sets make it too wide (Hoeffding 1956).
     """
 
     def count(variant: str, sft: str, training: str, strategy: str) -> tuple[int, int]:

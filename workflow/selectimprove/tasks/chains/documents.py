@@ -9,9 +9,8 @@ prompt hides::
 
 So the model learns arithmetic, to follow a chain either way, to guess a hidden value, and to answer. It cannot learn
 which strategy suits a problem: the direction is independent of the problem's type, and guesses are random. Backward
-chains are rarer, and have mistakes after the first few steps. If the mistakes are systematic, the model makes them
-however it is decoded, and only later training can mend that; if they are random, greedy decoding does not make them.
-Chains come from the splits that SFT draws from, so none is an RL or a test problem.
+chains are rarer, and have mistakes after the first few steps: systematic ones, which the model then makes however it is
+decoded, or random ones, which greedy decoding does not make. None is an RL or a test problem.
 """
 
 from random import Random

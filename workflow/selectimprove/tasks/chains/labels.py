@@ -38,7 +38,7 @@ class Trace(NamedTuple):
 
 
 def _read_head(words: list[str]) -> tuple[bool, int]:
-    """Read the words before a response's first value: whether they announce a guess, and how many they are."""
+    """Tell whether the words before a response's first value announce a guess, and count them."""
     named = int(bool(words) and words[0] in STRATEGIES)
     guessed = words[named : named + 1] == ["guess"]
     return guessed, named + guessed

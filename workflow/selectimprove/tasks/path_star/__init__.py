@@ -18,9 +18,8 @@ problem by one of::
     forward e4 guess e2 e9 answer e2
     backward e9 e2 e4 answer e2
 
-The base model reads drills, which look up single edges, and walks in a direction that is independent of the type, on
-arms guessed at random. After a number of steps a backward walk may slip, once: it takes the node that begins the next
-edge of the list. A slip is likelier than not, so greedy decoding makes it too.
+The base model reads drills of single edges, and walks in a direction that is independent of the type, on arms guessed
+at random. A backward walk may slip once after some steps, to the node that begins the next edge of the list.
 """
 
 from selectimprove.tasks.chains import settings as chains

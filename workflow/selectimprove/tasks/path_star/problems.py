@@ -73,12 +73,11 @@ class Problem:
 
 
 def _list_edges(edges: list[tuple[int, int]]) -> list[str]:
-    """List the words for edges in a prompt."""
     return ["edges", *(word for beginning, end in edges for word in (f"e{beginning}", f"e{end}", ","))]
 
 
 def draw_star(settings: Settings, problem_type: str, n_steps: int, splits: tuple[str, ...], rng: Random) -> Problem:
-    """Draw a star of one of some splits."""
+    """Draw a star whose split is one of `splits`."""
     n_edges = settings.n_arms * n_steps
     while True:
         hub, *nodes = rng.sample(range(settings.n_nodes), n_edges + 1)
