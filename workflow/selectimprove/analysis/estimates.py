@@ -119,7 +119,7 @@ def measure_mechanisms(
     """Split the change in pass@1 from before RL to its end; empty where no strategy is told.
 
     ``change`` is that of generations without an intervention, on the problems of the split, which are resampled alike
-    before and after. ``all`` is the mean of the problem types, and ``pooled`` that of the seeds; each is split by itself.
+    before and after. ``all`` is the mean of the problem types, and ``pooled`` that of the seeds; each has its split.
     """
     if interventions.empty or not openings:
         return pd.DataFrame()

@@ -32,7 +32,7 @@ class Split:
     and ``_most``, which the intervals cover.
     """
     strategies: pd.DataFrame
-    """A row per stratum and strategy: shares, pass rates, numbers of generations and `fate`, ``appears`` or ``dies``."""
+    """A row per stratum and strategy: shares, pass rates, numbers of generations, `fate` (``appears``, ``dies``)."""
     by: list[str]
     """The columns of the strata."""
     names: list[str]
