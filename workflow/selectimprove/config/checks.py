@@ -4,8 +4,8 @@ A notebook says in its metadata what an experiment must have for its figure or t
 
     "selectimprove": {"needs": {"test_problems": {"6-9": {"difficulty": [6, 9], "problem_types": ["inversion"]}}}}
 
-Metadata do not count in the figure's key. Figures and tables that are not drawn by default are compared once they are
-asked for by name: other scales need not have their experiments.
+Metadata do not count in the figure's key. Of figures and tables that are not drawn by default, only ``plot`` is
+compared until one is asked for by name: other scales need not have their experiments.
 """
 
 import re
@@ -15,9 +15,9 @@ from importlib.util import find_spec
 
 from pydantic import ValidationError
 
-from selectimprove.config.messages import describe_all
+from selectimprove.config.messages import describe_all, unknown_name
 from selectimprove.config.params import Case, Exhibit, Params, resolve_case
-from selectimprove.config.sources import notebook_path, read_notebook
+from selectimprove.config.sources import Notebook, notebook_path, read_notebook
 from selectimprove.errors import ParamsError
 from selectimprove.tasks.interface import Problems, load_task
 from selectimprove.types import Range, Strict
@@ -64,14 +64,14 @@ def find_mistakes(params: Params) -> list[str]:
         mistakes += _overridden(params, name, set(said))
     for exhibits in (params.figures, params.tables):
         for name, exhibit in exhibits.items():
-            mistakes += _of_exhibit(params, name, exhibit) if exhibit.draw else []
+            mistakes += _of_exhibit(params, name, exhibit, exhibit.draw)
     return list(dict.fromkeys(mistakes))
 
 
 def require_met(params: Params, name: str) -> None:
     """Refuse a figure or table that is asked for by name if its notebook's needs are not met."""
     exhibit = (params.figures | params.tables)[name]
-    if mistakes := _of_exhibit(params, name, exhibit):
+    if mistakes := _of_exhibit(params, name, exhibit, drawn=True):
         raise ParamsError("\n".join(f"params.yaml: {mistake}" for mistake in mistakes))
 
 
@@ -140,7 +140,7 @@ def _asked(case: Case, rl_problems: list[str]) -> Iterator[tuple[str, Problems, 
         yield f"test_problems.{name}", problems, "evaluation.n_problems", params.evaluation.n_problems, "test"
 
 
-def _of_exhibit(params: Params, name: str, exhibit: Exhibit) -> list[str]:
+def _of_exhibit(params: Params, name: str, exhibit: Exhibit, drawn: bool) -> list[str]:
     key = f"{'figures' if name in params.figures else 'tables'}.{name}"
     path = notebook_path(exhibit.notebook or name)
     if not path.is_file():
@@ -153,10 +153,28 @@ def _of_exhibit(params: Params, name: str, exhibit: Exhibit) -> list[str]:
         return [f"{key} ({notebook.path}): metadata.selectimprove.needs.{line}".replace(".: ", ": ") for line in lines]
     except ParamsError as error:
         return [f"{key} ({str(error).replace(': ', '): ', 1)}"]
-    unmet = list(_of_experiment(needs, params, exhibit.experiment))
-    if not notebook.language:
-        unmet.append("metadata.language_info.name: missing; a notebook of Python has python there")
-    return [f"{key} ({notebook.path}): {what}" for what in dict.fromkeys(unmet)]
+    mistakes = list(_of_plot(f"{key}.plot", exhibit.plot, notebook))
+    if drawn:
+        unmet = (
+            [] if notebook.language else ["metadata.language_info.name: missing; a notebook of Python has python there"]
+        )
+        unmet += _of_experiment(needs, params, exhibit.experiment)
+        mistakes += [f"{key} ({notebook.path}): {what}" for what in dict.fromkeys(unmet)]
+    return mistakes
+
+
+def _of_plot(key: str, plot: dict, notebook: Notebook) -> Iterator[str]:
+    """Compare what a notebook is given as ``plot`` with what it takes."""
+    takes = notebook.parameters.get("plot")
+    if not isinstance(takes, dict) or not takes:
+        return
+    unknown = [line for name in plot for line in unknown_name(f"{key}.{name}", name, takes)]
+    yield from unknown
+    for name, usual in takes.items() if not unknown else ():
+        if name not in plot:
+            yield f"{key}: '{name}' is missing; {notebook.path} takes {', '.join(takes)}"
+        elif isinstance(usual, int | float) and not (isinstance(plot[name], int | float) and plot[name] > 0):
+            yield f"{key}.{name}: should be a number above 0, as {usual}, not {plot[name]!r}"
 
 
 def _of_experiment(needs: Needs, params: Params, name: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ import os.path
 import sys
 import tokenize
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,10 +25,11 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook: its code cells and two of its metadata."""
+    """A notebook: its code cells, the literals of the cell tagged ``parameters``, and two of its metadata."""
 
     path: str
     cells: list[str]
+    parameters: dict
     language: str | None
     needs: object
 
@@ -47,20 +49,32 @@ def read_notebook(path: Path) -> Notebook:
     except (ValueError, RecursionError) as error:
         line = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
         raise ParamsError(f"{name}: {line}not JSON, as a notebook is") from None
-    code, where = [], "not a notebook of format 4: it has no list of cells"
+    code, parameters, where = [], {}, "not a notebook of format 4: it has no list of cells"
     try:
         for number, cell in enumerate(content["cells"], start=1):
             where = f"cell {number}: not a cell of format 4, with a cell_type and its source as text"
             source = "".join(cell["source"])
             if cell["cell_type"] == "code":
                 code.append(source)
+                parameters |= _literals(source) if "parameters" in cell.get("metadata", {}).get("tags", ()) else {}
         where = "metadata: expected keys with values"
         metadata = content.get("metadata", {})
         kernel, language = (metadata.get(part, {}) for part in ("kernelspec", "language_info"))
         needs = metadata.get("selectimprove", {}).get("needs", {})
-        return Notebook(name, code, language.get("name") or kernel.get("language"), needs)
+        return Notebook(name, code, parameters, language.get("name") or kernel.get("language"), needs)
     except (TypeError, KeyError, AttributeError):
         raise ParamsError(f"{name}: {where}") from None
+
+
+def _literals(source: str) -> dict:
+    """Read what code assigns to names where that is a literal."""
+    found = {}
+    with suppress(SyntaxError, ValueError):
+        for statement in ast.parse(source).body:
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                with suppress(ValueError):
+                    found[statement.targets[0].id] = ast.literal_eval(statement.value)
+    return found
 
 
 def find_module(module: str) -> Path | None:
