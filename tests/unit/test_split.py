@@ -16,9 +16,9 @@ from matplotlib.text import Text
 from conftest import ROOT
 from selectimprove.__main__ import main
 from selectimprove.analysis.estimates import measure_mechanisms
-from selectimprove.analysis.split_figure import draw_split
-from selectimprove.analysis.split_tables import read_patterns, read_table
 from selectimprove.analysis.splitting import split
+from selectimprove.analysis.splitting.figure import draw_split
+from selectimprove.analysis.splitting.tables import read_patterns, read_table
 from selectimprove.config.sections import Statistics
 from selectimprove.errors import ParamsError
 

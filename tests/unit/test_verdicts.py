@@ -12,8 +12,8 @@ from scipy import stats
 
 from conftest import ROOT
 from selectimprove.analysis.claims import Claim, ClaimTest, Quantity, read_claims
-from selectimprove.analysis.judging import Outcome, judge_difference, reach_verdicts
-from selectimprove.analysis.quantities import Labels, measure
+from selectimprove.analysis.claims.judging import Outcome, judge_difference, reach_verdicts
+from selectimprove.analysis.claims.quantities import Labels, measure
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from selectimprove.analysis.split_figure import draw_split
-from selectimprove.analysis.split_tables import read_patterns, read_table
 from selectimprove.analysis.splitting import Split, split
+from selectimprove.analysis.splitting.figure import draw_split
+from selectimprove.analysis.splitting.tables import read_patterns, read_table
 from selectimprove.artifacts.files import replace
 from selectimprove.commands.arguments import natural, positive
 from selectimprove.errors import ParamsError

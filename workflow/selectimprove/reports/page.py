@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from selectimprove.analysis.claims import Claim
-from selectimprove.analysis.judging import VERDICTS
+from selectimprove.analysis.claims.judging import VERDICTS
 from selectimprove.analysis.mechanisms import PARTS
 from selectimprove.analysis.style import ALARMS, SCALE_NOTES, training_name
 from selectimprove.artifacts.provenance import read_record

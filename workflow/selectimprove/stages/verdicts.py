@@ -10,8 +10,8 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from selectimprove.analysis.claims import Claim
-from selectimprove.analysis.judging import Outcome, reach_verdicts
-from selectimprove.analysis.quantities import ROLLOUTS, Labels, run_tests
+from selectimprove.analysis.claims.judging import Outcome, reach_verdicts
+from selectimprove.analysis.claims.quantities import ROLLOUTS, Labels, run_tests
 from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.stages import VerdictsStage
 

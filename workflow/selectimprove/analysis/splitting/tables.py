@@ -1,4 +1,4 @@
-"""Tables of generations for `splitting`: reading them, and refusing a mistake in one line.
+"""Tables of generations to split: reading them, and refusing a mistake in one line.
 
 A table has a row per generation with `problem_id`, `strategy`, `correct`, optionally `sample`, and columns that divide
 the problems into strata. Errors name the file, the row (the first below a header is row 1) and the column.

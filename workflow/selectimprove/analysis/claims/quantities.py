@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from selectimprove.analysis.claims import Claim, Quantity
-from selectimprove.analysis.judging import Outcome, judge_difference
+from selectimprove.analysis.claims.judging import Outcome, judge_difference
 from selectimprove.analysis.mechanisms import Behaviour, find_openings, split_change
 from selectimprove.analysis.stats import bootstrap_weights
 from selectimprove.config.stages import VerdictsStage

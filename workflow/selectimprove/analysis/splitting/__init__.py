@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from selectimprove.analysis.mechanisms import PARTS, Behaviour, Observed, rate_given, split_change, split_observed
-from selectimprove.analysis.split_tables import check_generations, check_told
+from selectimprove.analysis.splitting.tables import check_generations, check_told
 from selectimprove.analysis.stats import bootstrap_weights, percentile_interval, proportion_interval
 from selectimprove.errors import ParamsError
 

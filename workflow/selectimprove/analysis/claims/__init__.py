@@ -13,7 +13,7 @@ from selectimprove.errors import ParamsError, one_line
 from selectimprove.tasks.interface import load_task
 from selectimprove.types import NUMBER, Strict
 
-CLAIMS = Path(__file__).parents[2] / "claims.yaml"
+CLAIMS = Path(__file__).parents[3] / "claims.yaml"
 MECHANISMS = ("selection", "improvement", "sharpening", "capability")
 """Values that are parts of the change since before RL; they need models that were told strategies."""
 
