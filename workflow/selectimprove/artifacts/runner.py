@@ -11,6 +11,8 @@ used, and ``provenance.json``, how it came about. Any stage runs by hand::
 import argparse
 import errno
 import gc
+import importlib
+import inspect
 import json
 import logging
 import os
@@ -24,15 +26,47 @@ from pydantic import ValidationError
 
 from selectimprove.artifacts.arithmetic import clean_environment
 from selectimprove.artifacts.files import date_back, lock_folder
-from selectimprove.artifacts.keys import artifact_digest
-from selectimprove.artifacts.loading import import_by_name, loaded_by_name, stage_of
+from selectimprove.artifacts.keys import OWN, artifact_digest
 from selectimprove.artifacts.provenance import RECORD, Recorder, read_record, require_intact
 from selectimprove.config.messages import describe_all
+from selectimprove.config.sources import load_module
 from selectimprove.config.training import REPORT_TO, RUN_NAME
 from selectimprove.errors import ParamsError
+from selectimprove.tasks.interface import aspect_modules
 from selectimprove.types import Strict
 
 LOG = logging.getLogger(__name__)
+
+
+def stage_of(run: Callable) -> str:
+    """Name the stage of a stage's function: its module, or its folder's name."""
+    path = Path(inspect.getfile(run))
+    return path.parent.name if path.stem == "__init__" else path.stem
+
+
+def loaded_by_name(config: Strict) -> frozenset[str]:
+    """Name the modules, without the package, that a config makes its stage load; the user's own follow `OWN`."""
+    modules = set(getattr(config, "notebook_modules", []))
+    for part in (config, *getattr(config, "tasks", {}).values()):
+        if hasattr(part, "task_name"):
+            modules = modules.union(*(aspect_modules(part.task_name, aspect) for aspect in part.aspects))
+    if hasattr(config, "sampling"):
+        modules.add(f"training.engine_{config.sampling.engine}")
+    if hasattr(config, "arithmetic"):
+        modules.add("artifacts.arithmetic")
+    if rl := getattr(config, "rl", None):
+        modules.add(f"training.{rl.method}")
+        if rl.own_reward:
+            modules.add(OWN + rl.own_reward.partition(":")[0])
+    return frozenset(modules)
+
+
+def import_by_name(module: str) -> None:
+    """Import a module that `loaded_by_name` names."""
+    if module.startswith(OWN):
+        load_module(module.removeprefix(OWN))
+    else:
+        importlib.import_module(f"selectimprove.{module}")
 
 
 def read_config(text: str) -> dict:

@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 
 from selectimprove.artifacts.keys import artifact_digest, source_digests
-from selectimprove.artifacts.loading import loaded_by_name
 from selectimprove.artifacts.provenance import RECORD
+from selectimprove.artifacts.runner import loaded_by_name
 from selectimprove.config.loading import DEFAULT_SCALE
 from selectimprove.dag.table import STAGES
 from selectimprove.types import Strict
