@@ -11,18 +11,8 @@ from pathlib import Path
 
 MKL_CBWR = {"portable": "COMPATIBLE", "fast": "AUTO"}
 DROPPED = (
-    *(
-        "ACCELERATE_",
-        "FSDP_",
-        "MEGATRON_LM_",
-        "PARALLELISM_CONFIG_",
-        "TRL_",
-        "TRANSFORMERS_",
-        "USE_TF",
-        "USE_TORCH",
-        "USE_HUB_KERNELS",
-        "XLA_",
-    ),
+    *("ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_"),
+    *("TRL_", "TRANSFORMERS_", "USE_TF", "USE_TORCH", "USE_HUB_KERNELS", "XLA_"),
     *("TORCH_", "TORCHINDUCTOR_", "ATEN_", "MKL_", "KMP_", "ONEDNN_", "DNNL_", "NPY_", "OPENBLAS_CORETYPE"),
     *("NVIDIA_TF32_OVERRIDE", "CUBLAS_", "CUDNN_", "FLASH_ATTENTION_"),
 )

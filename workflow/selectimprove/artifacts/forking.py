@@ -153,16 +153,6 @@ def forget() -> None:
         del sys.modules[name]
 
 
-def import_from(path: str) -> None:
-    """Import from the folders of a ``PYTHONPATH``; another one than this process's leads to another checkout."""
-    own = os.environ.get("PYTHONPATH", "")
-    if path == own:
-        return
-    others = [folder for folder in sys.path[1:] if folder not in own.split(os.pathsep)]
-    sys.path[1:] = [*filter(None, path.split(os.pathsep)), *others]
-    forget()
-
-
 def _run(told: dict, streams: list[int], connection: socket.socket, others: list[socket.socket], files: dict) -> None:
     """Run a job's command in this process, which was forked for it."""
     for other in others:
@@ -185,9 +175,13 @@ def _run(told: dict, streams: list[int], connection: socket.socket, others: list
     os.chdir(told["folder"])
     # ``python -m`` puts the working directory there.
     sys.path[0] = told["folder"]
-    if package_files() != files:
+    # Another search path than this process's leads to another checkout.
+    own, path = os.environ.get("PYTHONPATH", ""), told["environment"].get("PYTHONPATH", "")
+    if path != own:
+        others = [folder for folder in sys.path[1:] if folder not in own.split(os.pathsep)]
+        sys.path[1:] = [*filter(None, path.split(os.pathsep)), *others]
+    if path != own or package_files() != files:
         forget()
-    import_from(told["environment"].get("PYTHONPATH", ""))
     os.environ.clear()
     os.environ.update(told["environment"])
     sys.orig_argv = told["command"]

@@ -139,9 +139,10 @@ class Recorder:
         return {role: path.name for role, path in self.inputs.items()}
 
     def _commit(self) -> str | None:
-        notebook = getattr(self.config, "notebook", None)
         files = [find_module(module.removeprefix(OWN)) for module in self.source if module.startswith(OWN)]
-        return git_commit(others=[*filter(None, files), *([NOTEBOOKS / f"{notebook}.ipynb"] if notebook else [])])
+        if notebook := getattr(self.config, "notebook", None):
+            files.append(NOTEBOOKS / f"{notebook}.ipynb")
+        return git_commit(others=filter(None, files))
 
     def finish(self, folder: Path, resumed: bool) -> dict:
         """Describe the run and hash every file in `folder`; `resumed` tells whether an earlier process had begun it."""

@@ -69,11 +69,6 @@ def import_by_name(module: str) -> None:
         importlib.import_module(f"selectimprove.{module}")
 
 
-def read_config(text: str) -> dict:
-    """Read a resolved config, given as JSON or as the path of a JSON file."""
-    return json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8"))
-
-
 class Inputs(dict):
     """Input folders by role; a missing one is a mistake of the caller."""
 
@@ -137,12 +132,12 @@ def parse(config_type: type[Strict], description: str | None, arguments: list[st
     parser.add_argument("--config", required=True, help="resolved config: JSON, or the path of a JSON file")
     parser.add_argument("--input", action="append", default=[], metavar="ROLE=FOLDER", help="an input folder")
     parser.add_argument("--output", required=True, type=Path, help="the folder to make")
-    parser.add_argument(
-        "--key", help="the key that was planned; if config, inputs and code now have another, nothing is made"
-    )
+    parser.add_argument("--key", help="the key that was planned; nothing is made if config, inputs or code changed")
     options = parser.parse_args(arguments)
     try:
-        config = config_type.model_validate(read_config(options.config))
+        given = options.config
+        text = given if given.lstrip().startswith("{") else Path(given).read_text(encoding="utf-8")
+        config = config_type.model_validate(json.loads(text))
     except ValidationError as error:
         sys.exit("\n".join(f"--config: {line}" for line in describe_all(error.errors(), config_type)))
     except (OSError, json.JSONDecodeError) as error:
@@ -184,9 +179,8 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
     except ParamsError as error:
         sys.exit(f"{stage}: {error}")
     if options.key and options.key != artifact_digest(config.model_dump(mode="json"), modules, recorder.input_names):
-        sys.exit(
-            f"{options.output}: its code was edited after this run was planned; repeat the command, which plans anew"
-        )
+        remedy = "repeat the command, which plans anew"
+        sys.exit(f"{options.output}: its code was edited after this run was planned; {remedy}")
     records = [folder / RECORD for folder in inputs.values()]
     with lock_folder(partial):
         # The former holder of the lock may have renamed it.

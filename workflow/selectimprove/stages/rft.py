@@ -50,8 +50,7 @@ def sample_round(config: RftStage, model: Respondent, problems: pd.DataFrame, nu
 def select_demonstrations(config: RftStage, rollouts: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame:
     """Return the distinct completions that a round trains on, with their prompts: the right ones, or all."""
     kept = rollouts if config.method == "self_distillation" else rollouts[rollouts["reward"] == 1]
-    kept = kept.drop_duplicates(["problem_id", "completion"])
-    return kept.merge(problems[["problem_id", "prompt"]], on="problem_id")
+    return kept.drop_duplicates(["problem_id", "completion"]).merge(problems[["problem_id", "prompt"]], on="problem_id")
 
 
 def fine_tune(config: RftStage, policy: Path, base: Path | None, kept: pd.DataFrame, target: Path) -> list[dict]:
