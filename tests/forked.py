@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from selectimprove.artifacts.forking import SERVER, forget, open_server
-from selectimprove.dag.command import AT_START
+from selectimprove.dag.artifact import AT_START
 from selectimprove.dag.table import STAGES
 
 COMMANDS = {"snakemake": "snakemake.cli", "selectimprove": "selectimprove.__main__"}

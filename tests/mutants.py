@@ -489,8 +489,7 @@ if __name__ == "__main__":
     stand_in()
     from selectimprove.artifacts.keys import source_digests
     from selectimprove.artifacts.runner import run_stage
-    from selectimprove.dag.artifact import collect_ancestors
-    from selectimprove.dag.command import stage_command
+    from selectimprove.dag.artifact import collect_ancestors, stage_command
     from selectimprove.dag.table import STAGES
     from selectimprove.tasks.interface import ASPECTS, aspect_modules, task_names
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 from selectimprove.config.loading import load_params
 from selectimprove.dag.artifact import Artifact
-from selectimprove.dag.changes import explain
+from selectimprove.dag.forecast import explain
 from selectimprove.dag.plan import Plan
 
 

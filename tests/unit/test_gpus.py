@@ -9,7 +9,7 @@ import pytest
 
 from conftest import ENVIRONMENT, ROOT
 from selectimprove.config.loading import load_params
-from selectimprove.dag.command import needs_of, stage_command
+from selectimprove.dag.artifact import needs_of, stage_command
 from selectimprove.dag.plan import Plan
 
 

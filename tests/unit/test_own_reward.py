@@ -13,7 +13,7 @@ from conftest import ROOT
 from selectimprove.artifacts import keys
 from selectimprove.config import sources as own_code
 from selectimprove.config.loading import load_params
-from selectimprove.dag.changes import explain
+from selectimprove.dag.forecast import explain
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
 from selectimprove.stages.rl import own_reward

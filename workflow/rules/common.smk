@@ -13,15 +13,20 @@ from snakemake.utils import available_cpu_count
 from selectimprove.artifacts.forking import open_server
 from selectimprove.config.loading import load_params
 from selectimprove.config.training import REPORT_TO
-from selectimprove.dag.command import AT_START
+from selectimprove.dag.artifact import AT_START
 from selectimprove.dag.costs import record_costs
 from selectimprove.dag.plan import Plan
-from selectimprove.dag.rules import StageRule, experiment_priority
+from selectimprove.dag.rules import IN_REPORT, StageRule, audit_publication, experiment_priority, publications
 from selectimprove.dag.table import STAGES
-from selectimprove.errors import ParamsError
-from selectimprove.reports.publications import IN_REPORT, audit_publication, publications
-from selectimprove.reports.running import end_jobs_when_interrupted, report_end, require_runnable
-from selectimprove.reports.running.progress import Progress, artifacts_to_make, capacity
+from selectimprove.reports.running import (
+    Progress,
+    artifacts_to_make,
+    capacity,
+    end_jobs_when_interrupted,
+    report_end,
+    require_runnable,
+)
+from selectimprove.types import ParamsError
 
 try:
     PLAN = Plan(load_params(Path(workflow.basedir) / "params.yaml", dict(config)))

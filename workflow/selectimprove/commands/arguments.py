@@ -11,8 +11,7 @@ from selectimprove.artifacts.provenance import require_intact
 from selectimprove.config.loading import load_params
 from selectimprove.config.messages import unknown_name
 from selectimprove.config.stages import Run
-from selectimprove.dag.artifact import RESULTS, Artifact
-from selectimprove.dag.command import snakemake_command
+from selectimprove.dag.artifact import RESULTS, Artifact, snakemake_command
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError, one_line

@@ -11,7 +11,7 @@ import logging
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from statistics import mean
@@ -22,8 +22,9 @@ from selectimprove.dag.artifact import Artifact, root_of
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
 
-LOG = logging.getLogger(__name__)
 COLUMNS = ("stage", "name", "seconds", "peak_memory_mib", "processor")
+# A process that reads the file again does not repeat the warning.
+_warn = cache(logging.getLogger(__name__).warning)
 
 
 def costs_file(scale: str) -> Path:
@@ -34,24 +35,18 @@ def costs_file(scale: str) -> Path:
 def read_costs(path: Path) -> list[dict[str, str]]:
     """Read recorded costs; none if the file cannot be read. Malformed lines are skipped, with one warning."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").replace("\0", "\ufffd").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    rows = {number: _row(line) for number, line in enumerate(lines, start=1) if line != ",".join(COLUMNS)}
-    if broken := [number for number, row in rows.items() if row is None]:
-        more = f" and {len(broken) - 1} more lines" if len(broken) > 1 else ""
-        _warn(f"{path}: line {broken[0]}{more}: not a record of costs; skipped, and dropped at the next writing")
-    return [row for row in rows.values() if row is not None]
-
-
-@cache
-def _warn(text: str) -> None:
-    """Warn once, however often a process reads the file."""
-    LOG.warning(text)
+    rows = [_row(line) for line in lines if line != ",".join(COLUMNS)]
+    if None in rows:
+        _warn(f"{path}: {rows.count(None)} malformed lines: skipped, and dropped at the next writing")
+    return [row for row in rows if row is not None]
 
 
 def _row(line: str) -> dict[str, str] | None:
     try:
+        # Line by line, so that a lone quotation mark does not swallow the rest of the file.
         (fields,) = csv.reader([line])
         row = dict(zip(COLUMNS, fields, strict=True))
         return row if 0 <= float(row["seconds"]) < math.inf else None
@@ -93,24 +88,23 @@ def collect_costs(plan: Plan, earlier: list[dict[str, str]]) -> list[dict]:
     return sorted([*kept, *made], key=lambda row: (row["stage"], row["name"]))
 
 
-def _write_csv(path: Path, rows: list[dict]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def record_costs(plan: Plan) -> None:
     """Write what new artifacts cost; a run does not fail because it cannot."""
     path = costs_file(plan.params.scale)
     earlier = read_costs(path)
     rows = collect_costs(plan, earlier)
-    if rows == earlier:
-        return
-    try:
-        replace(path, lambda temporary: _write_csv(temporary, rows))
-    except OSError as error:
-        print(f"{path}: not written: {error.strerror}", file=sys.stderr)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    if rows != earlier:
+        try:
+            replace(path, write)
+        except OSError as error:
+            print(f"{path}: not written: {error.strerror}", file=sys.stderr)
 
 
 class Estimate:
@@ -128,6 +122,13 @@ class Estimate:
             if seconds := self.recorded.get((artifact.stage, likeness)):
                 return mean(seconds)
         return None
+
+
+def expected_seconds(scale: str, artifacts: Iterable[Artifact]) -> dict[Artifact, float]:
+    """Return the expected seconds of artifacts by the costs of a scale, without artifacts whose cost is unknown."""
+    estimate = Estimate(read_costs(costs_file(scale)))
+    seconds = {artifact: estimate.seconds(artifact) for artifact in artifacts}
+    return {artifact: value for artifact, value in seconds.items() if value is not None}
 
 
 def time_left(

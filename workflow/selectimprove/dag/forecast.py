@@ -1,26 +1,29 @@
 """The forecast of a run: what it would make and why, which figures and tables it would change, and its time."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
-from selectimprove.config.checks import require_met
+from selectimprove.artifacts.keys import OWN
+from selectimprove.artifacts.provenance import RECORD, read_record
 from selectimprove.config.messages import unknown_name
-from selectimprove.dag.artifact import collect_ancestors
-from selectimprove.dag.changes import explain
-from selectimprove.dag.command import needs_of
-from selectimprove.dag.costs import Estimate, costs_file, describe, read_costs, time_left
+from selectimprove.config.needs import require_met
+from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors, needs_of
+from selectimprove.dag.costs import describe, expected_seconds, time_left
 from selectimprove.dag.plan import Plan
+from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError
 
 AUDIT = "audit"
+LONGEST = 40
+"""Characters of a value that a reason shows."""
+SHOWN = 3
+"""Inputs of one kind that a reason names."""
 
 
 def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -> str:
     """Describe what `snakemake figures` would do, or `snakemake` with other targets.
-
-    It counts the artifacts to make per stage and reason, names the figures and tables that would change, and estimates
-    the time.
 
     Parameters
     ----------
@@ -47,25 +50,21 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
         require_met(plan.params, name)
     exhibits = {name: plan.all_exhibits[name] for name in chosen}
     ends = [*exhibits.values(), *plan.ends_of(named), *([plan.verdicts] if AUDIT in names else [])]
-    wanted = collect_ancestors(ends)
+    wanted = Counter(artifact.stage for artifact in collect_ancestors(ends))
     # The inputs of a finished artifact are not needed any more.
     pending = collect_ancestors(ends, lambda artifact: not artifact.done.exists())
     if not pending:
         return "Nothing to make: everything asked for is there for these params."
     lines = []
     for stage in plan.artifacts:
-        artifacts = [artifact for artifact in pending if artifact.stage == stage]
-        if artifacts:
-            every = sum(artifact.stage == stage for artifact in wanted)
-            lines.append(f"{stage}: {len(artifacts)} of {every} to make")
+        if artifacts := [artifact for artifact in pending if artifact.stage == stage]:
+            lines.append(f"{stage}: {len(artifacts)} of {wanted[stage]} to make")
             reasons = Counter(explain(artifact).partition(", against ")[0] for artifact in artifacts)
             lines += [f"    {number} × {reason}" for reason, number in reasons.most_common(4)]
     changed = [name for name, artifact in exhibits.items() if not artifact.done.exists()]
     lines.append(f"figures and tables to draw: {', '.join(changed) or 'none'}")
 
-    estimate = Estimate(read_costs(costs_file(plan.params.scale)))
-    seconds = {artifact: estimate.seconds(artifact) for artifact in pending}
-    known = {artifact: value for artifact, value in seconds.items() if value is not None}
+    known = expected_seconds(plan.params.scale, pending)
     if known:
         needs = partial(needs_of, resources=plan.params.resources)
         left = describe(time_left(known, needs, {"cores": cores, "gpu": gpus}))
@@ -76,3 +75,87 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
     if unknown := sorted({artifact.stage for artifact in pending if artifact not in known}):
         lines.append(f"time unknown, since none was recorded at this scale: {', '.join(unknown)}")
     return "\n".join(lines)
+
+
+def explain(artifact: Artifact) -> str:
+    """Say in a line why an artifact has to be made: how it differs from the most similar one that is there.
+
+    Artifacts of the same slug are compared, or else all of the stage.
+    """
+    folders = [path.parent for path in (RESULTS / artifact.stage).glob(f"*/{RECORD}")]
+    same_slug = [folder for folder in folders if folder.name.rpartition("-")[0] == artifact.slug]
+    found = [(_differences(artifact, folder), folder.name) for folder in same_slug or folders]
+    differences, name = min(
+        ((differences, name) for differences, name in found if differences is not None),
+        key=lambda pair: (len(pair[0]), pair[1]),
+        default=(None, ""),
+    )
+    if differences is None:
+        return "never made"
+    what = "; ".join(differences[:4]) + ("; …" if len(differences) > 4 else "")
+    return f"{what or 'source'}, against {name}"
+
+
+def _differences(artifact: Artifact, folder: Path) -> list[str] | None:
+    """List how an artifact differs from one that is there, in config, source and inputs; None if a record is broken."""
+    try:
+        provenance, config = (read_record(folder / name) for name in (RECORD, "config.json"))
+    except ParamsError:
+        return None
+    inputs, source, current = provenance.get("inputs", {}), provenance.get("source", {}), artifact.source
+    old, new = _flatten(config), _flatten(artifact.config.model_dump(mode="json"))
+    changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    found = [_change(key, old.get(key, "absent"), new.get(key, "absent")) for key in changed]
+    edited = [name for name in sorted(source) if source[name] != current.get(name)]
+    found += [f"source of {name.removeprefix(OWN).replace('.', '/')}.py" for name in edited]
+    found += _new_inputs(artifact, [role for role, one in artifact.inputs.items() if one.name != inputs.get(role)])
+    return found + [f"no input {role}" for role in sorted(inputs.keys() - artifact.inputs.keys())[:SHOWN]]
+
+
+def _flatten(content, prefix: str = "") -> dict[str, object]:
+    """Flatten nested mappings, joining keys by dots; a list of mappings gives the list of values of each key."""
+    if isinstance(content, list) and content and all(isinstance(item, dict) for item in content):
+        columns = {key: [item.get(key) for item in content] for item in content for key in item}
+        content = {
+            key: values[0] if all(value == values[0] for value in values) else values for key, values in columns.items()
+        }
+    if not isinstance(content, dict):
+        return {prefix: content}
+    flat = {}
+    for key, value in content.items():
+        flat |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _change(key: str, old: object, new: object) -> str:
+    """Describe how a value changed; of two lists, name only what one of them lacks: ``sft_mixes + F60``."""
+    if isinstance(old, list) and isinstance(new, list):
+        added = dict.fromkeys(f"+ {_shown(item)}" for item in new if item not in old)
+        removed = dict.fromkeys(f"− {_shown(item)}" for item in old if item not in new)
+        if added or removed:
+            return f"{key} {' '.join([*added, *removed])}"
+        if len(old) != len(new):
+            return f"{key} {len(old)} → {len(new)} entries"
+    return f"{key} {_shown(old)} → {_shown(new)}"
+
+
+def _new_inputs(artifact: Artifact, roles: list[str]) -> list[str]:
+    """Name the inputs that are new: ``new sft``, ``new test problems (2-5 and 6-9)``, ``18 new labels``."""
+    by_kind = defaultdict(list)
+    for role in roles:
+        source = artifact.inputs[role]
+        split = getattr(source.config, "split", "").replace("_", " ")
+        by_kind[f"{split} {source.stage}".strip()].append(role)
+    lines = []
+    for kind, of_kind in by_kind.items():
+        named = [role for role in of_kind if role not in (*STAGES, "policy")]
+        if len(of_kind) > SHOWN:
+            lines.append(f"{len(of_kind)} new {kind}")
+        else:
+            lines.append(f"new {kind} ({' and '.join(named)})" if named else f"new {kind}")
+    return lines

@@ -18,8 +18,8 @@ from selectimprove.artifacts.keys import module_path
 from selectimprove.artifacts.provenance import RECORD, read_record
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
+from selectimprove.dag.rules import audit_publication, publications
 from selectimprove.dag.table import STAGES
-from selectimprove.reports.publications import audit_publication, publications
 
 ROOT = Path(__file__).parents[3]
 CRATE = RESULTS / "crate"

@@ -132,8 +132,8 @@ def publish_audit(params: str, key: str) -> None:
     from selectimprove.config.params import Params
     from selectimprove.dag.artifact import collect_ancestors
     from selectimprove.dag.plan import Plan
+    from selectimprove.dag.rules import audit_publication
     from selectimprove.reports.page import write_page
-    from selectimprove.reports.publications import audit_publication
 
     plan = Plan(Params.model_validate_json(params))
     audit = audit_publication(plan)

@@ -24,9 +24,8 @@ import pandas as pd
 
 from selectimprove.artifacts.arithmetic import MKL_CBWR, processor_info, vector_instructions
 from selectimprove.artifacts.provenance import RECORD, folder_hashes, read_record, versions
-from selectimprove.config.sections import Resources
-from selectimprove.dag.artifact import Artifact
-from selectimprove.dag.command import AT_START, resources_of, snakemake_command, stage_command
+from selectimprove.config.params import Resources
+from selectimprove.dag.artifact import AT_START, Artifact, resources_of, snakemake_command, stage_command
 from selectimprove.dag.costs import Estimate, costs_file, describe, read_costs
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
