@@ -22,8 +22,15 @@ from selectimprove.artifacts.provenance import read_record
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
 from selectimprove.reports.excerpt import COLUMNS, PER_KIND, draw_excerpt, name_models
-from selectimprove.reports.page import read_rows, write_page
-from selectimprove.reports.shown_tests import choose_ticks, claimed_range, describe_range, describe_test, show_tests
+from selectimprove.reports.page import (
+    choose_ticks,
+    claimed_range,
+    describe_range,
+    describe_test,
+    read_rows,
+    show_tests,
+    write_page,
+)
 from selectimprove.tasks.compositions.problems import respond
 from selectimprove.tasks.interface import load_task
 

@@ -31,6 +31,8 @@ SCALE_NOTES = {
     "paper": "paper scale: Qwen2.5-1.5B-Instruct, LoRA",
 }
 """The note on its scale that each figure has."""
+MEANINGLESS = {"smoke", "rehearsal"}
+"""Scales whose numbers mean nothing; the note of each is red."""
 ALARMS = "\n\nTraining alarms:\n\n"
 """Separates a caption from the alarms of the trainings that are shown; each alarm is a line that begins with a dash."""
 
@@ -118,8 +120,8 @@ def percent(axes, which: str = "y") -> None:
 
 def save_figure(figure, folder: str, name: str, scale: str, data: pd.DataFrame) -> None:
     """Write a figure as PDF, SVG and PNG, with a note on its scale, and the plotted points as ``<name>.csv``."""
-    note = SCALE_NOTES.get(scale, f"{scale} scale")
-    figure.supxlabel(note, fontsize=6.5, color="#b00020" if "mean nothing" in note else "#666666", x=0.99, ha="right")
+    note, colour = SCALE_NOTES.get(scale, f"{scale} scale"), "#b00020" if scale in MEANINGLESS else "#666666"
+    figure.supxlabel(note, fontsize=6.5, color=colour, x=0.99, ha="right")
     for suffix, metadata in (("pdf", {"CreationDate": None}), ("svg", {"Date": None}), ("png", {"Software": None})):
         figure.savefig(Path(folder) / f"{name}.{suffix}", metadata=metadata)
     data.to_csv(Path(folder) / f"{name}.csv", index=False, float_format="%.6g")

@@ -16,28 +16,20 @@ from selectimprove.tasks.interface import load_task
 
 PER_KIND = 3
 """Generations shown per model, problem type, number of steps (of parts, for compositions) and outcome."""
-
 COLUMNS = ["model", "type", "problems", "steps", "strategy", "outcome", "prompt", "answer", "parts", "error"]
 COLUMNS += ["artifact", "where"]
-
 SIGNS = {"right": "✓", "wrong result": "✗ result", "wrong step": "✗ step"}
 """The sign of a step, by the judgement of its `StepMark`."""
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Generations to show.
-
-    Parameters
-    ----------
-    rows : list of list
-        One per generation, in the order of `COLUMNS`; ``parts`` is the result of `mark_response`.
-    n_last, n_all : int
-        How many generations the models have, at their last checkpoints and at all.
-    """
+    """Generations to show."""
 
     rows: list[list]
+    """One per generation, in the order of `COLUMNS`; ``parts`` is the result of `mark_response`."""
     n_last: int
+    """Generations of the models at their last checkpoints."""
     n_all: int
 
 
@@ -58,10 +50,7 @@ def name_models(measures: list[Artifact]) -> dict[Artifact, str]:
 def read_generations(labels: Artifact, rl_step: int | None = None, table: str = "generations") -> pd.DataFrame:
     """Read the generations (or ``interventions``) of a model at a checkpoint, the last by default, with their problems.
 
-    Returns
-    -------
-    pandas.DataFrame
-        The rows of the labels, whose ``answer`` is renamed to ``answered``, with the other columns of the problems.
+    The column ``answer`` of the labels is renamed to ``answered``; ``answer`` is the problem's.
     """
     rows = pd.read_parquet(labels.folder / f"{table}.parquet").rename(columns={"answer": "answered"})
     rows = rows[rows["rl_step"] == (rows["rl_step"].max() if rl_step is None else rl_step)]
@@ -96,18 +85,16 @@ def draw_excerpt(models: dict[Artifact, str]) -> Excerpt:
     """Draw the generations to show of models, given by their labels and names."""
     found, n_last, n_all = [], 0, 0
     for labels, model in models.items():
-        task, difficulty = labels.config.task_name, labels.config.task.difficulty
-        answer_text = load_task(task).answer_text
-        rows = read_generations(labels)
+        name, difficulty = labels.config.task_name, labels.config.task.difficulty
+        task, rows, rng = load_task(name), read_generations(labels), random.Random(f"excerpt/{labels.slug}")
         n_last += len(rows)
         n_all += pq.read_metadata(labels.folder / "generations.parquet").num_rows
-        rng = random.Random(f"excerpt/{labels.slug}")
         drawn = []
         for _, kind in sorted(rows.groupby(["problem_type", difficulty, "correct"]).indices.items()):
             drawn += kind[sorted(rng.sample(range(len(kind)), min(PER_KIND, len(kind))))].tolist()
         for row in rows.iloc[drawn].itertuples():
             outcome = "right" if row.correct else "wrong"
             asked = [model, row.problem_type, row.problem_set, int(row.n_steps), row.strategy, outcome, row.prompt]
-            answered = [answer_text(row.answer), mark_response(task, row), row.first_error]
+            answered = [task.answer_text(row.answer), mark_response(name, row), row.first_error]
             found.append([*asked, *answered, labels.name, locate(row)])
     return Excerpt(found, n_last, n_all)
