@@ -87,15 +87,15 @@ class Publication:
     artifacts: tuple[Artifact, ...]
     copies: dict[Path, Path]
     """Published files, each with the file of an artifact that it is a copy of."""
-    composed: tuple[Path, ...]
-    """Published files that are not copies."""
     key: str
     """The name, and a digest of everything that the files are a function of."""
     params: Params = field(repr=False)
+    page: Path | None = None
+    """The page of the audit, which is no copy."""
 
     @property
     def files(self) -> list[Path]:
-        return [*self.copies, *self.composed]
+        return [*self.copies, *([self.page] if self.page else [])]
 
     @property
     def root(self) -> Path:
@@ -144,7 +144,7 @@ def publications(plan: Plan) -> dict[str, Publication]:
         for name, artifact in exhibits.items():
             files = [f"{name}.{suffix}" for suffix in SUFFIXES[kind]]
             copies = {root / kind / file: artifact.folder / file for file in files}
-            found[name] = Publication(name, kind, (artifact,), copies, (), artifact.name, plan.params)
+            found[name] = Publication(name, kind, (artifact,), copies, artifact.name, plan.params)
     return found
 
 
@@ -155,4 +155,4 @@ def audit_publication(plan: Plan) -> Publication:
     look = [*(module_digest(f"reports.{name}") for name in PAGE_MODULES), *map(file_hash, sorted(TEMPLATES.iterdir()))]
     copies = {folder / name: plan.verdicts.folder / name for name in AUDIT_FILES}
     key = f"audit-{digest([*(artifact.name for artifact in artifacts), *look])}"
-    return Publication("audit", "audit", artifacts, copies, (folder / "index.html",), key, plan.params)
+    return Publication("audit", "audit", artifacts, copies, key, plan.params, folder / "index.html")

@@ -33,10 +33,7 @@ def read_if_whole(path: Path) -> dict:
 def hash_ancestors(artifacts: Iterable[Path]) -> dict[str, str]:
     """Hash the content of artifacts and of everything behind them, by ``stage/name``. Missing artifacts end the walk.
 
-    Raises
-    ------
-    ParamsError
-        If the record of one is broken.
+    A broken record is a `ParamsError`.
     """
     found, pending = {}, list(artifacts)
     while pending:
@@ -70,18 +67,9 @@ def publish(
     root: Path,
     unrecorded: dict[Path, Callable[[Path], object]],
 ) -> None:
-    """Write files and their record, and remove the records of the same name with other keys.
+    """Write files below `root` and their record, and remove the records of the same name with other keys.
 
-    Parameters
-    ----------
-    key : str
-        The name and a digest.
-    files, unrecorded : dict of Path to callable
-        Each file with a function that writes it to a path. Those that other publications share are not recorded.
-    artifacts : list of Path
-        The artifacts that the files show.
-    root : Path
-        The folder below which the files lie.
+    Each file comes with a function that writes it to a path; files that other publications share are `unrecorded`.
     """
     name, folder = key.rpartition("-")[0], root / "published"
     record = folder / f"{key}.json"
@@ -102,10 +90,7 @@ def publish(
 def publish_exhibit(exhibit: Path, files: list[Path], root: Path) -> None:
     """Copy the files of a figure or table from its artifact, and its metrics into the file that all tables share.
 
-    Raises
-    ------
-    ParamsError
-        If the artifact, or a record behind it, is damaged: then nothing is published.
+    If the artifact, or a record behind it, is damaged, nothing is published.
     """
     require_intact([exhibit])
     hash_ancestors([exhibit])
@@ -121,13 +106,7 @@ def publish_exhibit(exhibit: Path, files: list[Path], root: Path) -> None:
 
 
 def publish_audit(params: str, key: str) -> None:
-    """Copy the verdicts and write the page, for params as JSON.
-
-    Raises
-    ------
-    ParamsError
-        If the code no longer makes what was planned under the key, or an artifact that the page shows is damaged.
-    """
+    """Copy the verdicts and write the page, for params as JSON and the key under which Snakemake planned them."""
     # Figures and tables need no plan, whose import takes three times as long as the rest.
     from selectimprove.config.params import Params
     from selectimprove.dag.artifact import collect_ancestors
@@ -142,7 +121,7 @@ def publish_audit(params: str, key: str) -> None:
     require_intact(artifact.folder for artifact in collect_ancestors(audit.artifacts))
     page = write_page(plan)
     files = {target: partial(shutil.copyfile, source) for target, source in audit.copies.items()}
-    files |= {target: lambda temporary: temporary.write_text(page, encoding="utf-8") for target in audit.composed}
+    files[audit.page] = lambda temporary: temporary.write_text(page, encoding="utf-8")
     publish(key, files, [artifact.folder for artifact in audit.artifacts], audit.root, {})
 
 

@@ -1,11 +1,10 @@
 """Checks of one artifact: its record, its files, and whether its inputs still give it.
 
 An artifact is made again from its inputs as they are, into a temporary folder, and compared; so in a forged chain the
-first forged artifact is the one that differs. Stages without a model run in the process that checks. Their numbers
-may differ in the tenth digit, since another processor adds up in another order. Stages that train or ask a model run
-as their rules run them, and every bit has to be the same: a seed gives one result on every processor that torch and
-MKL are pinned for (`selectimprove.artifacts.arithmetic`). They take long, so ``verify.spot`` of the params says how
-many of them are drawn.
+first forged artifact is the one that differs. Stages without a model run in the process that checks; their numbers may
+differ in the tenth digit, since another processor adds up in another order. Stages that train or ask a model run as
+their rules run them, and every bit has to be the same (`selectimprove.artifacts.arithmetic`). They take long, so
+``verify.spot`` of the params says how many of them are drawn.
 """
 
 import importlib.util
@@ -26,7 +25,7 @@ from selectimprove.artifacts.arithmetic import MKL_CBWR, processor_info, vector_
 from selectimprove.artifacts.provenance import RECORD, folder_hashes, read_record, versions
 from selectimprove.config.params import Resources
 from selectimprove.dag.artifact import AT_START, Artifact, resources_of, snakemake_command, stage_command
-from selectimprove.dag.costs import Estimate, costs_file, describe, read_costs
+from selectimprove.dag.costs import describe, expected_seconds
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError
@@ -38,7 +37,6 @@ UNEVEN = {".png", ".pdf", ".ipynb"}
 """Suffixes of files that the same data do not always give bit for bit."""
 BROKEN = (KeyError, ValueError, OSError, IndexError)
 """Errors of reading an artifact that is not what it should be."""
-TRAINING_EXTRA = ("torch", "transformers", "trl")
 
 
 class Checked(NamedTuple):
@@ -94,26 +92,11 @@ def check_files(folder: Path, recorded: dict[str, str]) -> Iterator[str]:
             yield f"{folder / name}: might hold code; only safetensors, Parquet, JSON and text are expected"
 
 
-def first_difference(found: pd.DataFrame, expected: pd.DataFrame, exact: bool) -> str | None:
-    """Describe the first difference of two tables, in any bit or in the first nine digits; None if there is none."""
-    if len(found) != len(expected):
-        return f"{len(found)} rows, not {len(expected)}"
-    if list(found.columns) != list(expected.columns):
-        return f"columns {list(found.columns)}, not {list(expected.columns)}"
-    for column in expected:
-        try:
-            pd.testing.assert_series_equal(
-                found[column], expected[column], rtol=1e-9, check_dtype=exact, check_exact=exact
-            )
-        except AssertionError:
-            pairs = zip(found[column], expected[column], strict=True)
-            row = next((i for i, (a, b) in enumerate(pairs) if str(a) != str(b)), 0)
-            return f"row {row}, column {column}: {found[column][row]!r}, not {expected[column][row]!r}"
-    return None
-
-
 def _difference(path: Path, again: Path, exact: bool, last_only: bool) -> str | None:
-    """Describe how a file differs from the one that was made again; None if a table has the same values."""
+    """Describe the first difference of a file from the one that was made again; None if a table has the same values.
+
+    Values are the same if the first nine digits are; if `exact`, every bit.
+    """
     if path.suffix in UNEVEN and not exact:
         return None
     if path.suffix not in (".parquet", ".csv"):
@@ -123,9 +106,21 @@ def _difference(path: Path, again: Path, exact: bool, last_only: bool) -> str | 
         found, expected = read(path), read(again)
         if last_only:
             found = found[found["rl_step"] == expected["rl_step"].max()].reset_index(drop=True)
-        return first_difference(found, expected, exact)
+        if len(found) != len(expected):
+            return f"{len(found)} rows, not {len(expected)}"
+        if list(found.columns) != list(expected.columns):
+            return f"columns {list(found.columns)}, not {list(expected.columns)}"
+        for column in expected:
+            ours, theirs = found[column], expected[column]
+            try:
+                pd.testing.assert_series_equal(ours, theirs, rtol=1e-9, check_dtype=exact, check_exact=exact)
+            except AssertionError:
+                pairs = zip(ours, theirs, strict=True)
+                row = next((row for row, (a, b) in enumerate(pairs) if str(a) != str(b)), 0)
+                return f"row {row}, column {column}: {ours[row]!r}, not {theirs[row]!r}"
     except BROKEN as error:
         return f"it cannot be read: {type(error).__name__}: {error}"
+    return None
 
 
 def compare(artifact: Artifact, again: Path, checkpoints: str = "all") -> Iterator[str]:
@@ -164,19 +159,17 @@ def why_not(artifact: Artifact, resources: Resources) -> str | None:
 def make_again(artifact: Artifact, output: Path, resources: Resources) -> None:
     """Make an artifact again from its inputs as they are: without a model in this process, else as its rule does.
 
-    Raises
-    ------
-    ParamsError
-        If the process fails. In this process, a stage may raise anything.
+    In this process a stage may raise anything; a process that fails is a `ParamsError`.
     """
     if not asks_model(artifact):
         output.mkdir()
         inputs = {role: source.folder for role, source in artifact.inputs.items()}
         STAGES[artifact.stage].function(artifact.config, inputs, output)
         return
-    environment = os.environ | AT_START | {"PYTHONPATH": str(Path(__file__).parents[2]), "CUDA_VISIBLE_DEVICES": ""}
-    # Snakemake tells a job its number of cores in this way.
-    environment["OMP_NUM_THREADS"] = str(resources_of(artifact, resources).cores)
+    # Snakemake tells a job its number of cores by OMP_NUM_THREADS.
+    cores = str(resources_of(artifact, resources).cores)
+    own = {"PYTHONPATH": str(Path(__file__).parents[2]), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": cores}
+    environment = os.environ | AT_START | own
     command = stage_command(artifact, output, resources, sys.executable)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
     if done.returncode:
@@ -190,9 +183,9 @@ def last_checkpoint_only(artifact: Artifact) -> Artifact:
 
 def _made_otherwise(artifact: Artifact) -> str:
     """Name the packages and the processor that an artifact was made with, where they differ from those here."""
-    record, processor = read_record(artifact.done), processor_info("model name")
+    record = read_record(artifact.done)
     made = (record.get("versions") or {}) | {"the processor": (record.get("machine") or {}).get("processor")}
-    here = versions() | {"the processor": processor}
+    here = versions() | {"the processor": processor_info("model name")}
     other = [f"{name} {made.get(name)}, here {here[name]}" for name in here if made.get(name) != here[name]]
     return f" (it was made with {'; '.join(other)})" if other else ""
 
@@ -237,24 +230,21 @@ def draw(artifacts: Iterable[Artifact], number: int, seed: int) -> list[Artifact
 def draw_spot(plan: Plan, checked: Iterable[Artifact], cores: int) -> list[Artifact]:
     """Draw the artifacts of models that are made again, as ``verify`` of the params says, and print the draw.
 
-    Raises
-    ------
-    ParamsError
-        If there is nothing to draw from, or a package that trains models is not installed.
+    A `ParamsError` says that there is nothing to draw from, or that a package that trains models is not installed.
     """
     options, known = plan.params.verify, candidates(plan, checked)
     if not options.spot:
         return []
     stages = ", ".join(options.stages)
-    if missing := [name for name in TRAINING_EXTRA if importlib.util.find_spec(name) is None]:
+    if missing := [name for name in ("torch", "transformers", "trl") if importlib.util.find_spec(name) is None]:
         raise ParamsError(f"verify.spot: not installed: {', '.join(missing)}; run `pip install '.[train]'`")
     if not known:
         raise ParamsError(f"verify.spot: nothing to draw from: {', '.join(options.only)} has no artifact of {stages}")
     seed = random.SystemRandom().randint(0, LARGEST_SEED) if options.spot_seed is None else options.spot_seed
     drawn = draw(known, len(known) if options.spot == "all" else options.spot, seed)
-    estimate = Estimate(read_costs(costs_file(plan.params.scale)))
-    seconds = [estimate.seconds(artifact) for artifact in drawn]
-    time = "" if None in seconds else f", about {describe(sum(seconds) / min(cores, len(seconds)))}"
+    seconds = expected_seconds(plan.params.scale, drawn)
+    is_known = len(seconds) == len(drawn)
+    time = f", about {describe(sum(seconds.values()) / min(cores, len(drawn)))}" if is_known else ""
     of = f"{len(drawn)} of {len(known)} artifacts ({stages})"
     print(f"Spot check: {of}, spot_seed {seed}, {options.checkpoints} checkpoints{time}")
     print(*(f"  drawn: {artifact.folder}" for artifact in drawn), sep="\n", flush=True)

@@ -1,10 +1,9 @@
 """Verification that every result is what it says it is.
 
 For each artifact behind the figures, tables and claims of the params: its config, inputs and source are the plan's,
-its files have the hashes that were recorded, and its inputs still give it (`selectimprove.reports.remaking`). An
-artifact that a model made is made again only if ``verify.spot`` of the params asks for it. No test problem is among
-the training problems. Published files are those of the artifacts. Nothing is unpickled, and without ``verify.spot``
-torch is not needed.
+its files have the hashes that were recorded, and its inputs still give it (`selectimprove.reports.remaking`). No test
+problem is among the training problems. Published files are those of the artifacts. Nothing is unpickled, and torch is
+needed only where ``verify.spot`` has models trained again.
 """
 
 import os
@@ -93,10 +92,9 @@ def check_published(plan: Plan, compared: list[Publication]) -> Iterator[str]:
     """Compare published files with their artifacts; without ``verify.only``, all others with their records."""
     for publication in compared:
         yield from check_publication(publication)
-        if publication.kind == "audit":
-            page = publication.files[-1]
-            if page.exists() and page.read_text(encoding="utf-8") != write_page(plan):
-                yield f"{page}: is not the page of these artifacts; run `{publication.remedy}`"
+        page = publication.page
+        if page and page.exists() and page.read_text(encoding="utf-8") != write_page(plan):
+            yield f"{page}: is not the page of these artifacts; run `{publication.remedy}`"
         if publication.kind == "tables":
             (table,), target = publication.artifacts, publication.root / "metrics.json"
             source = table.folder / "metrics.json"
@@ -111,7 +109,7 @@ def check_published(plan: Plan, compared: list[Publication]) -> Iterator[str]:
                     yield f"{root / name}: is not as it was published ({record})"
 
 
-def check_publication(publication: Publication) -> Iterator[str]:
+def check_publication(publication: Publication) -> list[str]:
     """Compare published files with the artifacts that they show, and with their record."""
     run, found = f"run `{publication.remedy}`", []
     for target in publication.files:
@@ -120,12 +118,12 @@ def check_publication(publication: Publication) -> Iterator[str]:
             found.append(f"{target}: is missing; {run}")
         elif source and source.exists() and file_hash(target) != file_hash(source):
             found.append(f"{target}: is not the file of {source.parent}; {run}")
-    yield from found
-    if not found:
-        folders = [artifact.folder for artifact in publication.artifacts]
-        expected = describe(publication.key, publication.files, folders, publication.root)
-        if read_if_whole(publication.record) != expected:
-            yield f"{publication.record}: does not record what is published and what it was made from; {run}"
+    if found:
+        return found
+    folders = [artifact.folder for artifact in publication.artifacts]
+    if read_if_whole(publication.record) == describe(publication.key, publication.files, folders, publication.root):
+        return []
+    return [f"{publication.record}: does not record what is published and what it was made from; {run}"]
 
 
 def as_far_as_possible(check: Iterator[str], what: str) -> Iterator[str]:
@@ -144,10 +142,7 @@ def _silence() -> None:
 def verify(plan: Plan, cores: int) -> list[str]:
     """Verify everything that the params ask for, and the files of all other artifacts; print what was verified.
 
-    Returns
-    -------
-    list of str
-        One line per mistake, ``file: reason``; empty if all is well.
+    Return a line per mistake, ``file: reason``.
     """
     artifacts, params, mistakes, drawn = asked_for(plan), plan.params, [], []
     try:
@@ -173,9 +168,8 @@ def verify(plan: Plan, cores: int) -> list[str]:
     compared = [one for one in published(plan) if sound.issuperset(collect_ancestors(one.artifacts))]
     mistakes += as_far_as_possible(check_published(plan, compared), "published files")
     if missing := [artifact for artifact in artifacts if artifact not in there]:
-        mistakes += check_missing(
-            missing, snakemake_command(params.scale, *(params.verify.only or ("figures", "audit")))
-        )
+        command = snakemake_command(params.scale, *(params.verify.only or ("figures", "audit")))
+        mistakes += check_missing(missing, command)
         print(
             f"{len(missing)} of {len(artifacts)} artifacts are missing; to verify only what is behind a figure, a table "
             "or an experiment: --config 'verify={only: [table1]}'"
