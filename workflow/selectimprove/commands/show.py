@@ -134,10 +134,10 @@ def describe_number(measures: Artifact, runs: list[Run], rows: pd.DataFrame, opt
     rl_step, first = rows["rl_step"].iloc[0], runs[0]
     difficulty = load_task(measures.config.task_name).Settings.difficulty.removeprefix("n_")
     where = "all problem types" if options.problem_type == "all" else options.problem_type
-    where += f", problem set {options.problem_set}" + (
-        f", {options.difficulty} {difficulty}" if options.difficulty else ""
-    )
-    where += (f", told {options.told}" if options.told else "") + (", greedy" if options.greedy else "")
+    where += f", problem set {options.problem_set}"
+    where += f", {options.difficulty} {difficulty}" if options.difficulty else ""
+    where += f", told {options.told}" if options.told else ""
+    where += ", greedy" if options.greedy else ""
     variant = "" if first.variant == "default" else f" ({first.variant})"
     yield f"{options.name}: {first.sft} {first.training}{variant}, RL step {rl_step}; {where}"
     for run in runs:

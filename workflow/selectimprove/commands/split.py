@@ -79,13 +79,8 @@ def describe_split(result: Split, confidence: float) -> str:
     """Describe a split in two tables, and in a note if parts of it are only bounded."""
     parts = pd.DataFrame([_part_row(result, row) for _, row in result.parts.iterrows()])
     strategies = pd.DataFrame([_strategy_row(result, row) for _, row in result.strategies.iterrows()])
-    lines = [
-        f"Change in points, with {100 * confidence:g}% intervals over problems",
-        parts.to_string(index=False),
-        "",
-        "Strategies, in percent",
-        strategies.to_string(index=False),
-    ]
+    lines = [f"Change in points, with {100 * confidence:g}% intervals over problems", parts.to_string(index=False)]
+    lines += ["", "Strategies, in percent", strategies.to_string(index=False)]
     if "identified" in result.parts and not result.parts["identified"].all():
         lines += ["", BOUNDED]
     return "\n".join(lines)
@@ -97,9 +92,8 @@ def _part_row(result: Split, row: pd.Series) -> dict[str, str]:
     for k in ks:
         cells[f"pass@{k}"] = f"{_points(row[f'pass_at_{k}_before'])} to {_points(row[f'pass_at_{k}_after'])}"
     for name in ["change", *result.names, *(f"pass_at_{k}_change" for k in ks if k != "1")]:
-        bounds = (
-            [name] if row.get("identified", True) or name not in result.names else [f"{name}_least", f"{name}_most"]
-        )
+        is_bounded = name in result.names and not row.get("identified", True)
+        bounds = [f"{name}_least", f"{name}_most"] if is_bounded else [name]
         # Equal bounds are written once.
         value = " to ".join(dict.fromkeys(_signed(row[bound]) for bound in bounds)) + "*" * (len(bounds) - 1)
         title = name.replace("pass_at_", "pass@").replace("_", " ")

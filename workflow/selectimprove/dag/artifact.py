@@ -9,7 +9,7 @@ from selectimprove.artifacts.keys import artifact_digest, source_digests
 from selectimprove.artifacts.provenance import RECORD
 from selectimprove.artifacts.runner import loaded_by_name
 from selectimprove.config.loading import DEFAULT_SCALE
-from selectimprove.config.params import JobResources, Resources
+from selectimprove.config.params import Resources
 from selectimprove.dag.table import STAGES
 from selectimprove.types import Strict
 
@@ -98,14 +98,9 @@ def snakemake_command(scale: str | None, *targets: object) -> str:
     return f"snakemake --cores all {' '.join(map(str, targets))}{of_scale}"
 
 
-def resources_of(artifact: Artifact, resources: Resources) -> JobResources:
-    """Return what the job that makes an artifact asks for."""
-    return STAGES[artifact.stage].resources(resources)
-
-
 def needs_of(artifact: Artifact, resources: Resources) -> dict[str, float]:
     """Return the resources of the job that makes an artifact, by Snakemake's names."""
-    asked = resources_of(artifact, resources)
+    asked = STAGES[artifact.stage].resources(resources)
     return {"cores": asked.cores, "gpu": asked.gpus, "mem_mb": asked.mem_mb}
 
 
@@ -114,10 +109,11 @@ def stage_command(artifact: Artifact, output: Path, resources: Resources, python
 
     A job with GPUs locks them for itself; one that spreads has a process per GPU.
     """
-    gpus, spreads = resources_of(artifact, resources).gpus, STAGES[artifact.stage].spreads
+    stage = STAGES[artifact.stage]
+    gpus = stage.resources(resources).gpus
     words = [python, "-m", "selectimprove.artifacts.gpus", str(gpus), python] if gpus else [python]
-    if gpus > 1 and spreads:
+    if gpus > 1 and stage.spreads:
         words += ["-m", "accelerate.commands.launch", "--num_processes", str(gpus), "--config_file", str(ACCELERATE)]
-    words += ["-m", f"selectimprove.{STAGES[artifact.stage].module}", "--config", artifact.config.model_dump_json()]
+    words += ["-m", f"selectimprove.{stage.module}", "--config", artifact.config.model_dump_json()]
     words += [f"--input={role}={source.folder}" for role, source in artifact.inputs.items()]
     return [*words, "--output", str(output), "--key", artifact.digest]

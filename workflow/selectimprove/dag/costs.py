@@ -1,9 +1,7 @@
 """What artifacts cost, from the times that earlier runs recorded.
 
-The provenance of every artifact holds the seconds that it took. At its end, a run adds those of new artifacts to
-``costs.csv`` beside what its scale publishes. The default scale's file is in git, so a new clone knows the times too.
-An artifact that was never made is expected to cost as much as others of its stage and slug, or else as others of its
-stage; without those, its cost is unknown.
+At its end, a run adds the seconds of new artifacts to ``costs.csv`` beside what its scale publishes. The default
+scale's file is in git, so a new clone knows the times too.
 """
 
 import csv
@@ -108,7 +106,7 @@ def record_costs(plan: Plan) -> None:
 
 
 class Estimate:
-    """The expected seconds of artifacts, from rows of ``costs.csv``."""
+    """The expected seconds of artifacts, from rows of ``costs.csv``: as many as the same artifact, or others like it."""
 
     def __init__(self, records: list[dict[str, str]]):
         self.recorded = defaultdict(list)
@@ -125,7 +123,7 @@ class Estimate:
 
 
 def expected_seconds(scale: str, artifacts: Iterable[Artifact]) -> dict[Artifact, float]:
-    """Return the expected seconds of artifacts by the costs of a scale, without artifacts whose cost is unknown."""
+    """Return the expected seconds of artifacts, without those that no recorded cost of the scale is like."""
     estimate = Estimate(read_costs(costs_file(scale)))
     seconds = {artifact: estimate.seconds(artifact) for artifact in artifacts}
     return {artifact: value for artifact, value in seconds.items() if value is not None}

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from selectimprove.artifacts.keys import OWN
 from selectimprove.artifacts.provenance import RECORD, read_record
-from selectimprove.config.messages import unknown_name
 from selectimprove.config.needs import require_met
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors, needs_of
 from selectimprove.dag.costs import describe, expected_seconds, time_left
@@ -25,22 +24,9 @@ SHOWN = 3
 def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -> str:
     """Describe what `snakemake figures` would do, or `snakemake` with other targets.
 
-    Parameters
-    ----------
-    plan : Plan
-    cores, gpus : int
-        Jobs that would run at once, of one core or of one GPU.
-    names : sequence of str, optional
-        Figures, tables, experiments, or ``audit``.
-
-    Raises
-    ------
-    ParamsError
-        If there is no such target, or the params lack something that it needs.
+    Up to `cores` jobs run at once, on up to `gpus` GPUs. The `names` are of figures, tables or experiments, or
+    ``audit``; if the params lack something that one needs, that is a `ParamsError`.
     """
-    for name in names:
-        if name not in (*plan.targets, AUDIT):
-            raise ParamsError(unknown_name("params.yaml: figures, tables and experiments", name, plan.targets)[0])
     named = [name for name in names if name != AUDIT]
     chosen = dict.fromkeys(exhibit for name in named for exhibit in plan.targets[name])
     if AUDIT in names or not names:

@@ -86,9 +86,7 @@ class Plan(Runs):
     def targets(self) -> dict[str, list[str]]:
         """Map target names to figures and tables; an experiment's name stands for all that show it alone."""
         exhibits = {**self.params.figures, **self.params.tables}
-        found = {name: [name] for name in exhibits} | {
-            name: [] for name in self.params.experiments if name not in exhibits
-        }
+        found = {name: [] for name in self.params.experiments} | {name: [name] for name in exhibits}
         for name, exhibit in exhibits.items():
             if exhibit.claims != ALL_CLAIMS and name not in found[exhibit.experiment]:
                 found[exhibit.experiment].append(name)
@@ -101,14 +99,11 @@ class Plan(Runs):
     def _runs(self, name: str) -> list[tuple[Run, Case]]:
         """List the runs of an experiment, each with the params of its variant."""
         experiment = self.params.experiments[name]
+        trainings = ["sft", *experiment.rl_problems]
+        chosen = product(self._seeds(name), experiment.variants, experiment.sft_mixes, trainings)
         return [
             (Run(variant=variant, sft=mix, training=training, seed=seed), self.cases[name][variant])
-            for seed, variant, mix, training in product(
-                self._seeds(name),
-                experiment.variants,
-                experiment.sft_mixes,
-                ["sft", *experiment.rl_problems],
-            )
+            for seed, variant, mix, training in chosen
         ]
 
     def ends_of(self, names: Iterable[str]) -> list[Artifact]:
@@ -126,19 +121,18 @@ class Plan(Runs):
         mixes = {mix: section.sft_mixes[mix].model_dump(mode="json") for mix in experiment.sft_mixes if mix != NO_SFT}
         for mix in mixes.values():
             mix["problems"] = mix["problems"] or section.sft_problems.model_dump(mode="json")
+        variants = {
+            run.variant: VariantSettings(
+                task_name=case.task, task=case.settings, sft=case.params.sft, rl=case.params.rl
+            )
+            for run, case in runs
+        }
         config = MeasuresStage(
             task_name=experiment.task,
             runs=[run for run, _ in runs],
-            variants={
-                run.variant: VariantSettings(
-                    task_name=case.task, task=case.settings, sft=case.params.sft, rl=case.params.rl
-                )
-                for run, case in runs
-            },
+            variants=variants,
             sft_mixes=mixes,
-            rl_problems={
-                problems: section.rl_problems[problems].model_dump(mode="json") for problems in experiment.rl_problems
-            },
+            rl_problems={each: section.rl_problems[each].model_dump(mode="json") for each in experiment.rl_problems},
             statistics=self.params.statistics,
             alarms=self.params.alarms,
         )
@@ -185,13 +179,11 @@ class Plan(Runs):
                 if claim.experiment == exhibit.claims
             }
         seeds = {key: self._seeds(claim.experiment) for key, claim in claims.items()}
-        by_seed = {
-            f"verdicts/{seed}": self._verdicts(
-                f"{name}-s{seed}", {key: claim for key, claim in claims.items() if seed in seeds[key]}, seed
-            )
-            for seed in dict.fromkeys(chain.from_iterable(seeds.values()))
-        }
-        return by_seed | {"verdicts/all": self._verdicts(name, claims)}
+        found = {}
+        for seed in dict.fromkeys(chain.from_iterable(seeds.values())):
+            of_seed = {key: claim for key, claim in claims.items() if seed in seeds[key]}
+            found[f"verdicts/{seed}"] = self._verdicts(f"{name}-s{seed}", of_seed, seed)
+        return found | {"verdicts/all": self._verdicts(name, claims)}
 
     def can_run(self, claim: Claim) -> bool:
         """Tell whether the params have what a claim's tests name."""
@@ -209,7 +201,5 @@ class Plan(Runs):
             notebook_source=digest(canonical_source(source)),
             notebook_modules=sorted(imported_modules(source)),
         )
-        inputs = {"measures": self.measures[exhibit.experiment]} | (
-            self._verdicts_by_seed(exhibit) if exhibit.claims else {}
-        )
-        return self.add("exhibits", name, config, inputs)
+        verdicts = self._verdicts_by_seed(exhibit) if exhibit.claims else {}
+        return self.add("exhibits", name, config, {"measures": self.measures[exhibit.experiment]} | verdicts)

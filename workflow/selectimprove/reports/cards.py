@@ -58,8 +58,8 @@ def write_model(params: Params, checkpoint: Checkpoint, loaded_as: str, folder: 
     files = sorted(path for path in checkpoint.folder.iterdir() if path.is_file() and path.name != "README.md")
     records, is_adapter = copy_checked(artifact, files, folder), (folder / ADAPTER).is_file()
     configs = [artifact.config, *(source.config for source in artifact.inputs.values())]
-    config, numbers = next(each for each in configs if isinstance(each, OfTask)), read_numbers(checkpoint)
-    task = load_task(config.task_name)
+    config = next(each for each in configs if isinstance(each, OfTask))
+    task, numbers = load_task(config.task_name), read_numbers(checkpoint)
     # A problem of any test set serves as the example.
     tested = next(iter(getattr(params.tasks, config.task_name).test_problems.values()))
     problem = task.draw_problems(config.task, tested, len(config.task.problem_types), "test", 0)[0]

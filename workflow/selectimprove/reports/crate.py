@@ -30,15 +30,13 @@ COMPLETED = "http://schema.org/CompletedActionStatus"
 def build_crate(plan: Plan) -> ROCrate:
     """Describe a run whose figures, tables and audit are published; the date is that of the last artifact."""
     crate = ROCrate()
-    records = {
-        artifact: read_record(artifact.done) for artifact in collect_ancestors([*plan.exhibits.values(), plan.verdicts])
-    }
+    ends = (*plan.exhibits.values(), plan.verdicts)
+    records = {artifact: read_record(artifact.done) for artifact in collect_ancestors(ends)}
     datasets = {artifact: _add_dataset(crate, artifact) for artifact in records}
     times = {artifact: _times(record) for artifact, record in records.items()}
     files = _add_published(crate, plan, datasets)
     tools, steps = _add_tools(crate, {artifact.stage for artifact in records})
-    kinds = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
-    snakefile = {"@type": kinds, "name": TITLE}
+    snakefile = {"@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"], "name": TITLE}
     workflow = crate.add_workflow(ROOT / "Snakefile", "Snakefile", main=True, lang="snakemake", properties=snakefile)
     workflow["hasPart"], workflow["step"] = list(tools.values()), list(steps.values())
     params = _add_file(crate, ROOT / "params.yaml", "params.yaml", encodingFormat="application/yaml")
@@ -111,13 +109,12 @@ def _add_dataset(crate: ROCrate, artifact: Artifact) -> Entity:
 
 def _add_published(crate: ROCrate, plan: Plan, datasets: dict[Artifact, Entity]) -> list[Entity]:
     """Add the published files, each copy as a part of its artifact too."""
-    by_folder = {artifact.folder: dataset for artifact, dataset in datasets.items()}
     offered, files = publications(plan), []
     for publication in (*(offered[name] for name in plan.exhibits), audit_publication(plan)):
         for path in publication.files:
             files.append(_add_file(crate, path, str(path.relative_to(RESULTS))))
-            if source := publication.copies.get(path):
-                by_folder[source.parent].append_to("hasPart", files[-1])
+            if path in publication.copies:
+                datasets[publication.artifacts[0]].append_to("hasPart", files[-1])
     return files
 
 
@@ -126,9 +123,9 @@ def _add_tools(crate: ROCrate, used: set[str]) -> tuple[dict[str, Entity], dict[
     tools, steps = {}, {}
     for position, (stage, row) in enumerate(STAGES.items()):
         if stage in used:
-            path = str(module_path(row.module).relative_to(ROOT))
-            kinds = {"@type": ["File", "SoftwareSourceCode"], "name": f"selectimprove.{row.module}"}
-            tools[stage] = crate.add_file(ROOT / path, path, properties=kinds)
+            path, kinds = module_path(row.module), {"@type": ["File", "SoftwareSourceCode"]}
+            properties = kinds | {"name": f"selectimprove.{row.module}"}
+            tools[stage] = crate.add_file(path, str(path.relative_to(ROOT)), properties=properties)
             step = {"position": str(position), "name": stage, "workExample": tools[stage]}
             steps[stage] = _add(crate, f"#step-{stage}", "HowToStep", **step)
     return tools, steps

@@ -206,27 +206,25 @@ def read_rows(markdown: str) -> list[list[str]]:
 def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]:
     """List figures and tables, each with its caption, its picture or rows, and its ancestors by stage."""
     entries = []
-    for kind, exhibits in (("figures", plan.figures), ("tables", plan.tables)):
-        for name, artifact in exhibits.items():
-            sources = collect_ancestors([artifact])
-            caption, _, alarms = (artifact.folder / "caption.rst").read_text(encoding="utf-8").strip().partition(ALARMS)
-            picture, body = artifact.folder / f"{name}.svg", artifact.folder / "body.md"
-            chain = [(stage, [source for source in sources if source.stage == stage]) for stage in LINEAGE]
-            entries.append(
-                {
-                    "name": name,
-                    "kind": kind,
-                    "artifact": artifact,
-                    "notebook": artifact.config.notebook,
-                    "caption": caption,
-                    "alarms": [line.removeprefix("- ") for line in alarms.splitlines()],
-                    "picture": base64.b64encode(picture.read_bytes()).decode() if picture.exists() else None,
-                    "rows": read_rows(body.read_text(encoding="utf-8")) if body.exists() else None,
-                    "chain": [{"stage": STAGES[stage], "artifacts": found} for stage, found in chain if found],
-                    "environments": sorted({environments[source] for source in sources}),
-                    "commits": sorted({read_record(source.done)["commit"] or "unknown" for source in sources}),
-                }
-            )
+    for name, artifact in plan.exhibits.items():
+        sources = collect_ancestors([artifact])
+        caption, _, alarms = (artifact.folder / "caption.rst").read_text(encoding="utf-8").strip().partition(ALARMS)
+        picture, body = artifact.folder / f"{name}.svg", artifact.folder / "body.md"
+        chain = [(stage, [source for source in sources if source.stage == stage]) for stage in LINEAGE]
+        entries.append(
+            {
+                "name": name,
+                "kind": "figures" if name in plan.figures else "tables",
+                "artifact": artifact,
+                "caption": caption,
+                "alarms": [line.removeprefix("- ") for line in alarms.splitlines()],
+                "picture": base64.b64encode(picture.read_bytes()).decode() if picture.exists() else None,
+                "rows": read_rows(body.read_text(encoding="utf-8")) if body.exists() else None,
+                "chain": [{"stage": STAGES[stage], "artifacts": found} for stage, found in chain if found],
+                "environments": sorted({environments[source] for source in sources}),
+                "commits": sorted({read_record(source.done)["commit"] or "unknown" for source in sources}),
+            }
+        )
     return entries
 
 

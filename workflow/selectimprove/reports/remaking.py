@@ -24,7 +24,7 @@ import pandas as pd
 from selectimprove.artifacts.arithmetic import MKL_CBWR, processor_info, vector_instructions
 from selectimprove.artifacts.provenance import RECORD, folder_hashes, read_record, versions
 from selectimprove.config.params import Resources
-from selectimprove.dag.artifact import AT_START, Artifact, resources_of, snakemake_command, stage_command
+from selectimprove.dag.artifact import AT_START, Artifact, snakemake_command, stage_command
 from selectimprove.dag.costs import describe, expected_seconds
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
@@ -140,7 +140,7 @@ def compare(artifact: Artifact, again: Path, checkpoints: str = "all") -> Iterat
 
 def why_not(artifact: Artifact, resources: Resources) -> str | None:
     """Say why a genuine artifact of a model would come out differently here; None if it would not."""
-    if resources_of(artifact, resources).gpus:
+    if STAGES[artifact.stage].resources(resources).gpus:
         return "params.yaml gives its job a GPU, and GPUs differ in how they add up"
     made = read_record(artifact.done).get("machine") or {}
     here = {
@@ -167,7 +167,7 @@ def make_again(artifact: Artifact, output: Path, resources: Resources) -> None:
         STAGES[artifact.stage].function(artifact.config, inputs, output)
         return
     # Snakemake tells a job its number of cores by OMP_NUM_THREADS.
-    cores = str(resources_of(artifact, resources).cores)
+    cores = str(STAGES[artifact.stage].resources(resources).cores)
     own = {"PYTHONPATH": str(Path(__file__).parents[2]), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": cores}
     environment = os.environ | AT_START | own
     command = stage_command(artifact, output, resources, sys.executable)

@@ -136,8 +136,8 @@ def capacity(workflow: "Workflow") -> dict[str, float]:
 class Progress(threading.Thread):
     """Prints every `interval` seconds how many artifacts of those `asked` for are made, and how long the rest will take.
 
-    Recorded times come from another machine, or from this one when it was busy. The artifacts that this run has already
-    made tell how much slower or faster it is, and the expected rest is scaled by that. `have` is what jobs share.
+    Recorded times come from another machine, or from this one when it was busy, so the expected rest is scaled by how
+    long the artifacts took that this run has made. `have` is what jobs share.
     """
 
     def __init__(self, params: Params, asked: list[Artifact], have: Mapping[str, float], interval: float = 60):

@@ -27,9 +27,6 @@ from selectimprove.reports.publish import describe, read_if_whole
 from selectimprove.reports.remaking import BROKEN, check_artifact, check_files, draw_spot, has_record
 from selectimprove.tasks.interface import load_task
 
-FEW = 3
-"""Missing artifacts of a stage that are named each."""
-
 
 def asked_for(plan: Plan) -> list[Artifact]:
     """List everything behind ``verify.only``, or else behind the verdicts and all default or drawn figures and tables."""
@@ -44,7 +41,7 @@ def check_missing(missing: list[Artifact], remedy: str) -> Iterator[str]:
     """Name missing artifacts in the order in which they would be made; for a stage with many, only the first."""
     for stage in STAGES:
         of_stage = [artifact for artifact in reversed(missing) if artifact.stage == stage]
-        more = f" and {len(of_stage) - 1} more of {stage}" if len(of_stage) > FEW else ""
+        more = f" and {len(of_stage) - 1} more of {stage}" if len(of_stage) > 3 else ""
         for artifact in of_stage[:1] if more else of_stage:
             expected = f"missing: expected for the current params and code; run `{remedy}`"
             yield f"{artifact.folder}{more}: {expected} ({explain(artifact)})"
@@ -170,15 +167,12 @@ def verify(plan: Plan, cores: int) -> list[str]:
     if missing := [artifact for artifact in artifacts if artifact not in there]:
         command = snakemake_command(params.scale, *(params.verify.only or ("figures", "audit")))
         mistakes += check_missing(missing, command)
-        print(
-            f"{len(missing)} of {len(artifacts)} artifacts are missing; to verify only what is behind a figure, a table "
-            "or an experiment: --config 'verify={only: [table1]}'"
-        )
+        advice = "to verify only what is behind a figure, a table or an experiment: --config 'verify={only: [table1]}'"
+        print(f"{len(missing)} of {len(artifacts)} artifacts are missing; {advice}")
     if not mistakes:
         trusted = Counter(artifact.stage for artifact in there if artifact not in confirmed)
         trust = ", ".join(f"{number} of {stage}" for stage, number in trusted.items())
-        print(
-            f"verified: {len(there)} artifacts, {len(confirmed)} of them made again with the same result, and "
-            f"{len(compared)} publications; taken as recorded: {trust or 'none'} (verify.spot makes them again)"
-        )
+        again = f"{len(confirmed)} of them made again with the same result, and {len(compared)} publications"
+        taken = f"taken as recorded: {trust or 'none'} (verify.spot makes them again)"
+        print(f"verified: {len(there)} artifacts, {again}; {taken}")
     return mistakes
