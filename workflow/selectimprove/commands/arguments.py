@@ -74,10 +74,7 @@ def find_runs(
 
 
 def find_artifact(plan: Plan, text: str, stages: Iterable[str]) -> Artifact:
-    """Find an artifact of some stages by its path or name, or by its name without the key if only one has it.
-
-    Examples of `text`: ``results/sft/FB-gf11-s110-0123456789``, ``sft/FB-gf11-s110-0123456789``, ``FB-gf11-s110``.
-    """
+    """Find an artifact of some stages: ``results/sft/FB-gf11-s110-0123456789``, or only ``FB-gf11-s110`` if it is unique."""
     *stage, name = os.path.relpath(text or ".").removeprefix(f"{RESULTS}/").rsplit("/", 1)
     planned = [artifact for key in stages if stage in ([], [key]) for artifact in plan.artifacts[key].values()]
     found = [artifact for artifact in planned if artifact.name == name]
@@ -101,9 +98,8 @@ def require_made(artifact: Artifact, scale: str | None) -> None:
     """Refuse a missing artifact, with the command that makes it."""
     if not artifact.done.exists():
         command = snakemake_command(scale, artifact.done)
-        raise ParamsError(
-            f"{artifact.folder}: neither made nor pulled; `{command}` makes it, `dvc pull` fetches it if it was shared"
-        )
+        remedy = f"`{command}` makes it, `dvc pull` fetches it if it was shared"
+        raise ParamsError(f"{artifact.folder}: neither made nor pulled; {remedy}")
 
 
 def require_readable(artifact: Artifact, scale: str | None) -> None:

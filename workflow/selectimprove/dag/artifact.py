@@ -79,10 +79,7 @@ class Artifact:
 def collect_ancestors(
     artifacts: Iterable[Artifact], counts: Callable[[Artifact], bool] = lambda artifact: True
 ) -> list[Artifact]:
-    """List artifacts and all their ancestors, each once, depth first.
-
-    An artifact that does not count is left out, and so are ancestors of it alone.
-    """
+    """List artifacts that count and their ancestors, each once, depth first; the walk ends where one does not count."""
     found, pending = {}, [*artifacts][::-1]
     while pending:
         artifact = pending.pop()

@@ -74,9 +74,8 @@ def collect_costs(plan: Plan, earlier: list[dict[str, str]]) -> list[dict]:
     for stage, artifacts in plan.artifacts.items():
         for name, artifact in artifacts.items():
             if (stage, name) not in known and (record := recorded(artifact)):
-                processor = (record.get("machine") or {}).get("processor")
-                values = (stage, name, record["seconds"], record.get("peak_memory_mib"), processor)
-                made.append(dict(zip(COLUMNS, values, strict=True)))
+                row = record | (record.get("machine") or {}) | {"stage": stage, "name": name}
+                made.append({column: row.get(column) for column in COLUMNS})
     slugs = {(row["stage"], _slug(row["name"])) for row in made}
     kept = [
         row
@@ -134,8 +133,8 @@ def time_left(
 ) -> float:
     """Bound from below the seconds until pending artifacts are made, given the seconds that each still needs.
 
-    The bound is the longest chain among them, or the demand for a resource: the job of an artifact `needs` so much of
-    each, and jobs `have` so much to share. A resource that is not in `have` does not run out.
+    The bound is the longest chain among them, or the demand for a resource that jobs share: each `needs` so much of what
+    they `have`. A resource that is not in `have` does not run out.
     """
     chains: dict[Artifact, float] = {}
 

@@ -48,10 +48,7 @@ def write_folder(target: Path, write: Callable[[Path], object]) -> None:
 
 
 def copy_checked(artifact: Artifact, files: Iterable[Path], folder: Path) -> dict[str, dict]:
-    """Copy files of an artifact that match its record; write the licence and ``provenance.json``.
-
-    Return the content of the latter: ``sources``, ``config`` and ``provenance`` of the artifact and its ancestors.
-    """
+    """Copy files of an artifact that match its record; write the licence and ``provenance.json``, and return the latter."""
     recorded = read_record(artifact.done)["files"]
     for file in files:
         if file_hash(file) != recorded.get(str(file.relative_to(artifact.folder))):

@@ -244,11 +244,15 @@ def stage_entries(records: dict[Artifact, dict], environments: dict[Artifact, in
     """List the stages in the order in which data flow, each with its artifacts and their costs."""
     entries = []
     for stage in STAGES:
-        rows = []
-        for artifact in sorted((a for a in records if a.stage == stage), key=lambda artifact: artifact.name):
-            config = json.dumps(artifact.config.model_dump(mode="json"), indent=1, ensure_ascii=False)
-            made = {"provenance": records[artifact], "environment": environments[artifact]}
-            rows.append({"artifact": artifact, "config": config} | made)
+        rows = [
+            {
+                "artifact": artifact,
+                "config": json.dumps(artifact.config.model_dump(mode="json"), indent=1, ensure_ascii=False),
+                "provenance": records[artifact],
+                "environment": environments[artifact],
+            }
+            for artifact in sorted((a for a in records if a.stage == stage), key=lambda artifact: artifact.name)
+        ]
         if rows:
             seconds = [row["provenance"]["seconds"] for row in rows]
             memory = max(row["provenance"]["peak_memory_mib"] for row in rows)

@@ -31,10 +31,7 @@ def read_if_whole(path: Path) -> dict:
 
 
 def hash_ancestors(artifacts: Iterable[Path]) -> dict[str, str]:
-    """Hash the content of artifacts and of everything behind them, by ``stage/name``. Missing artifacts end the walk.
-
-    A broken record is a `ParamsError`.
-    """
+    """Hash the content of artifacts and of everything behind them, by ``stage/name``. Missing artifacts end the walk."""
     found, pending = {}, list(artifacts)
     while pending:
         folder = pending.pop(0)
@@ -88,10 +85,8 @@ def publish(
 
 
 def publish_exhibit(exhibit: Path, files: list[Path], root: Path) -> None:
-    """Copy the files of a figure or table from its artifact, and its metrics into the file that all tables share.
-
-    If the artifact, or a record behind it, is damaged, nothing is published.
-    """
+    """Copy the files of a figure or table from its artifact, and its metrics into the file that all tables share."""
+    # Nothing is published if the artifact, or a record behind it, is damaged.
     require_intact([exhibit])
     hash_ancestors([exhibit])
     metrics, shared = exhibit / "metrics.json", root / "metrics.json"

@@ -40,12 +40,10 @@ BROKEN = (KeyError, ValueError, OSError, IndexError)
 
 
 class Checked(NamedTuple):
-    """The outcome of checking an artifact."""
+    """Mistakes of an artifact, a line each, and whether it was made again with the same result."""
 
     mistakes: list[str]
-    """One line each, ``file: reason``."""
     confirmed: bool
-    """Whether it was made again, with the same result."""
 
 
 def asks_model(artifact: Artifact) -> bool:
@@ -157,10 +155,7 @@ def why_not(artifact: Artifact, resources: Resources) -> str | None:
 
 
 def make_again(artifact: Artifact, output: Path, resources: Resources) -> None:
-    """Make an artifact again from its inputs as they are: without a model in this process, else as its rule does.
-
-    In this process a stage may raise anything; a process that fails is a `ParamsError`.
-    """
+    """Make an artifact again from its inputs as they are: without a model in this process, else as its rule does."""
     if not asks_model(artifact):
         output.mkdir()
         inputs = {role: source.folder for role, source in artifact.inputs.items()}
@@ -228,10 +223,7 @@ def draw(artifacts: Iterable[Artifact], number: int, seed: int) -> list[Artifact
 
 
 def draw_spot(plan: Plan, checked: Iterable[Artifact], cores: int) -> list[Artifact]:
-    """Draw the artifacts of models that are made again, as ``verify`` of the params says, and print the draw.
-
-    A `ParamsError` says that there is nothing to draw from, or that a package that trains models is not installed.
-    """
+    """Draw the artifacts of models that are made again, as ``verify`` of the params says, and print the draw."""
     options, known = plan.params.verify, candidates(plan, checked)
     if not options.spot:
         return []

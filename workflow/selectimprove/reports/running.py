@@ -68,10 +68,9 @@ def require_runnable(workflow: "Workflow", resources: Resources) -> None:
 
 
 def end_jobs_when_interrupted() -> None:
-    """Have SIGINT and SIGTERM end the jobs on this machine, and with them Snakemake.
+    """Have SIGINT and SIGTERM end the jobs on this machine, and with them Snakemake, which waits for its jobs.
 
-    Snakemake waits for its jobs. Ctrl-C in a terminal also reaches the jobs; but `kill`, a scheduler or a service
-    manager signals Snakemake alone, and kills it after some seconds. A stage may be killed at any time.
+    Unlike Ctrl-C, `kill`, a scheduler or a service manager signals Snakemake alone, and kills it after some seconds.
     """
 
     def interrupt(*_):
@@ -169,8 +168,8 @@ class Progress(threading.Thread):
             self.running_since.setdefault(artifact, now)
         count = f"{len(done)} of {len(self.asked)} artifacts made"
         # A stage of seconds may be over when the line is read.
-        long = (artifact for artifact in running if STAGES[artifact.stage].needs != "light")
-        now_at = "".join(f"\n    {standing(artifact)}" for artifact in long)
+        shown = (standing(artifact) for artifact in running if STAGES[artifact.stage].needs != "light")
+        now_at = "".join(f"\n    {line}" for line in shown)
         known = [artifact for artifact in pending if artifact in self.expected]
         if not known:
             return f"{count}; the time left is unknown, since none was recorded at this scale{now_at}"
