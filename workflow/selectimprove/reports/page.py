@@ -187,9 +187,8 @@ def table_1(plan: Plan, shown: dict[Artifact, str]) -> list[dict]:
     for (sft, training), group in table.groupby(["sft", "training"], sort=False):
         cells = {row["problem_type"]: row for row in group.to_dict("records")}
         for problem_type, cell in cells.items():
-            wanted, found = {"problems": "6-9"}, map(models.get, cell["generations"].split())
-            if problem_type != "all":
-                wanted["type"] = problem_type
+            wanted = {"problems": "6-9"} | ({} if problem_type == "all" else {"type": problem_type})
+            found = map(models.get, cell["generations"].split())
             cell["shown"] = [{"seed": each.config.seed, "query": {"model": name} | wanted} for each, name in found]
         cells = [cells[problem_type] for problem_type in ("all", "inversion", "evaluation")]
         rows.append({"sft": sft, "training": training_name(training), "cells": cells})
@@ -256,9 +255,8 @@ def stage_entries(records: dict[Artifact, dict], environments: dict[Artifact, in
         if rows:
             seconds = [row["provenance"]["seconds"] for row in rows]
             memory = max(row["provenance"]["peak_memory_mib"] for row in rows)
-            entries.append(
-                {"stage": stage, "rows": rows, "total": sum(seconds), "longest": max(seconds), "memory": memory}
-            )
+            costs = {"total": sum(seconds), "longest": max(seconds), "memory": memory}
+            entries.append({"stage": stage, "rows": rows} | costs)
     return entries
 
 
@@ -271,13 +269,8 @@ def write_page(plan: Plan) -> str:
     shown = {labels.inputs["evaluation"]: name for labels, name in models.items()}
     claims, excerpt = claim_entries(plan, shown), draw_excerpt(models)
     rows = json.dumps({"columns": COLUMNS, "rows": excerpt.rows}, separators=(",", ":"), ensure_ascii=False)
-    templates = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    templates.trim_blocks = templates.lstrip_blocks = True
     return templates.get_template("index.html.jinja").render(
         scale=SCALE_NOTES.get(plan.params.scale, f"{plan.params.scale} scale"),
         confidence=plan.params.statistics.confidence,
