@@ -18,6 +18,7 @@ from selectimprove.dag.costs import record_costs
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.rules import IN_REPORT, StageRule, audit_publication, experiment_priority, publications
 from selectimprove.dag.table import STAGES
+from selectimprove.errors import ParamsError
 from selectimprove.reports.running import (
     Progress,
     artifacts_to_make,
@@ -26,7 +27,6 @@ from selectimprove.reports.running import (
     report_end,
     require_runnable,
 )
-from selectimprove.types import ParamsError
 
 try:
     PLAN = Plan(load_params(Path(workflow.basedir) / "params.yaml", dict(config)))

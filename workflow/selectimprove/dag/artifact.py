@@ -9,7 +9,7 @@ from selectimprove.artifacts.keys import artifact_digest, source_digests
 from selectimprove.artifacts.provenance import RECORD
 from selectimprove.artifacts.runner import loaded_by_name
 from selectimprove.config.loading import DEFAULT_SCALE
-from selectimprove.config.params import Resources
+from selectimprove.config.sections import Resources
 from selectimprove.dag.table import STAGES
 from selectimprove.types import Strict
 

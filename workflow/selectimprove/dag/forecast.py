@@ -7,7 +7,7 @@ from pathlib import Path
 
 from selectimprove.artifacts.keys import OWN
 from selectimprove.artifacts.provenance import RECORD, read_record
-from selectimprove.config.needs import require_met
+from selectimprove.config.checks import require_met
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors, needs_of
 from selectimprove.dag.costs import describe, expected_seconds, time_left
 from selectimprove.dag.plan import Plan

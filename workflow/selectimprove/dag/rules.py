@@ -18,8 +18,9 @@ from snakemake.iocontainers import Wildcards
 
 from selectimprove.artifacts.keys import digest, module_digest
 from selectimprove.artifacts.provenance import file_hash
-from selectimprove.config.needs import require_met
-from selectimprove.config.params import JobResources, Params
+from selectimprove.config.checks import require_met
+from selectimprove.config.params import Params
+from selectimprove.config.sections import JobResources
 from selectimprove.dag.artifact import Artifact, root_of, snakemake_command, stage_command
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import Stage

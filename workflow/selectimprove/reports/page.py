@@ -32,7 +32,7 @@ FILTERS |= {"strategy": "Strategy", "outcome": "Answer"}
 VALUES = {
     "pass_at_1": "pass@1",
     "other": "share of neither strategy",
-    "rollouts_excess": "share of forward less that of evaluation problems, last rollouts",
+    "rollouts_excess": "share of the strategy that suits the first problem type, less that type's share, last rollouts",
     "cross_entropy": "logarithm of the cross-entropy on validation problems",
 }
 WIDTH, MARGIN = 320, 12

@@ -23,7 +23,7 @@ import pandas as pd
 
 from selectimprove.artifacts.arithmetic import MKL_CBWR, processor_info, vector_instructions
 from selectimprove.artifacts.provenance import RECORD, folder_hashes, read_record, versions
-from selectimprove.config.params import Resources
+from selectimprove.config.sections import Resources
 from selectimprove.dag.artifact import AT_START, Artifact, snakemake_command, stage_command
 from selectimprove.dag.costs import describe, expected_seconds
 from selectimprove.dag.plan import Plan

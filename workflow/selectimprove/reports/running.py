@@ -18,7 +18,8 @@ from snakemake.exceptions import WorkflowError
 
 from selectimprove.artifacts.files import lock_of
 from selectimprove.artifacts.runner import working_folder
-from selectimprove.config.params import Params, Resources
+from selectimprove.config.params import Params
+from selectimprove.config.sections import Resources
 from selectimprove.dag.artifact import RESULTS, Artifact, needs_of
 from selectimprove.dag.costs import describe, expected_seconds, recorded, time_left
 from selectimprove.dag.plan import Plan
