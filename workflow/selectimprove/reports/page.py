@@ -22,7 +22,6 @@ from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
 from selectimprove.reports.excerpt import COLUMNS, PER_KIND, draw_excerpt, name_models
-from selectimprove.stages.verdicts.judging import VERDICTS
 
 TEMPLATES = Path(__file__).parents[2] / "page"
 # The stages behind a figure or table, the last one first.
