@@ -7,7 +7,7 @@ import sys
 from selectimprove.errors import ParamsError
 
 COMMANDS = ("plan", "show", "export", "split")
-"""Modules of `selectimprove.commands`, each with `add_arguments(parser)` and `run(options)`; the docstring is the help."""
+"""Modules of `selectimprove.commands` with `add_arguments(parser)` and `run(options)`; docstrings are the help."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -74,7 +74,7 @@ def find_runs(
 
 
 def find_artifact(plan: Plan, text: str, stages: Iterable[str]) -> Artifact:
-    """Find an artifact of some stages: ``results/sft/FB-gf11-s110-0123456789``, or only ``FB-gf11-s110`` if it is unique."""
+    """Find an artifact of some stages by ``results/sft/FB-gf11-s110-0123456789``, or by ``FB-gf11-s110`` if unique."""
     *stage, name = os.path.relpath(text or ".").removeprefix(f"{RESULTS}/").rsplit("/", 1)
     planned = [artifact for key in stages if stage in ([], [key]) for artifact in plan.artifacts[key].values()]
     found = [artifact for artifact in planned if artifact.name == name]

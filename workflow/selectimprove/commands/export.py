@@ -80,7 +80,7 @@ def find_exported(plan: Plan, options: Namespace) -> Checkpoint | Artifact:
 
 
 def find_measured(plan: Plan, artifact: Artifact) -> tuple[Artifact, Run] | tuple[None, None]:
-    """Find where a model (given by its weights, generations or labels) is measured, best in an experiment that is made."""
+    """Find where a model, given by its weights, generations or labels, is measured; a made experiment goes first."""
     found = [
         (measures, run)
         for measures in plan.measures.values()

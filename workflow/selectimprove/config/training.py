@@ -177,7 +177,7 @@ class Rl(Strict):
     reward: Annotated[str, AfterValidator(_is_reward), Field(json_schema_extra={"pattern": f"^({REWARD})$"})] = (
         "outcome"
     )
-    """``outcome``: 1 for the right answer, else 0; ``random``: a coin; or ``package.module:function`` (see Extending)."""
+    """``outcome``: 1 for the right answer, else 0; ``random``: a coin; or ``package.module:function`` (Extending)."""
     checkpoint_every: Positive
     """Optimiser steps between two checkpoints."""
     device_batch_size: Positive | None = None
@@ -195,7 +195,7 @@ class Rl(Strict):
     num_iterations: Annotated[Positive, Knob()] = 1
     """GRPO: optimiser steps on the same rollouts, out of ``n_steps``; the second and later are off-policy."""
     kl_estimator: Annotated[Literal["k3", "k3_corrected"], Knob()] = "k3"
-    """GRPO: ``k3``, as in its paper; ``k3_corrected``: times the ratio, for the gradient of the reverse KL divergence."""
+    """GRPO: ``k3``, as in its paper; ``k3_corrected``: times the ratio, for the gradient of the reverse KL."""
     top_p: Annotated[float, Field(gt=0, le=1), NUMBER, Knob()] = 1.0
     """Share of the probability that rollouts are sampled from, the likeliest tokens first."""
 

@@ -26,7 +26,7 @@ ACCELERATE = Path(__file__).parents[2] / "profiles" / "accelerate.yaml"
 
 
 def root_of(scale: str) -> Path:
-    """Return the folder below which a scale publishes: the default one in git, each other one in a folder of its own."""
+    """Return the folder below which a scale publishes: for all but the default, a folder of its own."""
     return RESULTS if scale == DEFAULT_SCALE else RESULTS / scale
 
 

@@ -57,7 +57,7 @@ def _slug(name: str) -> str:
 
 
 def recorded(artifact: Artifact) -> dict | None:
-    """Read the provenance of an artifact for its cost; None without one, and of a resumed one, whose time is partial."""
+    """Read an artifact's provenance for its cost; None if missing, or if resumed, as its time is then partial."""
     try:
         record = read_record(artifact.done)
     except ParamsError:
@@ -105,7 +105,7 @@ def record_costs(plan: Plan) -> None:
 
 
 class Estimate:
-    """The expected seconds of artifacts, from rows of ``costs.csv``: as many as the same artifact, or others like it."""
+    """The expected seconds of artifacts, from rows of ``costs.csv`` of the same artifact, or of others like it."""
 
     def __init__(self, records: list[dict[str, str]]):
         self.recorded = defaultdict(list)
@@ -133,7 +133,7 @@ def time_left(
 ) -> float:
     """Bound from below the seconds until pending artifacts are made, given the seconds that each still needs.
 
-    The bound is the longest chain among them, or the demand for a resource that jobs share: each `needs` so much of what
+    The bound is the longest chain among them, or the demand for a shared resource: each `needs` so much of what
     they `have`. A resource that is not in `have` does not run out.
     """
     chains: dict[Artifact, float] = {}

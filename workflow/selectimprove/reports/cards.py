@@ -37,7 +37,7 @@ def count_parameters(folder: Path) -> int:
 
 
 def read_numbers(checkpoint: Checkpoint) -> list[dict]:
-    """Read pass@1 of a checkpoint: rows of ``pass_rates.parquet``, by test set and problem type; none if not measured."""
+    """Read pass@1 of a checkpoint by test set and problem type, from ``pass_rates.parquet``; none if not measured."""
     measures, run = checkpoint.measures, checkpoint.run
     if measures is None or not measures.done.exists():
         return []

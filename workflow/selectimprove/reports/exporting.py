@@ -17,7 +17,7 @@ from selectimprove.errors import ParamsError
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model at a step of RL or a round of rejection sampling (0 before), and the run and measures with its numbers."""
+    """A model at a step of RL or a round of rejection sampling (0 before), and the run and measures behind it."""
 
     artifact: Artifact
     folder: Path
@@ -48,7 +48,7 @@ def write_folder(target: Path, write: Callable[[Path], object]) -> None:
 
 
 def copy_checked(artifact: Artifact, files: Iterable[Path], folder: Path) -> dict[str, dict]:
-    """Copy files of an artifact that match its record; write the licence and ``provenance.json``, and return the latter."""
+    """Copy files of an artifact that match its record; write the licence and ``provenance.json``; return the latter."""
     recorded = read_record(artifact.done)["files"]
     for file in files:
         if file_hash(file) != recorded.get(str(file.relative_to(artifact.folder))):

@@ -31,7 +31,7 @@ def read_if_whole(path: Path) -> dict:
 
 
 def hash_ancestors(artifacts: Iterable[Path]) -> dict[str, str]:
-    """Hash the content of artifacts and of everything behind them, by ``stage/name``. Missing artifacts end the walk."""
+    """Hash the content of artifacts and everything behind them, by ``stage/name``. Missing artifacts end the walk."""
     found, pending = {}, list(artifacts)
     while pending:
         folder = pending.pop(0)

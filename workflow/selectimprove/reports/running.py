@@ -47,7 +47,7 @@ def read_tail(log: Path) -> bytes:
 
 
 def require_runnable(workflow: "Workflow", resources: Resources) -> None:
-    """Check that the jobs of a run can start and that their files can be written; a WorkflowError says what to change."""
+    """Check that jobs can start and that their files can be written; a WorkflowError says what to change."""
     jobs = list(workflow.dag.needrun_jobs())
     limits = workflow.global_resources
     # Without a limit, all jobs would take the first GPU.
@@ -134,7 +134,7 @@ def capacity(workflow: "Workflow") -> dict[str, float]:
 
 
 class Progress(threading.Thread):
-    """Prints every `interval` seconds how many artifacts of those `asked` for are made, and how long the rest will take.
+    """Prints every `interval` seconds how many of the `asked` artifacts are made, and how long the rest will take.
 
     Recorded times come from another machine, or from this one when it was busy, so the expected rest is scaled by how
     long the artifacts took that this run has made. `have` is what jobs share.

@@ -29,7 +29,7 @@ from selectimprove.tasks.interface import load_task
 
 
 def asked_for(plan: Plan) -> list[Artifact]:
-    """List everything behind ``verify.only``, or else behind the verdicts and all default or drawn figures and tables."""
+    """List everything behind ``verify.only``, or else behind the verdicts and default or drawn figures and tables."""
     if plan.params.verify.only:
         return collect_ancestors(plan.ends_of(plan.params.verify.only))
     others = [artifact for artifact in plan.all_exhibits.values() if artifact.done.exists()]
