@@ -209,7 +209,7 @@ def test_the_page_tells_alarms_from_the_caption(tmp_path):
     (tmp_path / "caption.rst").write_text(f"A figure.{ALARMS}- one\n- two\n")
     (tmp_path / "provenance.json").write_text('{"commit": "abc"}')
     figure = Mock(folder=tmp_path, done=tmp_path / "provenance.json", inputs={})
-    plan = Mock(figures={"figure": figure}, tables={})
+    plan = Mock(exhibits={"figure": figure}, figures={"figure": figure})
     (entry,) = exhibit_entries(plan, defaultdict(int))
     assert (entry["caption"], entry["alarms"]) == ("A figure.", ["one", "two"])
 

@@ -139,7 +139,7 @@ def edit_verdict(folder):
 
 
 def change_source(folder):
-    path = folder / "workflow/selectimprove/stages/rl.py"
+    path = folder / "workflow/selectimprove/training/grpo.py"
     text = path.read_text()
     changed = text.replace('"scale_rewards": "group"', '"scale_rewards": "batch"')
     assert changed != text
@@ -334,7 +334,7 @@ def test_a_source_changed_after_the_run_is_named_and_fails_the_command(audited, 
     done = copy.run("snakemake --cores 1 verify", check=False)
     assert done.returncode
     assert any(
-        "results/rl/" in line and "missing: expected for" in line and "(source of stages/rl.py" in line
+        "results/rl/" in line and "missing: expected for" in line and "(source of training/grpo.py" in line
         for line in done.stderr.splitlines()
     )
 
@@ -353,5 +353,5 @@ def test_of_much_that_is_missing_a_line_says_how_to_make_it_or_leave_it_out(audi
     (copy.folder / "results/smoke/tables/table1.csv").write_text("sft\n")
     said = "\n".join(copy.mismatches(monkeypatch))
     assert "results/smoke/tables/table1.csv: is not the file of results/exhibits/table1" in said
-    copy.run("snakemake --cores all table1")
+    copy.run("snakemake --cores all --force publish_table1")
     copy.run("snakemake --cores all verify --config 'verify={only: [main]}'")
