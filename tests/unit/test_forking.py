@@ -67,16 +67,20 @@ def folder(tmp_path):
     return tmp_path
 
 
-def start_opener(folder, **environment):
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(OPENER)],
+def start_python(folder, words, environment, **streams):
+    return subprocess.Popen(
+        [sys.executable, *words],
         cwd=folder,
         env=os.environ | environment,
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         preexec_fn=heed_interrupts,
+        **streams,
     )
+
+
+def start_opener(folder, **environment):
+    process = start_python(folder, ["-c", textwrap.dedent(OPENER)], environment, stdin=subprocess.PIPE)
     process.server = process.stdout.readline().strip()
     return process
 
@@ -93,15 +97,7 @@ def opener(folder):
 
 
 def start(folder, *words, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", "job", *words],
-        cwd=folder,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=heed_interrupts,
-    )
+    return start_python(folder, ["-m", "job", *words], environment, stderr=subprocess.PIPE)
 
 
 def eventually(condition):
