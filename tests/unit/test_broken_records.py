@@ -14,14 +14,13 @@ import pytest
 from conftest import ENVIRONMENT, ROOT
 from selectimprove.analysis.tables import read_measures, select
 from selectimprove.artifacts.files import lock_folder
-from selectimprove.artifacts.provenance import git_commit, read_record
+from selectimprove.artifacts.provenance import git_commit, read_if_whole, read_record
 from selectimprove.artifacts.runner import working_folder
 from selectimprove.config.loading import load_params
 from selectimprove.dag.costs import COLUMNS, collect_costs, costs_file, read_costs, record_costs
 from selectimprove.dag.forecast import explain
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
-from selectimprove.reports.publish import read_if_whole
 from selectimprove.reports.remaking import check_record
 from selectimprove.reports.running import Progress, log_of
 from selectimprove.reports.verify import check_others

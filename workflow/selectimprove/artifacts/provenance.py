@@ -62,6 +62,14 @@ def read_record(path: Path, remedy: str = "") -> dict:
     return content
 
 
+def read_if_whole(path: Path) -> dict:
+    """Return a record; an empty one if it is missing or broken."""
+    try:
+        return read_record(path)
+    except ParamsError:
+        return {}
+
+
 def require_intact(folders: Iterable[Path], remedy: str = REPEAT) -> None:
     """Compare the files of artifacts with their recorded hashes.
 

@@ -15,10 +15,9 @@ from pathlib import Path
 from statistics import mean
 
 from selectimprove.artifacts.files import replace
-from selectimprove.artifacts.provenance import read_record
+from selectimprove.artifacts.provenance import read_if_whole
 from selectimprove.dag.artifact import Artifact, root_of
 from selectimprove.dag.plan import Plan
-from selectimprove.errors import ParamsError
 
 COLUMNS = ("stage", "name", "seconds", "peak_memory_mib", "processor")
 # A process that reads the file again does not repeat the warning.
@@ -58,10 +57,7 @@ def _slug(name: str) -> str:
 
 def recorded(artifact: Artifact) -> dict | None:
     """Read an artifact's provenance for its cost; None if missing, or if resumed, as its time is then partial."""
-    try:
-        record = read_record(artifact.done)
-    except ParamsError:
-        return None
+    record = read_if_whole(artifact.done)
     return record if isinstance(record.get("seconds"), int | float) and not record.get("resumed") else None
 
 

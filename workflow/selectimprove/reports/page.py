@@ -201,7 +201,7 @@ def read_rows(markdown: str) -> list[list[str]]:
     return [row for row in rows if not all(set(cell) <= set(":-") for cell in row)]
 
 
-def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]:
+def exhibit_entries(plan: Plan, records: dict[Artifact, dict], environments: dict[Artifact, int]) -> list[dict]:
     """List figures and tables, each with its caption, its picture or rows, and its ancestors by stage."""
     entries = []
     for name, artifact in plan.exhibits.items():
@@ -220,7 +220,7 @@ def exhibit_entries(plan: Plan, environments: dict[Artifact, int]) -> list[dict]
                 "rows": read_rows(body.read_text(encoding="utf-8")) if body.exists() else None,
                 "chain": [{"stage": STAGES[stage], "artifacts": found} for stage, found in chain if found],
                 "environments": sorted({environments[source] for source in sources}),
-                "commits": sorted({read_record(source.done)["commit"] or "unknown" for source in sources}),
+                "commits": sorted({records[source]["commit"] or "unknown" for source in sources}),
             }
         )
     return entries
@@ -280,7 +280,7 @@ def write_page(plan: Plan) -> str:
         claims=claims,
         verdicts=[(verdict, sum(claim["verdict"] == verdict for claim in claims)) for verdict in VERDICTS],
         table=table_1(plan, shown),
-        exhibits=exhibit_entries(plan, numbers),
+        exhibits=exhibit_entries(plan, records, numbers),
         stages=stage_entries(records, numbers),
         n_resumed=sum(bool(record.get("resumed")) for record in records.values()),
         environments=environments,

@@ -15,19 +15,11 @@ from functools import partial
 from pathlib import Path
 
 from selectimprove.artifacts.files import date_back, drop_temporaries, lock_folder, replace
-from selectimprove.artifacts.provenance import RECORD, REPEAT, file_hash, read_record, require_intact
+from selectimprove.artifacts.provenance import RECORD, REPEAT, file_hash, read_if_whole, read_record, require_intact
 from selectimprove.errors import ParamsError
 
 EXECUTED = "notebook.ipynb"
 """The executed copy of a notebook, which holds the times of its cells."""
-
-
-def read_if_whole(path: Path) -> dict:
-    """Return a record; an empty one if it is missing or broken."""
-    try:
-        return read_record(path)
-    except ParamsError:
-        return {}
 
 
 def hash_ancestors(artifacts: Iterable[Path]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from selectimprove.artifacts.provenance import RECORD, file_hash, read_record
+from selectimprove.artifacts.provenance import RECORD, file_hash, read_if_whole, read_record
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors, root_of, snakemake_command
 from selectimprove.dag.forecast import explain
 from selectimprove.dag.plan import Plan
@@ -23,7 +23,7 @@ from selectimprove.dag.rules import Publication, audit_publication, publications
 from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError
 from selectimprove.reports.page import write_page
-from selectimprove.reports.publish import describe, read_if_whole
+from selectimprove.reports.publish import describe
 from selectimprove.reports.remaking import BROKEN, check_artifact, check_files, draw_spot, has_record
 from selectimprove.tasks.interface import load_task
 
