@@ -1,9 +1,10 @@
 """The environment that results are computed in: instruction sets, and the variables that libraries read.
 
 Different vector instructions round sums differently, and after some thousand steps a model trained with them is another
-one. So torch uses AVX2 on every processor that has it, and MKL its kernels for every x86 processor (``MKL_CBWR``): one
-seed gives one result. Those kernels take half as long again, or twice as long; ``arithmetic: fast`` in the params does
-without them, and without the promise. This module counts in the keys of all stages that compute with torch.
+one. So torch and oneDNN use AVX2 on every processor that has it, and MKL its kernels for every x86 processor
+(``MKL_CBWR``): one seed gives one result. `selectimprove.training.kernels` keeps that fast. ``arithmetic: fast`` in the
+params lets each library choose, without the promise. This module counts in the keys of all stages that compute with
+torch.
 """
 
 import os
@@ -32,11 +33,23 @@ def processor_info(key: str) -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), "")
 
 
+def has_avx2() -> bool:
+    """Tell whether the processor has AVX2."""
+    return "avx2" in processor_info("flags").split()
+
+
+def is_portable() -> bool:
+    """Tell whether this process is to compute as every other processor with AVX2 does."""
+    return has_avx2() and os.environ.get("MKL_CBWR") == MKL_CBWR["portable"]
+
+
 def pin_arithmetic() -> None:
     """Pin torch to AVX2 and MKL to its common kernels, unless the environment says otherwise."""
     os.environ.setdefault("MKL_CBWR", MKL_CBWR["portable"])
-    if "avx2" in processor_info("flags").split():
+    if has_avx2():
         os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
+    if is_portable():
+        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 
 def clean_environment(arithmetic: str = "portable") -> None:

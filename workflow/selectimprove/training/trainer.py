@@ -11,9 +11,11 @@ import transformers
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 
+from selectimprove.artifacts.arithmetic import is_portable
 from selectimprove.batches import split_batch
 from selectimprove.config.training import REPORT_TO, RUN_NAME, Optimizer
 from selectimprove.errors import ParamsError
+from selectimprove.training.kernels import use_portable_kernels
 from selectimprove.training.policies import copy_model, has_bfloat16, render_completions, render_prompts
 
 LOG = logging.getLogger(__name__)
@@ -30,6 +32,8 @@ def prepare_torch(seed: int) -> None:
     # log-probabilities, and filling that took 40 % of a GRPO step.
     torch.utils.deterministic.fill_uninitialized_memory = False
     transformers.set_seed(seed)
+    if is_portable():
+        use_portable_kernels()
 
 
 def trainer_arguments(
