@@ -16,6 +16,11 @@ rule figures:
         DRAWN,
 
 
+rule extras:
+    input:
+        EXTRAS,
+
+
 rule audit:
     input:
         AUDIT.wanted,

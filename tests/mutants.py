@@ -60,7 +60,7 @@ CLAIMS = ("only_fb_nears_100", "no_new_strategy")
 SMALLER = {
     "sft": {"n_train": 24, "n_validation": 8},
     "rl": {"n_prompts": 16},
-    "evaluation": {"n_problems": 16, "curve_problems": 8, "told_problems": 8},
+    "evaluation": {"n_problems": 16, "curve_problems": {"6-9": 8}, "told_problems": 8},
     "statistics": {"n_bootstrap": 10},
 }
 """What is asked for in place of the smoke scale's numbers, so that each artifact takes a moment."""

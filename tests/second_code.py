@@ -49,19 +49,19 @@ def check_generations(artifact: Artifact) -> Iterator[str]:
     if rows.duplicated(["rl_step", "problem_set", "problem_id", "sample"]).any():
         yield f"{artifact.folder}: a row is there twice"
     sets = {role: source for role, source in artifact.inputs.items() if role not in ("policy", "base")}
-    sizes = [source.config.n_problems for source in sets.values()]
+    sizes = {role: source.config.n_problems for role, source in sets.items()}
     kept = [*artifact.inputs["policy"].checkpoints] or [0]
-    asked, found = kept if config.checkpoints == "all" else kept[-1:], sorted(set(rows["rl_step"]))
+    asked, found = kept if config.checkpoints == "all" and config.curve_problems else kept[-1:], sorted(set(rows["rl_step"]))
     if found != asked:
         yield f"{artifact.folder}: generations of the RL steps {found}, not {asked}"
-    before_last = (len(asked) - 1) * sum(min(size, config.curve_problems) for size in sizes)
-    if len(rows) != (wanted := config.n_samples * (before_last + sum(sizes))):
+    before_last = (len(asked) - 1) * sum(min(sizes[role], n) for role, n in config.curve_problems.items())
+    if len(rows) != (wanted := config.n_samples * (before_last + sum(sizes.values()))):
         yield f"{artifact.folder}: {len(rows)} generations, not {wanted}"
     if config.told_problems:
         n_told = len(load_task(config.task_name).openings)
         per_problem = 1 + n_told * (1 + config.n_samples)
         found = len(pd.read_parquet(artifact.folder / "interventions.parquet"))
-        if found != (wanted := per_problem * sum(min(size, config.told_problems) for size in sizes)):
+        if found != (wanted := per_problem * sum(min(size, config.told_problems) for size in sizes.values())):
             yield f"{artifact.folder}: {found} generations of told models, not {wanted}"
 
 

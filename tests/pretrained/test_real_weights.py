@@ -106,7 +106,7 @@ def sft(folder, base, demonstrations) -> Path:
 
 @pytest.fixture(scope="session")
 def evaluation(folder, base, sft, problems) -> Path:
-    sizes = {"n_samples": 2, "checkpoints": "all", "curve_problems": 8, "told_problems": 8}
+    sizes = {"n_samples": 2, "checkpoints": "all", "curve_problems": {"test": 8}, "told_problems": 8}
     config = TASK | SAMPLING | {"system_prompt": SYSTEM_PROMPT, "temperature": 0.7} | sizes
     return run_stage("evaluation", config, folder / "evaluation", policy=sft, base=base, test=problems["test"])
 

@@ -439,7 +439,7 @@ def test_the_stages_of_rl_and_evaluation_run_on_this_engine(made, tmp_path, engi
     cleanup_dist_env_and_memory()
     assert len(pd.read_parquet(policy / "rollouts.parquet")) == 4 * 8 * 8
 
-    sizes = {"n_samples": 2, "curve_problems": 512, "told_problems": 32}
+    sizes = {"n_samples": 2, "curve_problems": {"test": 512}, "told_problems": 32}
     asked = EvaluationStage(temperature=0.7, checkpoints="all", **sizes, **shared)
     evaluate_model(asked, {"policy": policy, "test": made["test"]}, evaluation)
     generations = pd.read_parquet(evaluation / "generations.parquet")

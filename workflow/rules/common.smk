@@ -40,7 +40,9 @@ shell.prefix(f"export {' '.join(f'{name}={value}' for name, value in environment
 PYTHON = "python" if "conda" in str(workflow.deployment_settings.deployment_method).lower() else sys.executable
 RULES = [StageRule(PLAN, stage, PYTHON) for stage in STAGES.values()]
 PUBLICATIONS, AUDIT = publications(PLAN), audit_publication(PLAN)
-DRAWN = [file for name in PLAN.exhibits for file in PUBLICATIONS[name].wanted]
+DRAWN, EXTRAS = (
+    [file for name in names for file in PUBLICATIONS[name].wanted] for names in (PLAN.exhibits, PLAN.extras)
+)
 FIRST = experiment_priority(PLAN, -1)
 
 

@@ -67,7 +67,7 @@ rule plan:
 
 rule export_crate:
     input:
-        DRAWN,
+        [file for name in PLAN.audited for file in PUBLICATIONS[name].wanted],
         AUDIT.wanted,
     output:
         "results/crate/ro-crate-metadata.json",

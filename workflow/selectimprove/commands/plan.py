@@ -15,7 +15,7 @@ from selectimprove.dag.forecast import AUDIT, forecast
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("names", nargs="*", help="figures, tables or experiments of params.yaml, `figures` or `audit`")
+    add("names", nargs="*", help="figures, tables or experiments of params.yaml, `figures`, `extras` or `audit`")
     add("--scale", help="use this scale instead of that of params.yaml")
     add("--config", nargs="+", default=[], metavar="KEY=VALUE", help="change values of params.yaml, as for snakemake")
     add("--cores", type=positive, help="number of cores (default: those of this machine)")
@@ -30,6 +30,6 @@ def run(options: argparse.Namespace) -> None:
     plan = open_plan(options.scale, options.config)
     names = []
     for name in options.names:
-        require_known("target", name, ["figures", AUDIT, *plan.targets])
-        names += plan.exhibits if name == "figures" else [name]
+        require_known("target", name, ["figures", "extras", AUDIT, *plan.targets])
+        names += {"figures": plan.exhibits, "extras": plan.extras}.get(name, [name])
     print(forecast(plan, options.cores or available_cpu_count(), names, options.gpus))

@@ -70,9 +70,17 @@ def find_mistakes(params: Params) -> list[str]:
 
 def require_met(params: Params, name: str) -> None:
     """Refuse a figure or table that is asked for by name if its notebook's needs are not met."""
-    exhibit = (params.figures | params.tables)[name]
-    if mistakes := _of_exhibit(params, name, exhibit, drawn=True):
+    if mistakes := _mistakes_of(params, name):
         raise ParamsError("\n".join(f"params.yaml: {mistake}" for mistake in mistakes))
+
+
+def is_met(params: Params, name: str) -> bool:
+    """Tell whether a figure or table can be drawn."""
+    return not _mistakes_of(params, name)
+
+
+def _mistakes_of(params: Params, name: str) -> list[str]:
+    return list(_of_exhibit(params, name, (params.figures | params.tables)[name], drawn=True))
 
 
 def _key(line: str) -> str:

@@ -135,6 +135,9 @@ class Params(Strict):
                 yield f"tasks.{name}.extends", section.extends, others
             if section.continued:
                 yield f"tasks.{name}.continued.after", section.continued.after, tasks
+        for name in self.evaluation.curve_problems:
+            known = {problem_set for task in tasks for problem_set in getattr(self.tasks, task).test_problems}
+            yield "evaluation.curve_problems", name, sorted(known)
         for name in self.verify.only:
             yield "verify.only", name, (*experiments, *self.figures, *self.tables)
         for module in self.lora.target_modules if self.lora and self._builds_qwen2 else ():

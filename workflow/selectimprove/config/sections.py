@@ -62,8 +62,8 @@ class Evaluation(Strict):
     """Problems per test set."""
     checkpoints: Checkpoints
     """``all`` that RL kept, or the ``last`` alone."""
-    curve_problems: Positive
-    """Problems per test set for checkpoints before the last, which only curves show."""
+    curve_problems: dict[FileName, Positive]
+    """Problems for checkpoints before the last, by test set; they are not asked other sets, which no curve shows."""
     told_problems: Natural
     """Problems per test set that SFT and final RL models answer greedily, and told each strategy; 0: none."""
 

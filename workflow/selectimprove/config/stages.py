@@ -159,7 +159,7 @@ class EvaluationStage(Computed, OfTask):
     temperature: Rate
     n_samples: Positive
     checkpoints: sections.Checkpoints
-    curve_problems: Positive
+    curve_problems: dict[str, Positive]
     told_problems: Natural
     system_prompt: str | None
     sampling: sections.Sampling

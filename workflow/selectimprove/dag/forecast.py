@@ -7,7 +7,7 @@ from pathlib import Path
 
 from selectimprove.artifacts.keys import OWN
 from selectimprove.artifacts.provenance import RECORD, read_record
-from selectimprove.config.checks import require_met
+from selectimprove.config.checks import is_met, require_met
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors, needs_of
 from selectimprove.dag.costs import describe, expected_seconds, time_left
 from selectimprove.dag.plan import Plan
@@ -30,8 +30,7 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
     named = [name for name in names if name != AUDIT]
     chosen = dict.fromkeys(exhibit for name in named for exhibit in plan.targets[name])
     if AUDIT in names or not names:
-        # The page of the audit shows all figures and tables that are drawn by default.
-        chosen |= plan.exhibits
+        chosen |= plan.audited if AUDIT in names else plan.exhibits
     for name in chosen:
         require_met(plan.params, name)
     exhibits = {name: plan.all_exhibits[name] for name in chosen}
@@ -39,16 +38,18 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
     wanted = Counter(artifact.stage for artifact in collect_ancestors(ends))
     # The inputs of a finished artifact are not needed any more.
     pending = collect_ancestors(ends, lambda artifact: not artifact.done.exists())
-    if not pending:
+    left_out = _left_out(plan, set(pending)) if not names else []
+    if not pending and not left_out:
         return "Nothing to make: everything asked for is there for these params."
-    lines = []
+    lines = [] if pending else ["Nothing to make: every default figure and table is there for these params."]
     for stage in plan.artifacts:
         if artifacts := [artifact for artifact in pending if artifact.stage == stage]:
             lines.append(f"{stage}: {len(artifacts)} of {wanted[stage]} to make")
             reasons = Counter(explain(artifact).partition(", against ")[0] for artifact in artifacts)
             lines += [f"    {number} × {reason}" for reason, number in reasons.most_common(4)]
     changed = [name for name, artifact in exhibits.items() if not artifact.done.exists()]
-    lines.append(f"figures and tables to draw: {', '.join(changed) or 'none'}")
+    if pending:
+        lines.append(f"figures and tables to draw: {', '.join(changed) or 'none'}")
 
     known = expected_seconds(plan.params.scale, pending)
     if known:
@@ -60,7 +61,22 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
         lines.append(f"time: {describe(sum(known.values()))} of jobs, about {left} on {have}")
     if unknown := sorted({artifact.stage for artifact in pending if artifact not in known}):
         lines.append(f"time unknown, since none was recorded at this scale: {', '.join(unknown)}")
+    if left_out:
+        lines.append(f"not in `figures`, but made by name, or all by `extras`: {', '.join(left_out)}")
     return "\n".join(lines)
+
+
+def _left_out(plan: Plan, pending: set[Artifact]) -> list[str]:
+    """List the extras that are still to be made, each with the time that it adds to what comes before it."""
+    found, planned = [], set(pending)
+    for name, exhibit in plan.extras.items():
+        more = set(collect_ancestors([exhibit], lambda artifact: not artifact.done.exists())) - planned
+        if more and is_met(plan.params, name):
+            planned |= more
+            known = expected_seconds(plan.params.scale, more)
+            complete = all(artifact in known for artifact in more)
+            found.append(f"{name} ({describe(sum(known.values()))})" if complete else name)
+    return found
 
 
 def explain(artifact: Artifact) -> str:

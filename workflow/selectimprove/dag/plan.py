@@ -82,6 +82,18 @@ class Plan(Runs):
         """All figures and tables that are drawn by default."""
         return self.figures | self.tables
 
+    @property
+    def extras(self) -> dict[str, Artifact]:
+        """The figures and tables that are drawn only when asked for."""
+        return {name: artifact for name, artifact in self.all_exhibits.items() if name not in self.exhibits}
+
+    @cached_property
+    def audited(self) -> dict[str, Artifact]:
+        """The figures and tables on the audit's page: those drawn by default, and extras that show a claim's models."""
+        shown, tested = self.params.figures | self.params.tables, self.verdicts.config.seeds
+        of_claims = [name for name in self.extras if shown[name].experiment in tested and not shown[name].claims]
+        return self.exhibits | {name: self.extras[name] for name in of_claims}
+
     @cached_property
     def targets(self) -> dict[str, list[str]]:
         """Map target names to figures and tables; an experiment's name stands for all that show it alone."""

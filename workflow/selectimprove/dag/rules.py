@@ -150,9 +150,9 @@ def publications(plan: Plan) -> dict[str, Publication]:
 
 
 def audit_publication(plan: Plan) -> Publication:
-    """Return the audit: the verdicts, and the page that shows them with the default figures and tables."""
+    """Return the audit: the verdicts, and the page that shows them with figures and tables."""
     folder = root_of(plan.params.scale) / "audit"
-    artifacts = (plan.verdicts, *plan.exhibits.values())
+    artifacts = (plan.verdicts, *plan.audited.values())
     look = [*(module_digest(f"reports.{name}") for name in PAGE_MODULES), *map(file_hash, sorted(TEMPLATES.iterdir()))]
     copies = {folder / name: plan.verdicts.folder / name for name in AUDIT_FILES}
     key = f"audit-{digest([*(artifact.name for artifact in artifacts), *look])}"

@@ -146,9 +146,14 @@ class Runs:
             task_name=case.task,
             task=case.settings,
             seed=run.seed,
-            **evaluation.model_dump(include={"temperature", "n_samples", "curve_problems", "told_problems"}),
+            **evaluation.model_dump(include={"temperature", "n_samples", "told_problems"}),
             # A model before RL is one checkpoint, so experiments share its generations.
             checkpoints=evaluation.checkpoints if run.training != "sft" else "all",
+            curve_problems={
+                name: n_problems
+                for name, n_problems in evaluation.curve_problems.items()
+                if name in problem_sets and evaluation.checkpoints == "all" and run.training != "sft"
+            },
             system_prompt=params.system_prompt,
             sampling=params.sampling,
             arithmetic=params.arithmetic,

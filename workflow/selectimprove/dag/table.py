@@ -93,5 +93,5 @@ _ROWS = (
 )  # fmt: skip
 STAGES = {stage.name: stage for stage in _ROWS}
 """By name, in the order in which data flow."""
-OTHER_TARGETS = ("figures", "audit", "verify", "plan", "export_crate", "publish_audit")
+OTHER_TARGETS = ("figures", "extras", "audit", "verify", "plan", "export_crate", "publish_audit")
 """Rules besides those of stages, figures, tables and experiments."""

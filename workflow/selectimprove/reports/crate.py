@@ -30,7 +30,7 @@ COMPLETED = "http://schema.org/CompletedActionStatus"
 def build_crate(plan: Plan) -> ROCrate:
     """Describe a run whose figures, tables and audit are published; the date is that of the last artifact."""
     crate = ROCrate()
-    ends = (*plan.exhibits.values(), plan.verdicts)
+    ends = (*plan.audited.values(), plan.verdicts)
     records = {artifact: read_record(artifact.done) for artifact in collect_ancestors(ends)}
     datasets = {artifact: _add_dataset(crate, artifact) for artifact in records}
     times = {artifact: _times(record) for artifact, record in records.items()}
@@ -110,7 +110,7 @@ def _add_dataset(crate: ROCrate, artifact: Artifact) -> Entity:
 def _add_published(crate: ROCrate, plan: Plan, datasets: dict[Artifact, Entity]) -> list[Entity]:
     """Add the published files, each copy as a part of its artifact too."""
     offered, files = publications(plan), []
-    for publication in (*(offered[name] for name in plan.exhibits), audit_publication(plan)):
+    for publication in (*(offered[name] for name in plan.audited), audit_publication(plan)):
         for path in publication.files:
             files.append(_add_file(crate, path, str(path.relative_to(RESULTS))))
             if path in publication.copies:

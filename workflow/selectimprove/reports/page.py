@@ -51,7 +51,7 @@ def claim_entries(plan: Plan, shown: dict[Artifact, str]) -> list[dict]:
         found = tests[tests["claim"] == row["claim"]].to_dict("records")
         row |= {"follows_from": claim.follows_from, "follows_how": claim.follows_how}
         row["why_not"] = why_not_run(plan, claim)
-        row["exhibits"] = [name for name in plan.exhibits if exhibits[name].experiment == claim.experiment]
+        row["exhibits"] = [name for name in plan.audited if exhibits[name].experiment == claim.experiment]
         row["tests"] = show_tests(claim.tests, found) if found else []
         row["models"] = claimed_models(plan, claim, shown) if found else []
         entries.append(row)
@@ -204,7 +204,7 @@ def read_rows(markdown: str) -> list[list[str]]:
 def exhibit_entries(plan: Plan, records: dict[Artifact, dict], environments: dict[Artifact, int]) -> list[dict]:
     """List figures and tables, each with its caption, its picture or rows, and its ancestors by stage."""
     entries = []
-    for name, artifact in plan.exhibits.items():
+    for name, artifact in plan.audited.items():
         sources = collect_ancestors([artifact])
         caption, _, alarms = (artifact.folder / "caption.rst").read_text(encoding="utf-8").strip().partition(ALARMS)
         picture, body = artifact.folder / f"{name}.svg", artifact.folder / "body.md"
@@ -212,7 +212,8 @@ def exhibit_entries(plan: Plan, records: dict[Artifact, dict], environments: dic
         entries.append(
             {
                 "name": name,
-                "kind": "figures" if name in plan.figures else "tables",
+                "kind": "figures" if name in plan.all_figures else "tables",
+                "extra": name in plan.extras,
                 "artifact": artifact,
                 "caption": caption,
                 "alarms": [line.removeprefix("- ") for line in alarms.splitlines()],
@@ -261,7 +262,7 @@ def stage_entries(records: dict[Artifact, dict], environments: dict[Artifact, in
 
 def write_page(plan: Plan) -> str:
     """Return the page of a plan whose figures, tables and verdicts are made, as HTML."""
-    ends = (*plan.exhibits.values(), plan.verdicts)
+    ends = (*plan.audited.values(), plan.verdicts)
     records = {artifact: read_record(artifact.done) for artifact in collect_ancestors(ends)}
     numbers, environments = number_environments(records)
     models = name_models([artifact for artifact in records if artifact.stage == "measures"])

@@ -34,7 +34,7 @@ def asked_for(plan: Plan) -> list[Artifact]:
         return collect_ancestors(plan.ends_of(plan.params.verify.only))
     others = [artifact for artifact in plan.all_exhibits.values() if artifact.done.exists()]
     # From the end of the DAG, where checks take longest.
-    return collect_ancestors((plan.verdicts, *plan.exhibits.values(), *others))
+    return collect_ancestors((plan.verdicts, *plan.audited.values(), *others))
 
 
 def check_missing(missing: list[Artifact], remedy: str) -> Iterator[str]:
@@ -81,7 +81,7 @@ def published(plan: Plan) -> list[Publication]:
     if only:
         chosen = {exhibit for name in only for exhibit in plan.targets[name]}
         return [one for name, one in offered.items() if name in chosen]
-    drawn = [one for name, one in offered.items() if name in plan.exhibits or one.record.exists()]
+    drawn = [one for name, one in offered.items() if name in plan.audited or one.record.exists()]
     return [*drawn, audit_publication(plan)]
 
 

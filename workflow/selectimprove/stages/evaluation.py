@@ -1,7 +1,7 @@
 """Evaluation: generations of every kept checkpoint, or of the last, on held-out problems.
 
 Writes ``generations.parquet``, one row per generation: `rl_step` (0 is the SFT model), `problem_set`, `problem_id`,
-`sample`, `completion`. The last checkpoint answers all problems, earlier ones fewer. For the last,
+`sample`, `completion`. The last checkpoint answers all problems, earlier ones those of curves. For the last,
 ``interventions.parquet`` has `greedy` and `told` as well: greedy answers, and answers begun in a prescribed strategy,
 which give its pass rate even where the model rarely chooses it. Nothing is scored here.
 """
@@ -56,6 +56,8 @@ def evaluate_model(config: EvaluationStage, inputs: dict[str, Path], folder: Pat
     }
     checkpoints = checkpoints_of(inputs["policy"], config.checkpoints)
     last = max(checkpoints)
+    if not config.curve_problems:
+        checkpoints = {last: checkpoints[last]}
     parts = {rl_step: folder / f"part-{rl_step:04d}.parquet" for rl_step in checkpoints}
     ways = [(True, "")]
     for told in load_task(config.task_name).openings:
@@ -65,10 +67,9 @@ def evaluate_model(config: EvaluationStage, inputs: dict[str, Path], folder: Pat
         if parts[rl_step].exists():
             continue
         model = Respondent(config, checkpoint, base)
-        rows = [
-            ask(model, rl_step, name, problems if rl_step == last else spread(problems, config.curve_problems))
-            for name, problems in problem_sets.items()
-        ]
+        curves = {name: spread(problem_sets[name], most) for name, most in config.curve_problems.items()}
+        asked = problem_sets if rl_step == last else curves
+        rows = [ask(model, rl_step, name, problems) for name, problems in asked.items()]
         if rl_step == last and config.told_problems:
             few = {name: spread(problems, config.told_problems) for name, problems in problem_sets.items()}
             interventions = [
