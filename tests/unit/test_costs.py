@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selectimprove.config.stages import LabelsStage
+from selectimprove.dag import costs
 from selectimprove.dag.artifact import Artifact
-from selectimprove.dag.costs import Estimate, describe, recorded, time_left
+from selectimprove.dag.costs import describe, expected_seconds, recorded, time_left
 
 SHARES = {"sft_train": 0.4, "sft_validation": 0.1, "rl": 0.25, "test": 0.25}
 CONFIG = LabelsStage(
@@ -66,14 +67,14 @@ def test_what_is_scarcest_decides():
     assert time_left(pending, needs, {"cores": 16, "gpu": 3, "mem_mb": 2048}) == 240
 
 
-def test_the_most_alike_record_counts():
+def test_the_most_alike_record_counts(monkeypatch):
     new = artifact("B-gf11-s1")
     rows = [("labels", new.name, 5), ("labels", "B-gf11-s1-0000000000", 7), ("labels", "FB-gf11-s1-0000000000", 30)]
     records = [{"stage": stage, "name": name, "seconds": str(seconds)} for stage, name, seconds in rows]
-    assert Estimate(records).seconds(new) == 5
-    assert Estimate(records[1:]).seconds(new) == 7
-    assert Estimate(records[2:]).seconds(new) == 30
-    assert Estimate(records).seconds(artifact("B-gf11-s1", stage="measures")) is None
+    other = artifact("B-gf11-s1", stage="measures")
+    for known, expected in ((records, 5), (records[1:], 7), (records[2:], 30)):
+        monkeypatch.setattr(costs, "read_costs", lambda path, known=known: known)
+        assert expected_seconds("laptop", [new, other]) == {new: expected}
 
 
 def test_what_was_resumed_has_no_cost(tmp_path, monkeypatch):

@@ -1,13 +1,13 @@
-"""Keys: the digest of everything that an artifact is a function of.
+"""Keys: digests of everything that an artifact is a function of.
 
 An artifact lies at ``results/<stage>/<slug>-<digest>/``. The digest covers its config, the source of its stage and the
 keys of its inputs, so a stale result is never found under a current key, and a result that was computed before is found
-again. File times and Snakemake's records play no part: after ``git clone`` and ``dvc pull`` there are none.
+again. File times and Snakemake's records play no part: ``git clone`` and ``dvc pull`` do not keep them.
 
 The source of a stage is its module, the modules that its config makes it load by name, and every module of this package
-that these import, without comments, formatting and docstrings; a module of the user's own counts with all that it
-imports from its own top folder. Only `LEFT_OUT` does not count. A key is the same on every machine and under every
-Python from 3.11 on, so this module imports nothing but the standard library.
+that these import. Comments, formatting, docstrings and the modules in `LEFT_OUT` do not count. A module of the user's
+own counts with all that it imports from its own top folder. A key is the same on every machine and under every Python
+from 3.11 on; digests need nothing but the standard library.
 """
 
 import ast
@@ -24,21 +24,21 @@ PACKAGE = Path(__file__).parents[1]
 OWN = "own:"
 """Prefix of the names of the user's own modules; the others are of this package."""
 LEFT_OUT = {
-    "": "pins arithmetic for whoever imports the package; a stage does so itself",
+    "": "pins arithmetic where the package is imported; a stage does so itself",
     "errors": "words of messages",
-    "types": "types of configs: the values that they let through are in the key",
+    "types": "types of configs, whose values are in the key",
     "stages": "starts a stage's process",
     "artifacts.runner": "hands a stage the config and inputs of its key, and refuses others",
-    "artifacts.provenance": "records what was made, and compares it",
+    "artifacts.provenance": "records how an artifact was made, and compares hashes",
     "config.params": "types of configs, and makes them",
     "config.sections": "types of configs",
     "config.training": "types of configs",
-    "config.stages": "types of configs, and how long a stage takes",
+    "config.stages": "types of configs, and the lengths of trainings",
     "config.loading": "reads params and claims, which are in configs",
     "config.messages": "words of messages",
     "config.sources": "finds a module of the user's own, whose source is in the key",
 }
-"""Modules that stages import and that do not count, and why they compute nothing; tests/mutants.py checks that."""
+"""Modules that stages import but keys leave out, each with the reason; tests/mutants.py checks that none computes."""
 
 
 def _is_documentation(statement) -> bool:
@@ -47,12 +47,12 @@ def _is_documentation(statement) -> bool:
 
 
 def _describe(node):
-    """Describe a syntax tree by nested lists, without empty fields: the same under every Python."""
+    """Return a syntax tree as nested lists without empty fields, which are the same under every Python."""
     if isinstance(node, ast.AST):
         fields = ((name, value) for name, value in ast.iter_fields(node) if name not in ("kind", "type_comment"))
         return [type(node).__name__, *([name, _describe(value)] for name, value in fields if value not in (None, []))]
     if isinstance(node, list):
-        # A string that stands alone documents what is above it; it does nothing.
+        # A string that is a statement of its own is documentation.
         return [_describe(item) for item in node if not _is_documentation(item)]
     return [type(node).__name__, repr(node)]
 
@@ -76,12 +76,12 @@ def module_path(module: str) -> Path:
 
 @cache
 def imported_modules(source: str) -> frozenset[str]:
-    """Name the modules of this package that a source imports and that count."""
+    """Name the modules of this package that a source imports, without those in `LEFT_OUT`."""
     names = set()
     for node in ast.walk(_parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "selectimprove":
             inner = node.module.partition(".")[2]
-            # What is imported from a folder may be a module of it.
+            # A name that is imported from a folder may be a module in it.
             within = {".".join(filter(None, (inner, alias.name))) for alias in node.names}
             modules = {module for module in within if module_path(module).is_file()}
             names |= modules
@@ -111,7 +111,7 @@ def module_digest(module: str) -> str:
 
 @cache
 def source_digests(modules: frozenset[str]) -> dict[str, str]:
-    """Return the digest of each of some modules and of all that they import, directly or not."""
+    """Return the digest of each module and of every module that it imports, directly or not."""
     own = {module for module in modules if module.startswith(OWN)}
     files = {name: path for module in own for name, path in source_files(module.removeprefix(OWN)).items()}
     digests = {f"{OWN}{name}": _hash(read_source(path)) for name, path in files.items()}
@@ -119,8 +119,8 @@ def source_digests(modules: frozenset[str]) -> dict[str, str]:
     while waiting:
         module = waiting.pop()
         digests[module] = module_digest(module)
-        # Importing a module runs the folders above it. A task's folder imports all aspects to put the task together: it
-        # counts without its imports, and `aspect_modules` names the aspects that a stage uses.
+        # Importing a module also runs the packages above it. That of a task imports all its aspects, so it counts without
+        # its imports; `aspect_modules` names the aspects that a stage uses.
         above = {module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)} - LEFT_OUT.keys()
         tasks |= {folder for folder in above if folder.startswith("tasks.")}
         waiting |= (imported_modules(module_source(module)) | above - tasks) - digests.keys()
@@ -129,7 +129,7 @@ def source_digests(modules: frozenset[str]) -> dict[str, str]:
 
 
 def notebook_source(path: Path) -> str:
-    """Return the code cells of a notebook, joined; outputs do not count, and IPython's magics count as text."""
+    """Return the code cells of a notebook, joined; IPython's magics are replaced by their text as literals."""
     sources = []
     for number, source in enumerate(read_notebook(path).cells, start=1):
         if source.startswith("%%"):
@@ -151,6 +151,26 @@ def digest(content) -> str:
     """Return 10 hexadecimal digits of the SHA-256 of a JSON-like value."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def loaded_by_name(config) -> frozenset[str]:
+    """Name the modules, without the package, that a config makes its stage load; the user's own begin with `OWN`."""
+    # It imports pydantic, which the rest of this module does without.
+    from selectimprove.tasks.interface import aspect_modules
+
+    modules = set(getattr(config, "notebook_modules", []))
+    for part in (config, *getattr(config, "tasks", {}).values()):
+        if hasattr(part, "task_name"):
+            modules = modules.union(*(aspect_modules(part.task_name, aspect) for aspect in part.aspects))
+    if hasattr(config, "sampling"):
+        modules.add(f"training.engine_{config.sampling.engine}")
+    if hasattr(config, "arithmetic"):
+        modules.add("artifacts.arithmetic")
+    if rl := getattr(config, "rl", None):
+        modules.add(f"training.{rl.method}")
+        if rl.own_reward:
+            modules.add(OWN + rl.own_reward.partition(":")[0])
+    return frozenset(modules)
 
 
 def artifact_digest(config: dict, modules: frozenset[str], inputs: dict[str, str]) -> str:

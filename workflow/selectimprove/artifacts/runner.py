@@ -1,9 +1,9 @@
 """The frame of every stage: a config and input folders in, one folder out.
 
-A stage works in ``<output>.partial`` and renames it when all is done, so no folder is ever half-written under its final
-name, and a stage that was killed finds its checkpoints again. It locks that folder: where several people share results,
-a second process waits for the first and reuses its result. Beside its data it leaves ``config.json``, everything it
-used, and ``provenance.json``, how it came about. Any stage runs by hand::
+A stage works in ``<output>.partial`` and renames it at the end, so a folder with the final name is always complete, and
+a stage that was killed resumes from its checkpoints. It locks the partial folder: where several people share results, a
+second process waits for the first and reuses its result. Beside its data it writes ``config.json``, with everything it
+used, and ``provenance.json``, which says how it was made. Any stage can be run by hand::
 
     python -m selectimprove.stages.sft --config results/sft/FB-…/config.json --input base=results/base/… --output FB
 """
@@ -12,7 +12,6 @@ import argparse
 import errno
 import gc
 import importlib
-import inspect
 import json
 import logging
 import os
@@ -26,58 +25,26 @@ from pydantic import ValidationError
 
 from selectimprove.artifacts.arithmetic import clean_environment
 from selectimprove.artifacts.files import date_back, lock_folder
-from selectimprove.artifacts.keys import OWN, artifact_digest
+from selectimprove.artifacts.keys import OWN, artifact_digest, loaded_by_name
 from selectimprove.artifacts.provenance import RECORD, Recorder, read_record, require_intact
 from selectimprove.config.messages import describe_all
 from selectimprove.config.sources import load_module
 from selectimprove.config.training import REPORT_TO, RUN_NAME
 from selectimprove.errors import ParamsError
-from selectimprove.tasks.interface import aspect_modules
 from selectimprove.types import Strict
 
 LOG = logging.getLogger(__name__)
 
 
-def stage_of(run: Callable) -> str:
-    """Name the stage of a stage's function: its module, or its folder's name."""
-    path = Path(inspect.getfile(run))
-    return path.parent.name if path.stem == "__init__" else path.stem
-
-
-def loaded_by_name(config: Strict) -> frozenset[str]:
-    """Name the modules, without the package, that a config makes its stage load; the user's own follow `OWN`."""
-    modules = set(getattr(config, "notebook_modules", []))
-    for part in (config, *getattr(config, "tasks", {}).values()):
-        if hasattr(part, "task_name"):
-            modules = modules.union(*(aspect_modules(part.task_name, aspect) for aspect in part.aspects))
-    if hasattr(config, "sampling"):
-        modules.add(f"training.engine_{config.sampling.engine}")
-    if hasattr(config, "arithmetic"):
-        modules.add("artifacts.arithmetic")
-    if rl := getattr(config, "rl", None):
-        modules.add(f"training.{rl.method}")
-        if rl.own_reward:
-            modules.add(OWN + rl.own_reward.partition(":")[0])
-    return frozenset(modules)
-
-
-def import_by_name(module: str) -> None:
-    """Import a module that `loaded_by_name` names."""
-    if module.startswith(OWN):
-        load_module(module.removeprefix(OWN))
-    else:
-        importlib.import_module(f"selectimprove.{module}")
-
-
 class Inputs(dict):
-    """Input folders by role; a missing one is a mistake of the caller."""
+    """Input folders by role; a missing role is a mistake in the command."""
 
     def __missing__(self, role: str):
         raise ParamsError(f"needs --input {role}=FOLDER")
 
 
 def is_made(output: Path, config: Strict, recorder: Recorder) -> bool:
-    """Tell whether a folder is complete and was made from this config, source and inputs."""
+    """Tell whether a folder is complete and was made from this config, source and these inputs."""
     try:
         made, used = (read_record(output / name) for name in (RECORD, "config.json"))
     except ParamsError:
@@ -87,9 +54,9 @@ def is_made(output: Path, config: Strict, recorder: Recorder) -> bool:
 
 
 def explain(error: Exception, folder: Path) -> str | None:
-    """Say what to do about an error that comes from the machine or the params; None for any other."""
+    """Say what to do about an error that the machine or the params cause; None for any other error."""
     code, said = getattr(error, "errno", None), str(error)
-    # Writers of weights and of optimiser states raise errors of their own.
+    # Writers of weights and of optimiser states raise their own types of error.
     full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in said or "os error 28" in said
     if full or shutil.disk_usage(folder.parent).free == 0:
         return f"{folder.parent}: no space left; free some and repeat the command"
@@ -108,9 +75,9 @@ def working_folder(output: Path) -> Path:
 
 
 def name_run(output: Path) -> None:
-    """Tell the library that a training reports to, if any, the run's name and a folder for its log.
+    """Give the library that a training reports to, if any, the run's name and a folder for its log.
 
-    A log beside the checkpoints, where trainers put it, would be removed with them.
+    By default, trainers log beside the checkpoints, and the log would be removed with them.
     """
     if os.environ.get(REPORT_TO, "none") != "none":
         os.environ[RUN_NAME] = f"{output.parent.name}/{output.name}"
@@ -118,7 +85,7 @@ def name_run(output: Path) -> None:
 
 
 def share_files(folder: Path) -> None:
-    """Give all files the mode that the umask allows; weights are written for their owner alone."""
+    """Give all files the mode that the umask allows; safetensors writes weights readable by their owner only."""
     mask = os.umask(0)
     os.umask(mask)
     for path in folder.rglob("*"):
@@ -152,10 +119,10 @@ def parse(config_type: type[Strict], description: str | None, arguments: list[st
 def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | None = None) -> None:
     """Run one stage from the command line, or from `arguments`.
 
-    `run` takes the config, a dict of input folders by role, and the folder to write into, which may hold what an
-    interrupted run left.
+    `run` takes the config, a dict of input folders by role, and the folder to write into, which may hold files of an
+    interrupted run.
     """
-    # What imports made stays. Searching it for garbage, at the exit most of all, took two seconds of a process.
+    # Imported objects stay. Searching them for garbage, above all at the exit, took two seconds per process.
     gc.freeze()
     gc.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
@@ -164,17 +131,22 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
     name_run(options.output.absolute())
     partial = working_folder(options.output)
     partial.mkdir(parents=True, exist_ok=True)
-    # Of several processes that `accelerate launch` started, the first locks and writes.
+    # `accelerate launch` starts several processes; only the first locks and writes records.
     if int(os.environ.get("RANK", 0)):
         run(config, inputs, partial)
         return
-    stage, by_name = stage_of(run), loaded_by_name(config)
+    # A stage is a module, or a folder whose `__init__` has its function.
+    path = Path(run.__code__.co_filename)
+    stage, by_name = path.parent.name if path.stem == "__init__" else path.stem, loaded_by_name(config)
     modules = by_name | {f"stages.{stage}"}
     # All code is imported before its digests are taken, so code that is edited meanwhile is neither run nor recorded.
-    # The process of a notebook imports its modules itself.
+    # A notebook's own process imports the modules of the notebook.
     try:
         for module in by_name - set(getattr(config, "notebook_modules", ())):
-            import_by_name(module)
+            if module.startswith(OWN):
+                load_module(module.removeprefix(OWN))
+            else:
+                importlib.import_module(f"selectimprove.{module}")
         recorder = Recorder(config, inputs, modules)
     except ParamsError as error:
         sys.exit(f"{stage}: {error}")
@@ -183,9 +155,9 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
         sys.exit(f"{options.output}: its code was edited after this run was planned; {remedy}")
     records = [folder / RECORD for folder in inputs.values()]
     with lock_folder(partial):
-        # The former holder of the lock may have renamed it.
+        # The previous holder of the lock may have renamed the folder.
         partial.mkdir(exist_ok=True)
-        # Another process that shares these results may have made it since this run was planned.
+        # Another process that shares these results may have made the artifact since this run was planned.
         if is_made(options.output, config, recorder):
             LOG.info("%s is there already", options.output)
             shutil.rmtree(partial, ignore_errors=True)
@@ -193,7 +165,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
             return
         LOG.info("making %s", options.output)
         try:
-            # The config gets its name when the stage is done. Renaming works on a full disk: no training is repeated.
+            # The config gets its final name when the stage is done. Renaming works on a full disk, so no training is lost.
             done, begun = partial / "config.json", partial / "config.json.begun"
             resumed = begun.exists() or done.exists()
             used = config.model_dump_json(indent=2) + "\n"
@@ -215,7 +187,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
             raise
         share_files(partial)
         if options.output.exists():
-            # Its record goes first: a kill meanwhile leaves nothing that looks complete.
+            # The record is removed first: a process killed here leaves nothing that looks complete.
             (options.output / RECORD).unlink(missing_ok=True)
             shutil.rmtree(options.output)
         os.replace(partial, options.output)

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, NamedTuple
 
-from pydantic import SerializeAsAny, model_serializer, model_validator
+from pydantic import SerializeAsAny, model_validator
 
 from selectimprove.config import sections, training
 from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, load_task, task_names
@@ -10,14 +10,14 @@ from selectimprove.types import Natural, Positive, Rate, Strict
 
 
 class Course(NamedTuple):
-    """The length of a training: in epochs, as trainers log it, and in steps or epochs for people."""
+    """The length of a training: in epochs, which trainers log, and in the unit that is shown."""
 
     n_epochs: float
     length: int
     unit: str
 
     def describe(self, epoch: float) -> str:
-        """Say how far a training is: ``step 84 of 160``."""
+        """Describe how far a training is: ``step 84 of 160``."""
         return f"{self.unit} {round(epoch / self.n_epochs * self.length)} of {self.length}"
 
 
@@ -25,9 +25,9 @@ class OfTask(Strict):
     """A config that names a task and has fields of that task's types."""
 
     typed: ClassVar[dict[str, str]] = {}
-    """By field, the name of the task's type."""
+    """The names of the task's types, by field."""
     aspects: ClassVar[tuple[str, ...]] = ("problems",)
-    """The aspects of the task that the stage loads; they count in the key."""
+    """The aspects of the task that the stage uses; they count in the key."""
 
     task_name: str
     task: SerializeAsAny[Settings]
@@ -46,16 +46,9 @@ class OfTask(Strict):
 
 
 class Computed(Strict):
-    """A config of a stage that computes with a model. Keys leave portable arithmetic out, the default."""
+    """A config of a stage that computes with a model."""
 
-    arithmetic: training.Arithmetic = "portable"
-
-    @model_serializer(mode="wrap")
-    def _unless_portable(self, write):
-        written = write(self)
-        if self.arithmetic == "portable":
-            del written["arithmetic"]
-        return written
+    arithmetic: training.Arithmetic = training.knob("portable")
 
 
 class ProblemsStage(OfTask):
@@ -80,7 +73,7 @@ class DemonstrationsStage(OfTask):
 
 
 class BaseStage(Computed, OfTask):
-    """Pretraining on a task's documents; without ``model``, another base model is trained further."""
+    """Pretraining on a task's documents; if ``model`` is None, training of another base model continues."""
 
     aspects = ("documents",)
     typed = {"documents": "Documents"}
@@ -97,7 +90,7 @@ class BaseStage(Computed, OfTask):
 
 
 class PretrainedStage(Computed):
-    """A pretrained checkpoint, and how it is used: in chats or not, with adapters on some layers or None."""
+    """A pretrained checkpoint and its use: whether in chats, and which layers get an adapter, if any."""
 
     pretrained: training.Pretrained
     model: training.Model
@@ -139,7 +132,7 @@ class RlStage(Computed, OfTask):
 
 
 class RftStage(Computed, OfTask):
-    """Training of an SFT model on its own completions; ``n_prompts`` per round, ``n_samples`` completions of each."""
+    """Training of an SFT model on its own completions: ``n_prompts`` per round, ``n_samples`` completions per prompt."""
 
     seed: int
     method: str
@@ -185,24 +178,10 @@ class Run(Strict):
 
 
 class VariantSettings(OfTask):
-    """The settings that variants of an experiment may differ in, for figures and tables to tell them apart."""
+    """The settings in which variants of an experiment may differ; figures and tables show them."""
 
     sft: training.Sft
     rl: training.Rl
-
-
-class MeasuresStage(Strict):
-    """The runs of an experiment; mixes and distributions as the params have them."""
-
-    aspects: ClassVar[tuple[str, ...]] = ("problems", "labels")
-
-    task_name: str
-    runs: list[Run]
-    variants: dict[str, VariantSettings]
-    sft_mixes: dict[str, dict]
-    rl_problems: dict[str, dict]
-    statistics: sections.Statistics
-    alarms: sections.Alarms
 
 
 class TaskOfExperiment(Strict):
@@ -213,8 +192,19 @@ class TaskOfExperiment(Strict):
     task_name: str
 
 
+class MeasuresStage(TaskOfExperiment):
+    """The runs of an experiment; SFT mixes and RL problems are as in the params."""
+
+    runs: list[Run]
+    variants: dict[str, VariantSettings]
+    sft_mixes: dict[str, dict]
+    rl_problems: dict[str, dict]
+    statistics: sections.Statistics
+    alarms: sections.Alarms
+
+
 class VerdictsStage(Strict):
-    """All claims, the names of those that are run, and for each experiment its seeds and its task."""
+    """All claims, the names of those that are tested, and the seeds and task of each experiment."""
 
     scale: str
     claims: dict[str, dict]
@@ -225,7 +215,7 @@ class VerdictsStage(Strict):
 
 
 class ExhibitsStage(Strict):
-    """A figure or table; ``notebook_modules`` are the modules of this package that the notebook imports."""
+    """A figure or table; ``notebook_modules`` are the modules of this package that its notebook imports."""
 
     name: str
     scale: str

@@ -2,18 +2,17 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_serializer
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from selectimprove.config.sources import find_mistake
 from selectimprove.types import NUMBER, Natural, Positive, Rate, Strict
 
 ALL_LINEAR = "all-linear"
-"""In place of names: every linear layer except the one that gives logits."""
+"""In place of names: every linear layer except the output layer."""
 QWEN2_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""Linear layers of a Qwen2, any of which an adapter may have."""
+"""Linear layers of a Qwen2; any of them may get an adapter."""
 
 
 def _modules(value):
@@ -26,25 +25,25 @@ def _modules(value):
 
 
 TargetModules = Annotated[list[str] | Literal[ALL_LINEAR], BeforeValidator(_modules)]
-"""The layers that get an adapter. One validator for the union: pydantic would report a mistake for each alternative."""
+"""The layers that get an adapter. One validator for both: pydantic would report a mistake for each type of a union."""
 
 Arithmetic = Literal["portable", "fast"]
 
 ReportTo = Literal["none", "tensorboard", "trackio", "wandb"]
 REPORT_TO = "SELECTIMPROVE_REPORT_TO"
-"""The environment variable of a job with the param `report_to`, on which no result depends."""
+"""The environment variable that passes the param `report_to` to a job; no result depends on it."""
 RUN_NAME = "SELECTIMPROVE_RUN_NAME"
 """The environment variable with the name of a training in the library that it reports to."""
 
 REWARD = r"outcome|random|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 
-@dataclass(frozen=True)
-class Knob:
-    """Mark a field of `Rl` that goes to TRL's `GRPOConfig` and that keys leave out at its default.
+def knob(default):
+    """Return the default of a field that keys leave out while it has this value, so a new such field changes no key.
 
-    The default is also that of the code that calls TRL, or of TRL; a test compares them. So a new knob changes no key.
+    In `Rl`, the default has to be that of TRL or of our code that calls TRL; a test compares them.
     """
+    return Field(default, exclude_if=lambda value: value == default)
 
 
 class Model(Strict):
@@ -64,7 +63,7 @@ class Model(Strict):
     """Standard deviation of the initial weights."""
 
     def refuse_qwen2(self) -> Iterator[str]:
-        """Yield a line per size that no Qwen2 can have; other architectures may."""
+        """Yield a line per size that a Qwen2 cannot have; other architectures may."""
         if self.hidden_size % self.n_heads:
             yield f"n_heads: {self.n_heads} heads do not divide hidden_size {self.hidden_size}"
         elif self.hidden_size // self.n_heads % 2:
@@ -78,13 +77,13 @@ class Pretrained(Strict):
     """A causal language model of any architecture that transformers knows, in place of a base model trained here."""
 
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
-    """Of the Hugging Face hub; null if `weights` is a folder."""
+    """A repository of the Hugging Face hub; null if `weights` is a folder."""
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     """Commit of the checkpoint's repository."""
     weights: Annotated[str, Field(min_length=1)] = "hub"
     """``hub``, a folder that holds the checkpoint, or ``random``: a Qwen2 of the sizes in `model`."""
     gguf: Annotated[str, Field(pattern=r"^[^/]+\.gguf$")] | None = None
-    """File of the repository or folder whose weights are dequantised to 16 bits; null: safetensors."""
+    """A GGUF file of the repository or folder; its weights are dequantised to 16 bits. null: safetensors."""
     mirror: str | None = None
     sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] | None = None
     """Expected hashes, by file."""
@@ -95,7 +94,7 @@ class Pretrained(Strict):
 
     @property
     def name(self) -> str:
-        """The name of the model, made fit for a folder."""
+        """The name of the model, as a folder name."""
         return re.sub(r"[^\w.-]", "-", (self.repository or self.weights.rstrip("/")).rpartition("/")[2])
 
 
@@ -107,7 +106,7 @@ class Lora(Strict):
     dropout: Annotated[float, Field(ge=0, lt=1), NUMBER]
     """Dropout in SFT; RL uses none."""
     target_modules: TargetModules
-    """Names of layers, or ``all-linear``, whatever the architecture calls them."""
+    """Names of layers, or ``all-linear`` for those of any architecture."""
 
 
 class Optimizer(Strict):
@@ -144,7 +143,7 @@ class Sft(Strict):
     warmup_steps: Natural
     """Steps of linear warm-up; then linear decay."""
     device_batch_size: Positive | None = None
-    """Most sequences of one pass on a device; null: no bound."""
+    """Most sequences per pass on a device; null: no limit."""
 
 
 def _is_reward(value: str) -> str:
@@ -157,8 +156,8 @@ def _is_reward(value: str) -> str:
 class Rl(Strict):
     """RL: GRPO, or a control in its place."""
 
-    method: Literal["grpo", "rejection_sampling", "self_distillation"] = "grpo"
-    """The training; those other than GRPO are controls, with settings in `rft`."""
+    method: Literal["grpo", "rejection_sampling", "self_distillation"] = knob("grpo")
+    """How to train. Methods other than GRPO are controls, with settings in `rft`."""
     n_prompts: Positive
     """Distinct training problems."""
     n_steps: Positive
@@ -181,23 +180,23 @@ class Rl(Strict):
     checkpoint_every: Positive
     """Optimiser steps between two checkpoints."""
     device_batch_size: Positive | None = None
-    """Most completions of one pass on a device; null: no bound."""
-    loss_type: Annotated[Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"], Knob()] = "dapo"
+    """Most completions per pass on a device; null: no limit."""
+    loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"] = knob("dapo")
     """GRPO: how the losses of tokens are clipped and averaged, as TRL names it."""
-    scale_rewards: Annotated[Literal["group", "batch", "none"], Knob()] = "group"
-    """GRPO: whose standard deviation advantages are divided by."""
-    importance_sampling_level: Annotated[Literal["token", "sequence"], Knob()] = "token"
-    """GRPO: whether each token or each sequence has a ratio of probabilities; ``sequence``: as in GSPO."""
-    epsilon: Annotated[Rate, Knob()] = 0.2
-    """GRPO: the ratio is clipped below 1 − epsilon, and above 1 + epsilon."""
-    epsilon_high: Annotated[Rate | None, Knob()] = None
-    """GRPO: in place of epsilon above 1, as in DAPO; for cispo the bound itself. null: epsilon."""
-    num_iterations: Annotated[Positive, Knob()] = 1
-    """GRPO: optimiser steps on the same rollouts, out of ``n_steps``; the second and later are off-policy."""
-    kl_estimator: Annotated[Literal["k3", "k3_corrected"], Knob()] = "k3"
+    scale_rewards: Literal["group", "batch", "none"] = knob("group")
+    """GRPO: divide advantages by the standard deviation of the group, of the batch, or by none."""
+    importance_sampling_level: Literal["token", "sequence"] = knob("token")
+    """GRPO: one ratio of probabilities per token, or one per sequence, as in GSPO."""
+    epsilon: Rate = knob(0.2)
+    """GRPO: the ratio of probabilities is clipped to [1 − epsilon, 1 + epsilon]."""
+    epsilon_high: Rate | None = knob(None)
+    """GRPO: replaces epsilon in the upper bound, as in DAPO; for cispo it is the bound itself. null: epsilon."""
+    num_iterations: Positive = knob(1)
+    """GRPO: optimiser steps, of the ``n_steps``, on the same rollouts; the second and later are off-policy."""
+    kl_estimator: Literal["k3", "k3_corrected"] = knob("k3")
     """GRPO: ``k3``, as in its paper; ``k3_corrected``: times the ratio, for the gradient of the reverse KL."""
-    top_p: Annotated[float, Field(gt=0, le=1), NUMBER, Knob()] = 1.0
-    """Share of the probability that rollouts are sampled from, the likeliest tokens first."""
+    top_p: Annotated[float, Field(gt=0, le=1), NUMBER] = knob(1.0)
+    """Nucleus sampling: rollouts are sampled from the likeliest tokens that have this share of the probability."""
 
     def refuse(self) -> Iterator[str]:
         # From the documentation of TRL 1.16's `GRPOConfig`, and from what its `GRPOTrainer` refuses.
@@ -224,7 +223,7 @@ class Rl(Strict):
 
     @property
     def is_control(self) -> bool:
-        """Whether the model is fine-tuned on its own completions in place of RL."""
+        """Whether the model is fine-tuned on its own completions instead of trained by RL."""
         return self.method in ("rejection_sampling", "self_distillation")
 
     @property
@@ -234,23 +233,8 @@ class Rl(Strict):
 
     @property
     def own_reward(self) -> str | None:
-        """The user's function that is the reward, if one is."""
+        """The user's own reward function, if there is one."""
         return self.reward if ":" in self.reward else None
-
-    @classmethod
-    def knobs(cls) -> dict[str, Knob]:
-        """Return the fields that are knobs, with their marks."""
-        marks = ((name, mark) for name, about in cls.model_fields.items() for mark in about.metadata)
-        return {name: mark for name, mark in marks if isinstance(mark, Knob)}
-
-    @model_serializer(mode="wrap")
-    def _without_defaults(self, write):
-        # In keys of GRPO there is no other method, so that a control adds none to them.
-        written = write(self)
-        for name in ("method", *self.knobs()):
-            if getattr(self, name) == type(self).model_fields[name].default:
-                del written[name]
-        return written
 
 
 class Rft(Strict):
@@ -260,4 +244,4 @@ class Rft(Strict):
     learning_rate: Rate
     batch_size: Positive
     device_batch_size: Positive | None = None
-    """Most sequences of one pass on a device; null: no bound."""
+    """Most sequences per pass on a device; null: no limit."""

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from selectimprove.artifacts.keys import artifact_digest, source_digests
+from selectimprove.artifacts.keys import artifact_digest, loaded_by_name, source_digests
 from selectimprove.artifacts.provenance import RECORD
-from selectimprove.artifacts.runner import loaded_by_name
 from selectimprove.config.loading import DEFAULT_SCALE
 from selectimprove.config.sections import Resources
 from selectimprove.dag.table import STAGES
@@ -20,19 +19,19 @@ AT_START = {
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456",
 }
-"""Environment variables that jobs read when they start. Text is UTF-8, whatever the locale. Training allocates the same
-memory at every step; glibc's defaults give it back and clear it anew, which took a twentieth of the time."""
+"""Environment variables that a job reads only when it starts. Text is UTF-8, whatever the locale. Training allocates the
+same memory at every step; by default, glibc returns it to the system each time, which took 5% of the time."""
 ACCELERATE = Path(__file__).parents[2] / "profiles" / "accelerate.yaml"
 
 
 def root_of(scale: str) -> Path:
-    """Return the folder below which a scale publishes: for all but the default, a folder of its own."""
+    """Return the folder below which a scale publishes; each scale but the default has its own."""
     return RESULTS if scale == DEFAULT_SCALE else RESULTS / scale
 
 
 @dataclass(frozen=True, eq=False)
 class Artifact:
-    """A folder of results, and all that it is a function of."""
+    """A folder of results, and everything that it is a function of."""
 
     stage: str
     slug: str
@@ -43,12 +42,12 @@ class Artifact:
 
     @property
     def modules(self) -> frozenset[str]:
-        """The modules whose source counts, with all that they import."""
+        """The modules whose source, with all that they import, counts in the key."""
         return frozenset({STAGES[self.stage].module}) | loaded_by_name(self.config)
 
     @property
     def source(self) -> dict[str, str]:
-        """The digest of each module that counts."""
+        """The digest of each module that counts in the key."""
         return source_digests(self.modules)
 
     @cached_property
@@ -79,7 +78,7 @@ class Artifact:
 def collect_ancestors(
     artifacts: Iterable[Artifact], counts: Callable[[Artifact], bool] = lambda artifact: True
 ) -> list[Artifact]:
-    """List artifacts that count and their ancestors, each once, depth first; the walk ends where one does not count."""
+    """List artifacts and their ancestors, each once, depth first; the walk ends at artifacts that do not count."""
     found, pending = {}, [*artifacts][::-1]
     while pending:
         artifact = pending.pop()
@@ -104,7 +103,7 @@ def needs_of(artifact: Artifact, resources: Resources) -> dict[str, float]:
 def stage_command(artifact: Artifact, output: Path, resources: Resources, python: str) -> list[str]:
     """Return the words of the command that makes an artifact in the folder `output`.
 
-    A job with GPUs locks them for itself; one that spreads has a process per GPU.
+    A job with GPUs locks them for itself; a stage that spreads has one process per GPU.
     """
     stage = STAGES[artifact.stage]
     gpus = stage.resources(resources).gpus

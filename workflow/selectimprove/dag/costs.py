@@ -1,7 +1,7 @@
-"""What artifacts cost, from the times that earlier runs recorded.
+"""Recorded costs of artifacts, and the time that a run is expected to take.
 
-At its end, a run adds the seconds of new artifacts to ``costs.csv`` beside what its scale publishes. The default
-scale's file is in git, so a new clone knows the times too.
+A run ends by adding the seconds of new artifacts to ``costs.csv``, beside the published files of its scale. The file of
+the default scale is in git, so a new clone knows the times too.
 """
 
 import csv
@@ -20,7 +20,7 @@ from selectimprove.dag.artifact import Artifact, root_of
 from selectimprove.dag.plan import Plan
 
 COLUMNS = ("stage", "name", "seconds", "peak_memory_mib", "processor")
-# A process that reads the file again does not repeat the warning.
+# A process may read the file several times, but warns once.
 _warn = cache(logging.getLogger(__name__).warning)
 
 
@@ -30,7 +30,7 @@ def costs_file(scale: str) -> Path:
 
 
 def read_costs(path: Path) -> list[dict[str, str]]:
-    """Read recorded costs; none if the file cannot be read. Malformed lines are skipped, with one warning."""
+    """Read recorded costs; none if the file cannot be read. Malformed lines are skipped with one warning."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -43,7 +43,7 @@ def read_costs(path: Path) -> list[dict[str, str]]:
 
 def _row(line: str) -> dict[str, str] | None:
     try:
-        # Line by line, so that a lone quotation mark does not swallow the rest of the file.
+        # Each line is parsed alone: an unclosed quotation mark would swallow the rest of the file.
         (fields,) = csv.reader([line])
         row = dict(zip(COLUMNS, fields, strict=True))
         return row if 0 <= float(row["seconds"]) < math.inf else None
@@ -56,15 +56,15 @@ def _slug(name: str) -> str:
 
 
 def recorded(artifact: Artifact) -> dict | None:
-    """Read an artifact's provenance for its cost; None if missing, or if resumed, as its time is then partial."""
+    """Read the record of an artifact for its cost; None if it is missing, or resumed, since its time is partial."""
     record = read_if_whole(artifact.done)
     return record if isinstance(record.get("seconds"), int | float) and not record.get("resumed") else None
 
 
 def collect_costs(plan: Plan, earlier: list[dict[str, str]]) -> list[dict]:
-    """Add rows for artifacts that have none, and drop those of the same slug that are not planned any more.
+    """Add a row per new artifact, and drop rows of the same slug that are no longer planned.
 
-    A row that is there stays, so making the same artifacts again changes nothing.
+    Existing rows stay, so making the same artifacts again changes nothing.
     """
     known, made = {(row["stage"], row["name"]) for row in earlier}, []
     for stage, artifacts in plan.artifacts.items():
@@ -82,7 +82,7 @@ def collect_costs(plan: Plan, earlier: list[dict[str, str]]) -> list[dict]:
 
 
 def record_costs(plan: Plan) -> None:
-    """Write what new artifacts cost; a run does not fail because it cannot."""
+    """Add the costs of new artifacts to the file; if it cannot be written, the run does not fail."""
     path = costs_file(plan.params.scale)
     earlier = read_costs(path)
     rows = collect_costs(plan, earlier)
@@ -100,45 +100,35 @@ def record_costs(plan: Plan) -> None:
             print(f"{path}: not written: {error.strerror}", file=sys.stderr)
 
 
-class Estimate:
-    """The expected seconds of artifacts, from rows of ``costs.csv`` of the same artifact, or of others like it."""
-
-    def __init__(self, records: list[dict[str, str]]):
-        self.recorded = defaultdict(list)
-        for row in records:
-            for likeness in (row["name"], _slug(row["name"]), ""):
-                self.recorded[row["stage"], likeness].append(float(row["seconds"]))
-
-    def seconds(self, artifact: Artifact) -> float | None:
-        """Return the expected wall time on one core, or None if nothing similar was recorded."""
-        for likeness in (artifact.name, artifact.slug, ""):
-            if seconds := self.recorded.get((artifact.stage, likeness)):
-                return mean(seconds)
-        return None
-
-
 def expected_seconds(scale: str, artifacts: Iterable[Artifact]) -> dict[Artifact, float]:
-    """Return the expected seconds of artifacts, without those that no recorded cost of the scale is like."""
-    estimate = Estimate(read_costs(costs_file(scale)))
-    seconds = {artifact: estimate.seconds(artifact) for artifact in artifacts}
-    return {artifact: value for artifact, value in seconds.items() if value is not None}
+    """Return the expected seconds of artifacts on one core, leaving out those without a similar recorded artifact.
+
+    The estimate is the mean over the same artifact, or else over its slug, or else over its stage.
+    """
+    known = defaultdict(list)
+    for row in read_costs(costs_file(scale)):
+        for group in (row["name"], _slug(row["name"]), ""):
+            known[row["stage"], group].append(float(row["seconds"]))
+    expected = {}
+    for artifact in artifacts:
+        groups = ((artifact.stage, group) for group in (artifact.name, artifact.slug, ""))
+        if seconds := next((known[group] for group in groups if group in known), None):
+            expected[artifact] = mean(seconds)
+    return expected
 
 
 def time_left(
     pending: dict[Artifact, float], needs: Callable[[Artifact], Mapping[str, float]], have: Mapping[str, float]
 ) -> float:
-    """Bound from below the seconds until pending artifacts are made, given the seconds that each still needs.
+    """Return a lower bound on the seconds until all pending artifacts are made; `pending` has the seconds of each.
 
-    The bound is the longest chain among them, or the demand for a shared resource: each `needs` so much of what
-    they `have`. A resource that is not in `have` does not run out.
+    The bound is the longest chain of inputs, or the longest queue for a shared resource: each artifact `needs` an
+    amount of those that we `have`. A resource that is not in `have` is unlimited.
     """
-    chains: dict[Artifact, float] = {}
 
+    @cache
     def chain(artifact: Artifact) -> float:
-        if artifact not in chains:
-            before = max((chain(source) for source in artifact.inputs.values()), default=0.0)
-            chains[artifact] = before + pending.get(artifact, 0.0)
-        return chains[artifact]
+        return pending.get(artifact, 0.0) + max(map(chain, artifact.inputs.values()), default=0.0)
 
     queues = [
         sum(seconds * needs(artifact).get(name, 0) for artifact, seconds in pending.items()) / amount
@@ -148,7 +138,7 @@ def time_left(
 
 
 def describe(seconds: float) -> str:
-    """Write a duration for people: ``40 s``, ``12 min``, ``3.5 h``."""
+    """Format a duration: ``40 s``, ``12 min``, ``3.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

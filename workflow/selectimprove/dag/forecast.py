@@ -1,4 +1,4 @@
-"""The forecast of a run: what it would make and why, which figures and tables it would change, and its time."""
+"""The forecast of a run: the artifacts that it would make and why, the figures and tables to draw, and the time."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ from selectimprove.errors import ParamsError
 
 AUDIT = "audit"
 LONGEST = 40
-"""Characters of a value that a reason shows."""
+"""Most characters of a value that a reason shows."""
 SHOWN = 3
-"""Inputs of one kind that a reason names."""
+"""Most inputs of one kind that a reason names."""
 
 
 def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -> str:
-    """Describe what `snakemake figures` would do, or `snakemake` with other targets.
+    """Describe what `snakemake figures` would do, or `snakemake` with the targets `names`.
 
-    Up to `cores` jobs run at once, on up to `gpus` GPUs. The `names` are of figures, tables or experiments, or
-    ``audit``; if the params lack something that one needs, that is a `ParamsError`.
+    Names are those of figures, tables and experiments, or ``audit``; if the params lack something that one needs, that
+    is a `ParamsError`. Up to `cores` jobs run at once, on up to `gpus` GPUs.
     """
     named = [name for name in names if name != AUDIT]
     chosen = dict.fromkeys(exhibit for name in named for exhibit in plan.targets[name])
@@ -36,7 +36,7 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
     exhibits = {name: plan.all_exhibits[name] for name in chosen}
     ends = [*exhibits.values(), *plan.ends_of(named), *([plan.verdicts] if AUDIT in names else [])]
     wanted = Counter(artifact.stage for artifact in collect_ancestors(ends))
-    # The inputs of a finished artifact are not needed any more.
+    # A finished artifact ends the walk: its inputs are no longer needed.
     pending = collect_ancestors(ends, lambda artifact: not artifact.done.exists())
     left_out = _left_out(plan, set(pending)) if not names else []
     if not pending and not left_out:
@@ -80,26 +80,23 @@ def _left_out(plan: Plan, pending: set[Artifact]) -> list[str]:
 
 
 def explain(artifact: Artifact) -> str:
-    """Say in a line why an artifact has to be made: how it differs from the most similar one that is there.
+    """Explain in one line why an artifact has to be made: how it differs from the most similar existing one.
 
-    Artifacts of the same slug are compared, or else all of the stage.
+    It is compared with the artifacts of its slug or, if there are none, with all of its stage.
     """
     folders = [path.parent for path in (RESULTS / artifact.stage).glob(f"*/{RECORD}")]
     same_slug = [folder for folder in folders if folder.name.rpartition("-")[0] == artifact.slug]
-    found = [(_differences(artifact, folder), folder.name) for folder in same_slug or folders]
-    differences, name = min(
-        ((differences, name) for differences, name in found if differences is not None),
-        key=lambda pair: (len(pair[0]), pair[1]),
-        default=(None, ""),
-    )
-    if differences is None:
+    compared = [(_differences(artifact, folder), folder.name) for folder in same_slug or folders]
+    found = [(differences, name) for differences, name in compared if differences is not None]
+    if not found:
         return "never made"
+    differences, name = min(found, key=lambda pair: (len(pair[0]), pair[1]))
     what = "; ".join(differences[:4]) + ("; …" if len(differences) > 4 else "")
     return f"{what or 'source'}, against {name}"
 
 
 def _differences(artifact: Artifact, folder: Path) -> list[str] | None:
-    """List how an artifact differs from one that is there, in config, source and inputs; None if a record is broken."""
+    """List how an artifact differs from an existing one in config, source and inputs; None if a record is broken."""
     try:
         provenance, config = (read_record(folder / name) for name in (RECORD, "config.json"))
     except ParamsError:
@@ -118,6 +115,7 @@ def _flatten(content, prefix: str = "") -> dict[str, object]:
     """Flatten nested mappings, joining keys by dots; a list of mappings gives the list of values of each key."""
     if isinstance(content, list) and content and all(isinstance(item, dict) for item in content):
         columns = {key: [item.get(key) for item in content] for item in content for key in item}
+        # A value that all items share is shown once.
         content = {
             key: values[0] if all(value == values[0] for value in values) else values for key, values in columns.items()
         }
@@ -135,7 +133,7 @@ def _shown(value: object) -> str:
 
 
 def _change(key: str, old: object, new: object) -> str:
-    """Describe how a value changed; of two lists, name only what one of them lacks: ``sft_mixes + F60``."""
+    """Describe how a value changed; for lists, only the items that were added or removed: ``sft_mixes + F60``."""
     if isinstance(old, list) and isinstance(new, list):
         added = dict.fromkeys(f"+ {_shown(item)}" for item in new if item not in old)
         removed = dict.fromkeys(f"− {_shown(item)}" for item in old if item not in new)
@@ -147,7 +145,7 @@ def _change(key: str, old: object, new: object) -> str:
 
 
 def _new_inputs(artifact: Artifact, roles: list[str]) -> list[str]:
-    """Name the inputs that are new: ``new sft``, ``new test problems (2-5 and 6-9)``, ``18 new labels``."""
+    """Name new inputs: ``new sft``, ``new test problems (2-5 and 6-9)``, ``18 new labels``."""
     by_kind = defaultdict(list)
     for role in roles:
         source = artifact.inputs[role]
@@ -159,5 +157,5 @@ def _new_inputs(artifact: Artifact, roles: list[str]) -> list[str]:
         if len(of_kind) > SHOWN:
             lines.append(f"{len(of_kind)} new {kind}")
         else:
-            lines.append(f"new {kind} ({' and '.join(named)})" if named else f"new {kind}")
+            lines.append(f"new {kind}" + (f" ({' and '.join(named)})" if named else ""))
     return lines

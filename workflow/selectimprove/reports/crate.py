@@ -35,20 +35,22 @@ def build_crate(plan: Plan) -> ROCrate:
     datasets = {artifact: _add_dataset(crate, artifact) for artifact in records}
     times = {artifact: _times(record) for artifact, record in records.items()}
     files = _add_published(crate, plan, datasets)
-    tools, steps = _add_tools(crate, {artifact.stage for artifact in records})
+    for path in sorted(path for path in (ROOT / "workflow").rglob("*") if path.is_file() and path.suffix != ".pyc"):
+        kinds = ["File", "SoftwareSourceCode"] if path.suffix == ".py" else "File"
+        _add_file(crate, path, str(path.relative_to(ROOT)), **{"@type": kinds})
+    used = [stage for stage in STAGES.values() if any(artifact.stage == stage.name for artifact in records)]
+    tools = {stage.name: crate.get(str(module_path(stage.module).relative_to(ROOT))) for stage in used}
+    steps = {
+        name: _add(crate, f"#step-{name}", "HowToStep", position=str(position), name=name, workExample=tool)
+        for position, (name, tool) in enumerate(tools.items())
+    }
     snakefile = {"@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"], "name": TITLE}
     workflow = crate.add_workflow(ROOT / "Snakefile", "Snakefile", main=True, lang="snakemake", properties=snakefile)
     workflow["hasPart"], workflow["step"] = list(tools.values()), list(steps.values())
     params = _add_file(crate, ROOT / "params.yaml", "params.yaml", encodingFormat="application/yaml")
-    for path in sorted((ROOT / "workflow").rglob("*")):
-        name = str(path.relative_to(ROOT))
-        if path.is_file() and path.suffix != ".pyc" and crate.get(name) is None:
-            _add_file(crate, path, name)
-
     began, ended = min(start for start, _ in times.values()), max(end for _, end in times.values())
     whole = {"name": "snakemake figures audit", "startTime": began, "endTime": ended}
     run = crate.add_action(workflow, identifier="#run", object=[params], result=files, properties=whole)
-    crate.root_dataset["mentions"] = [run]
     controls = []
     for artifact, record in records.items():
         sources = [datasets[source] for source in artifact.inputs.values()]
@@ -66,7 +68,6 @@ def build_crate(plan: Plan) -> ROCrate:
             result=[datasets[artifact]],
             properties=making,
         )
-        crate.root_dataset.append_to("mentions", action)
         running = {"name": f"Running {artifact.stage}", "instrument": steps[artifact.stage], "object": action}
         controls.append(_add(crate, f"#control-{artifact.name}", "ControlAction", **running))
     engine = _add(crate, "#snakemake", "SoftwareApplication", name="Snakemake", url="https://snakemake.github.io")
@@ -116,19 +117,6 @@ def _add_published(crate: ROCrate, plan: Plan, datasets: dict[Artifact, Entity])
             if path in publication.copies:
                 datasets[publication.artifacts[0]].append_to("hasPart", files[-1])
     return files
-
-
-def _add_tools(crate: ROCrate, used: set[str]) -> tuple[dict[str, Entity], dict[str, Entity]]:
-    """Add the module and the step of each stage that was used."""
-    tools, steps = {}, {}
-    for position, (stage, row) in enumerate(STAGES.items()):
-        if stage in used:
-            path, kinds = module_path(row.module), {"@type": ["File", "SoftwareSourceCode"]}
-            properties = kinds | {"name": f"selectimprove.{row.module}"}
-            tools[stage] = crate.add_file(path, str(path.relative_to(ROOT)), properties=properties)
-            step = {"position": str(position), "name": stage, "workExample": tools[stage]}
-            steps[stage] = _add(crate, f"#step-{stage}", "HowToStep", **step)
-    return tools, steps
 
 
 def export_crate(plan: Plan) -> None:
