@@ -119,8 +119,8 @@ def source_digests(modules: frozenset[str]) -> dict[str, str]:
     while waiting:
         module = waiting.pop()
         digests[module] = module_digest(module)
-        # Importing a module also runs the packages above it. That of a task imports all its aspects, so it counts without
-        # its imports; `aspect_modules` names the aspects that a stage uses.
+        # Importing a module also runs the packages above it. A task's package imports all aspects of the task, so it
+        # counts without its imports; `aspect_modules` names the aspects that a stage uses.
         above = {module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)} - LEFT_OUT.keys()
         tasks |= {folder for folder in above if folder.startswith("tasks.")}
         waiting |= (imported_modules(module_source(module)) | above - tasks) - digests.keys()

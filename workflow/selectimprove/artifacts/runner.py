@@ -165,7 +165,7 @@ def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | N
             return
         LOG.info("making %s", options.output)
         try:
-            # The config gets its final name when the stage is done. Renaming works on a full disk, so no training is lost.
+            # The config gets its final name when the stage is done. Renaming works even on a full disk.
             done, begun = partial / "config.json", partial / "config.json.begun"
             resumed = begun.exists() or done.exists()
             used = config.model_dump_json(indent=2) + "\n"

@@ -1,11 +1,11 @@
-"""Check before anything starts that tasks and notebooks can do what the params ask; mistakes begin with their key.
+"""Check, before anything starts, that tasks and notebooks can do what the params ask; mistakes begin with their key.
 
-A notebook says in its metadata what an experiment must have for its figure or table to show what the title promises::
+A notebook lists in its metadata what an experiment must have for its figure or table to be drawn::
 
     "selectimprove": {"needs": {"test_problems": {"6-9": {"difficulty": [6, 9], "problem_types": ["inversion"]}}}}
 
-Metadata do not count in the figure's key. Of figures and tables that are not drawn by default, only ``plot`` is
-compared until one is asked for by name: other scales need not have their experiments.
+Metadata do not count in keys. The needs of a figure or table that is not drawn by default are checked when it is asked
+for by name, since not every scale has its experiment.
 """
 
 import re
@@ -23,20 +23,20 @@ from selectimprove.tasks.interface import Problems, load_task
 from selectimprove.types import Range, Strict
 
 MOST_SYMBOLS = 1000
-"""Largest setting of a task, seeds aside: every element and every label is a token of the model's vocabulary."""
+"""Upper limit of a task's settings, except seeds: every element and every label is a token of the vocabulary."""
 
 
 class NeededProblems(Strict):
-    """A distribution of problems."""
+    """Problems that a notebook needs."""
 
     difficulty: Range | None = None
-    """Fewest and most steps, or parts."""
+    """Least and most steps, or parts."""
     problem_types: list[str] = []
     """Types with at least one problem each."""
 
 
 class Needs(Strict):
-    """What a notebook draws from."""
+    """Everything that a notebook needs of its experiment."""
 
     task: str | None = None
     sft_mixes: list[str] = []
@@ -44,17 +44,17 @@ class Needs(Strict):
     test_problems: dict[str, NeededProblems] = {}
     variants: list[str] = []
     one_variant: bool = False
-    """The notebook does not tell variants apart."""
+    """The notebook does not distinguish variants."""
     any_rl: bool = False
     """RL on at least one distribution."""
     told: bool = False
-    """Models are told strategies: ``evaluation.told_problems`` is not 0."""
+    """Models that are told strategies: ``evaluation.told_problems`` is not 0."""
     beyond_sft: bool = False
-    """Test problems more difficult than any of SFT."""
+    """Test problems that are more difficult than all problems of SFT."""
 
 
 def find_mistakes(params: Params) -> list[str]:
-    """Find what the tasks cannot do, with and without the overrides of experiments, and what the notebooks lack."""
+    """List what tasks cannot do, with and without the overrides of experiments, and unmet needs of notebooks."""
     mistakes = list(_unreported(params))
     for task in type(params.tasks).model_fields:
         case = Case(params, task)
@@ -62,14 +62,13 @@ def find_mistakes(params: Params) -> list[str]:
     said = {_key(line) for line in mistakes}
     for name in params.experiments:
         mistakes += _overridden(params, name, set(said))
-    for exhibits in (params.figures, params.tables):
-        for name, exhibit in exhibits.items():
-            mistakes += _of_exhibit(params, name, exhibit, exhibit.draw)
+    for name, exhibit in (params.figures | params.tables).items():
+        mistakes += _of_exhibit(params, name, exhibit, exhibit.draw)
     return list(dict.fromkeys(mistakes))
 
 
 def require_met(params: Params, name: str) -> None:
-    """Refuse a figure or table that is asked for by name if its notebook's needs are not met."""
+    """Raise a ParamsError if the needs of a figure's or table's notebook are not met."""
     if mistakes := _mistakes_of(params, name):
         raise ParamsError("\n".join(f"params.yaml: {mistake}" for mistake in mistakes))
 
@@ -88,7 +87,7 @@ def _key(line: str) -> str:
 
 
 def _unreported(params: Params) -> Iterator[str]:
-    # TensorBoard's files are also written by a smaller package.
+    # tensorboardX, a smaller package, writes TensorBoard's files too.
     packages = {"none": (), "tensorboard": ("tensorboard", "tensorboardX")}.get(params.report_to, (params.report_to,))
     if packages and not any(map(find_spec, packages)):
         install = f"`pip install {packages[0]}` beside the other packages"
@@ -96,7 +95,7 @@ def _unreported(params: Params) -> Iterator[str]:
 
 
 def _overridden(params: Params, name: str, said: set[str]) -> Iterator[str]:
-    """Find what an experiment's overrides, and those of its variants, make wrong that was not said of the params."""
+    """List mistakes of an experiment's overrides, and of its variants', at keys that were not reported (`said`)."""
     experiment = params.experiments[name]
     for variant in (None, *experiment.variants):
         place = f"experiments.{name}.{f'variants.{variant}' if variant else 'overrides'}"
@@ -115,7 +114,7 @@ def _overridden(params: Params, name: str, said: set[str]) -> Iterator[str]:
 
 
 def _of_task(case: Case, rl_problems: list[str]) -> list[str]:
-    """Find what the task cannot do with its settings, documents and problems."""
+    """List what a task cannot do with its settings, documents and problems."""
     settings, place = case.settings, f"tasks.{case.task}"
     sizes = {name: size for name, size in settings if isinstance(size, int) and not name.endswith("_seed")}
     large = {name: size for name, size in sizes.items() if size > MOST_SYMBOLS}
@@ -126,7 +125,7 @@ def _of_task(case: Case, rl_problems: list[str]) -> list[str]:
     found = task.refuse_documents(settings, case.section.documents)
     mistakes = [f"{place}.documents.{field}: {what}" for field, what in found]
     for key, problems, number, n_problems, split in _asked(case, rl_problems):
-        # An OverflowError says that there are more problems than a float can hold.
+        # If there are more problems than a float can hold, there are enough.
         with suppress(OverflowError):
             for field, what in task.refuse_problems(settings, problems, n_problems, split):
                 mistakes.append(f"{number if field == 'n_problems' else f'{place}.{key}.{field}'}: {what}")
@@ -134,7 +133,7 @@ def _of_task(case: Case, rl_problems: list[str]) -> list[str]:
 
 
 def _asked(case: Case, rl_problems: list[str]) -> Iterator[tuple[str, Problems, str, int, str]]:
-    """List the sets of problems: key of the distribution, distribution, key and number of problems, split."""
+    """List sets of problems: key of the distribution, distribution, key of the number, number, split."""
     params, section = case.params, case.section
     distributions = {"sft_problems": section.sft_problems}
     distributions |= {f"sft_mixes.{name}.problems": mix.problems for name, mix in section.sft_mixes.items()}
@@ -150,29 +149,23 @@ def _asked(case: Case, rl_problems: list[str]) -> Iterator[tuple[str, Problems, 
 
 def _of_exhibit(params: Params, name: str, exhibit: Exhibit, drawn: bool) -> list[str]:
     key = f"{'figures' if name in params.figures else 'tables'}.{name}"
-    path = notebook_path(exhibit.notebook or name)
-    if not path.is_file():
-        return [f"{key}: there is no workflow/notebooks/{path.name}; add it or remove the entry"]
     try:
-        notebook = read_notebook(path)
+        notebook = read_notebook(notebook_path(exhibit.notebook or name))
         needs = Needs.model_validate(notebook.needs)
+    except ParamsError as error:
+        return [f"{key} ({str(error).replace(': ', '): ', 1)}"]
     except ValidationError as error:
         lines = describe_all(error.errors(), Needs)
         return [f"{key} ({notebook.path}): metadata.selectimprove.needs.{line}".replace(".: ", ": ") for line in lines]
-    except ParamsError as error:
-        return [f"{key} ({str(error).replace(': ', '): ', 1)}"]
-    mistakes = list(_of_plot(f"{key}.plot", exhibit.plot, notebook))
-    if drawn:
-        unmet = (
-            [] if notebook.language else ["metadata.language_info.name: missing; a notebook of Python has python there"]
-        )
-        unmet += _of_experiment(needs, params, exhibit.experiment)
-        mistakes += [f"{key} ({notebook.path}): {what}" for what in dict.fromkeys(unmet)]
-    return mistakes
+    unmet = list(_of_experiment(needs, params, exhibit.experiment)) if drawn else []
+    if drawn and not notebook.language:
+        unmet.append("metadata.language_info.name: missing; a notebook of Python has python there")
+    plot = _of_plot(f"{key}.plot", exhibit.plot, notebook)
+    return [*plot, *(f"{key} ({notebook.path}): {what}" for what in dict.fromkeys(unmet))]
 
 
 def _of_plot(key: str, plot: dict, notebook: Notebook) -> Iterator[str]:
-    """Compare what a notebook is given as ``plot`` with what it takes."""
+    """Compare an exhibit's ``plot`` with the parameters that its notebook takes."""
     takes = notebook.parameters.get("plot")
     if not isinstance(takes, dict) or not takes:
         return
@@ -187,12 +180,9 @@ def _of_plot(key: str, plot: dict, notebook: Notebook) -> Iterator[str]:
 
 def _of_experiment(needs: Needs, params: Params, name: str) -> Iterator[str]:
     experiment, owner = params.experiments[name], f"experiments.{name}"
-    for needed, given, what in (
-        (needs.sft_mixes, experiment.sft_mixes, "the SFT mix"),
-        (needs.rl_problems, experiment.rl_problems, "RL problems"),
-        (needs.variants, experiment.variants, "the variant"),
-    ):
-        yield from _lacking(needed, given, what, owner)
+    yield from _lacking(needs.sft_mixes, experiment.sft_mixes, "the SFT mix", owner)
+    yield from _lacking(needs.rl_problems, experiment.rl_problems, "RL problems", owner)
+    yield from _lacking(needs.variants, experiment.variants, "the variant", owner)
     if needs.one_variant and len(experiment.variants) > 1:
         yield f"draws one variant, but {owner} has {', '.join(experiment.variants)}"
     if needs.any_rl and not experiment.rl_problems:
@@ -201,7 +191,7 @@ def _of_experiment(needs: Needs, params: Params, name: str) -> Iterator[str]:
         yield f"draws the task {needs.task}, but {owner} is of {experiment.task}"
         return
     for variant in experiment.variants:
-        # A mistake in the variant is reported where the variant is.
+        # Mistakes of a variant are reported by `_overridden`.
         with suppress(ValidationError):
             yield from _of_case(needs, resolve_case(params, name, variant), owner)
 

@@ -1,7 +1,6 @@
-"""Read `params.yaml`, lay the scale and the command line over it, and report all mistakes at once.
+"""Read `params.yaml`, apply the scale and the command line, and report all mistakes at once.
 
-A mistake is one line: ``file: line: key: what is wrong and what would be right``. Files are YAML 1.2, read with the
-line of every key.
+A mistake is one line: ``file: line: key: what is wrong and what would be right``. Files are YAML 1.2.
 """
 
 import re
@@ -23,22 +22,22 @@ from selectimprove.tasks.interface import load_task, task_names
 
 SCALES = Path(__file__).parents[2] / "scales"
 DEFAULT_SCALE = "laptop"
-"""The scale whose values ``params.yaml`` itself holds; it has no overlay."""
+"""The scale of ``params.yaml`` itself, without a file in ``workflow/scales``."""
 PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq", "merge")}
 MOST_VALUES = 100_000
-"""Keys and values of a file; aliases of aliases can expand to more than memory holds."""
+"""Most keys and values of a file: aliases of aliases can expand to more than memory holds."""
 
 
 @dataclass(frozen=True)
 class YamlFile:
-    """A file's mapping, and the place of each dotted key: ``params.yaml: line 7``. Items of a list are numbered."""
+    """The content of a file, and the place of each dotted key: ``params.yaml: line 7``. List items are numbered."""
 
     name: str
     content: dict
     places: dict[str, str]
 
     def place(self, key: str) -> str:
-        """Say where a key is, or the innermost key around it that the file has."""
+        """Return the place of a key, or else that of the innermost enclosing key that the file has."""
         while key and key not in self.places:
             key = key.rpartition(".")[0]
         return self.places.get(key, self.name)
@@ -52,8 +51,7 @@ def known_scales() -> list[str]:
 def load_params(path: Path, overrides: dict | None = None) -> Params:
     """Read and check the params; a ParamsError lists all mistakes.
 
-    `overrides` are values of the command line, as from ``snakemake --config``, which leaves numbers in nested values
-    as text.
+    `overrides` are the values of ``snakemake --config``, which gives numbers in nested values as text.
     """
     values = read_scalars(overrides or {})
     layers = [read_yaml(path), YamlFile("--config", values, dict.fromkeys(_keys(values), "--config"))]
@@ -69,7 +67,7 @@ def load_params(path: Path, overrides: dict | None = None) -> Params:
 
 
 def _refuse(file: YamlFile, mistakes: list[str]) -> None:
-    # A figure or table is followed by its notebook, in brackets.
+    # The key of a figure or table may be followed by its notebook in brackets.
     keys = (mistake.partition(": ")[0].partition(" ")[0] for mistake in mistakes)
     lines = [f"{file.place(key)}: {one_line(mistake)}" for key, mistake in zip(keys, mistakes, strict=True)]
     if lines:
@@ -90,7 +88,7 @@ def _merge_all(layers: list[YamlFile]) -> YamlFile:
 
 
 def _read_overlays(scale: str) -> list[YamlFile]:
-    """Read what a scale changes, after the scale that it extends."""
+    """Read the file of a scale, preceded by those of the scales that it extends."""
     overlays, seen = [], []
     while scale not in (None, DEFAULT_SCALE):
         seen.append(scale)
@@ -104,7 +102,7 @@ def _read_overlays(scale: str) -> list[YamlFile]:
 
 
 def _extend_tasks(values: dict) -> dict:
-    """Give each task that extends another the settings that it lacks; malformed tasks are left for pydantic to name."""
+    """Give each task that extends another the settings that it lacks; pydantic reports malformed tasks later."""
     tasks = values.get("tasks")
     if not isinstance(tasks, dict):
         return values
@@ -120,7 +118,7 @@ def _extend_tasks(values: dict) -> dict:
 
 
 def read_yaml(path: Path, name: str | None = None) -> YamlFile:
-    """Read a file that holds a mapping; messages call it `name`. Anything else is a ParamsError."""
+    """Read a file that holds a mapping, called `name` in messages; a ParamsError if it holds anything else."""
     name = name or path.name
     try:
         text = path.read_bytes()
@@ -160,7 +158,7 @@ def read_yaml(path: Path, name: str | None = None) -> YamlFile:
 
 
 def _note_places(node: Node | None, key: str, name: str, places: dict[str, str]) -> None:
-    """Note where each key is; refuse dates, sets and other types that no value has."""
+    """Add the place of each key to `places`; refuse dates, sets and other types that no param has."""
     if len(places) > MOST_VALUES:
         raise ParamsError(f"{name}: more than {MOST_VALUES} keys and values")
     if node is not None and node.tag not in PLAIN_TAGS:
@@ -178,7 +176,7 @@ def _note_places(node: Node | None, key: str, name: str, places: dict[str, str])
 
 
 def read_scalars(values):
-    """Read the texts in nested values as a file would be read, where that gives a number, a truth value or null."""
+    """Convert texts in nested values that YAML would read as a number, a truth value or null."""
     if isinstance(values, dict):
         return {name: read_scalars(value) for name, value in values.items()}
     if isinstance(values, list):

@@ -1,4 +1,4 @@
-"""Say in a line what is wrong with a value: its key, the value, and what would be right."""
+"""Messages of one line: the key, what is wrong with its value, and what would be right."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,10 +9,10 @@ from selectimprove.types import Strict
 
 
 def describe_all(mistakes: list[dict], root: type[Strict]) -> list[str]:
-    """Describe pydantic's mistakes, as ``ValidationError.errors`` lists them, in a line each.
+    """Describe pydantic's mistakes, as ``ValidationError.errors`` lists them, in one line each.
 
-    `root` is the type that was validated; it says which keys are known. A mistake that a task has from the task that
-    it extends is said once, for the task that has it itself.
+    `root` is the type that was validated; its fields are the known keys. A mistake that a task inherits from the task
+    that it extends is reported only for the latter.
     """
     own = {}
     for mistake in mistakes:
@@ -29,7 +29,7 @@ def describe_all(mistakes: list[dict], root: type[Strict]) -> list[str]:
             misspelt.update((*place[:-1], name) for name in close)
         elif mistake["type"] == "contradictions":
             lines += [f"{key}.{line}" if key else line for line in mistake["msg"].splitlines()]
-        # A misspelt key is also a missing one; once is enough.
+        # A misspelt key is also a missing one, but is reported once.
         elif mistake["type"] != "missing" or place not in misspelt:
             lines.append(f"{key}: {_what(mistake)}")
     return lines
@@ -56,7 +56,7 @@ def _known_keys(location: tuple, root: type[Strict]) -> list[str]:
     kind = root
     for part in location[:-1]:
         if hasattr(kind, "model_fields"):
-            # The name of an alternative of a union is no key.
+            # pydantic also lists the alternative of a union, which is no key.
             field = kind.model_fields.get(part)
             kind = _with_keys(field.annotation) if field else kind
         elif get_origin(kind) in (dict, list):
@@ -65,7 +65,7 @@ def _known_keys(location: tuple, root: type[Strict]) -> list[str]:
 
 
 def _with_keys(annotation):
-    """Return the alternative of an annotation whose values have keys, if one does."""
+    """Return the alternative of an annotation that has keys, if there is one."""
     if get_origin(annotation) is Annotated:
         return _with_keys(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
@@ -75,7 +75,7 @@ def _with_keys(annotation):
 
 
 def unknown_name(key: str, name: str, known: Iterable[str]) -> list[str]:
-    """Say in a line that a name is unknown, if it is, and which is meant."""
+    """Return a line that says that a name is unknown and suggests another; none if it is known."""
     known = list(known)
     if name in known:
         return []

@@ -1,7 +1,7 @@
-"""The types of `params.yaml`, and what must hold between its values.
+"""The types of `params.yaml`, and the checks of values that depend on each other.
 
-The JSON schema and the parameter reference are made from these types. Whether tasks and notebooks can do what the
-values ask is checked in `selectimprove.config.checks`.
+The JSON schema and the parameter reference are made from these types. `selectimprove.config.checks` checks that tasks
+and notebooks can do what the values ask.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,18 +19,18 @@ from selectimprove.tasks.interface import Settings, load_task, task_types
 from selectimprove.types import Natural, Positive, Rate, Seeds, Strict
 
 NO_SFT = "none"
-"""In place of a mix: the base model itself."""
+"""In place of the name of an SFT mix: the base model itself."""
 ALL_CLAIMS = "all"
-"""In place of an experiment: the claims of every one."""
+"""In place of the name of an experiment: the claims of all experiments."""
 ROLES = ("policy", "base", "evaluation", "rl", "rollouts")
-"""Inputs of a stage beside the test problems, which have their own names as roles."""
+"""Roles of a stage's inputs; a set of test problems has its own name as its role, and must not take one of these."""
 
 
 class Continued(Strict):
-    """Pretraining of another task's base model, continued on the documents of this one."""
+    """Continued pretraining: another task's base model is trained further on the documents of this task."""
 
     after: str
-    """The other task; settings that both tasks have are taken from this one."""
+    """The other task; where both tasks have a setting, this one's holds."""
     n_steps: Positive
     """Optimiser steps."""
     learning_rate: Rate
@@ -41,9 +41,9 @@ class TaskParams(Strict):
     """Fields that every task has in ``params.yaml`` besides its own settings."""
 
     extends: str | None = None
-    """Another task, whose settings hold where this one has none."""
+    """Another task; settings that this one lacks are taken from it."""
     continued: Continued | None = None
-    """How the base model comes about; null: from scratch."""
+    """Pretraining that continues from another task's base model; null: from scratch."""
 
     def refuse(self) -> Iterator[str]:
         if NO_SFT in self.sft_mixes:
@@ -55,7 +55,7 @@ class TaskParams(Strict):
 
 
 def _section_of(name: str, types) -> type[TaskParams]:
-    """Make the type of a task's section: its settings, and for each of its types where values of it are."""
+    """Make the type of a task's section: its settings, documents, SFT mixes and problems."""
     mix = create_model(
         f"{name}_mix", __base__=types.Demonstrations, __doc__="An SFT mix.", problems=(types.Problems | None, None)
     )
@@ -64,9 +64,9 @@ def _section_of(name: str, types) -> type[TaskParams]:
         f"{name}_params",
         __base__=(types.Settings, TaskParams),
         __doc__=types.Settings.__doc__,
-        documents=(types.Documents, Field(description="What the base model reads, where it is trained from scratch.")),
+        documents=(types.Documents, Field(description="Documents on which the base model is pretrained.")),
         sft_problems=(types.Problems, Field(description="The problems of SFT, unless a mix has its own.")),
-        sft_mixes=(dict[FileName, mix], Field(description="How SFT data are answered, by the name of the mix.")),
+        sft_mixes=(dict[FileName, mix], Field(description="How SFT problems are answered, by the name of the mix.")),
         rl_problems=(many, Field(description="Distributions of RL problems, by name.")),
         test_problems=(Annotated[many, Field(min_length=1)], Field(description="Sets of test problems, by name.")),
     )
@@ -81,18 +81,18 @@ class Params(Strict):
     """All of ``params.yaml``, after the overlay of the scale."""
 
     scale: str
-    """A file of ``workflow/scales``, or ``laptop``, whose values are those of the file."""
+    """A file of ``workflow/scales``, or ``laptop`` for the values of ``params.yaml`` itself."""
     seeds: Seeds
-    """Random seeds; each is a set of models of its own."""
+    """Random seeds; each gives models of its own."""
     tasks: Tasks
     """The tasks, each with its settings, problems and mixes."""
     model: training.Model
     pretrained: training.Pretrained | None = None
     system_prompt: Annotated[str, Field(min_length=1)] | None = None
-    """Of a chat; null: a model is asked with the problem's text alone."""
+    """System prompt of a chat; null: no chat, the prompt is the text of the problem."""
     base: training.BaseTraining
     lora: training.Lora | None = None
-    """An adapter in place of training all weights."""
+    """An adapter, trained in place of all weights; null: all weights."""
     optimizer: training.Optimizer
     sft: training.Sft
     rl: training.Rl
@@ -105,7 +105,7 @@ class Params(Strict):
     alarms: sections.Alarms
     resources: sections.Resources
     report_to: training.ReportTo = "none"
-    """A library that base models, SFT and RL also log to, live. No result depends on it."""
+    """A library to which trainings also log, live. No result depends on it."""
     verify: sections.Verify = sections.Verify()
     experiments: dict[FileName, Experiment]
     figures: dict[FileName, Exhibit]
@@ -116,7 +116,7 @@ class Params(Strict):
         yield from unknown or (*self._names_taken(), *self._model_mistakes(), *self._training_mistakes())
 
     def _names(self) -> Iterator[tuple[str, str, Iterable[str]]]:
-        """List the names that must be known: the key, the name, and the known ones."""
+        """List names that must be known: the key, the name, and all known names."""
         tasks, experiments = type(self.tasks).model_fields, self.experiments
         for name, experiment in experiments.items():
             key, section = f"experiments.{name}", getattr(self.tasks, experiment.task, None)
@@ -208,7 +208,7 @@ class Case:
         return self.settings_of(self.task)
 
     def settings_of(self, other: str) -> Settings:
-        """Return the settings of another task; where both tasks have a setting, it is as in this one."""
+        """Return the settings of another task; where both tasks have a setting, this one's holds."""
         kind = load_task(other).Settings
         own = self.section.model_dump()
         values = getattr(self.params.tasks, other).model_dump()
@@ -216,7 +216,7 @@ class Case:
 
 
 def resolve_case(params: Params, experiment: str, variant: str | None = None) -> Case:
-    """Lay an experiment's overrides, and a variant's, over the params; a ValidationError if the result is not valid."""
+    """Apply an experiment's overrides, then a variant's, to the params; a ValidationError if the result is invalid."""
     entry = params.experiments[experiment]
     overrides = merge(entry.overrides, entry.variants[variant] if variant else {})
     if not overrides:
@@ -227,7 +227,7 @@ def resolve_case(params: Params, experiment: str, variant: str | None = None) ->
 
 
 def merge(below: dict, above: dict) -> dict:
-    """Lay one nested mapping over another; lists and values are replaced whole."""
+    """Merge nested mappings; the values above win, and lists are replaced whole."""
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)

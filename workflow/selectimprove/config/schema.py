@@ -1,4 +1,4 @@
-"""Write the JSON schema of `params.yaml`, for editors, and the parameter reference, for people, from the types.
+"""Write the JSON schema of `params.yaml`, for editors, and the parameter reference, from the types.
 
 Usage: ``python -m selectimprove.config.schema workflow``
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from selectimprove.types import Strict
 
-# Only here, and before the types are defined: reading their sources takes a tenth of the start of Snakemake.
+# Set only here and before the types are defined: reading their sources takes a tenth of Snakemake's start.
 Strict.model_config["use_attribute_docstrings"] = True
 
 from selectimprove.config.params import Params  # noqa: E402
@@ -21,7 +21,7 @@ Made by `make schema` from the typed config. Values and their sources are in `pa
 
 
 def write_schema(workflow: Path) -> None:
-    """Write the schema, and the reference with a table per section, below a folder."""
+    """Write the schema, and the reference with a table per section, to subfolders of `workflow`."""
     schema = Params.model_json_schema() | {"title": "params.yaml"}
     parts = [INTRODUCTION, "## params.yaml", _table(schema)]
     for name, section in _sections(schema, schema["$defs"]):
@@ -33,7 +33,7 @@ def write_schema(workflow: Path) -> None:
 
 
 def _sections(schema: dict, types: dict, prefix: str = "") -> Iterator[tuple[str, dict]]:
-    """List the sections of params, nested ones after their own, with the name of each."""
+    """List sections with their dotted names, each followed by the sections in it."""
     for key, field in schema["properties"].items():
         name = f"{prefix}{key}" + (".<name>" if "additionalProperties" in field else "")
         for kind in _references(field):
@@ -43,7 +43,7 @@ def _sections(schema: dict, types: dict, prefix: str = "") -> Iterator[tuple[str
 
 
 def _references(field: dict) -> Iterator[str]:
-    """Name the types that a field's values have, also inside of mappings, lists and alternatives."""
+    """Name the types in a field: its own, and those in mappings, lists and alternatives."""
     if "$ref" in field:
         yield field["$ref"].rpartition("/")[2]
     for inner in (field.get("additionalProperties"), field.get("items"), *field.get("anyOf", [])):

@@ -12,7 +12,7 @@ from selectimprove.types import DISTINCT, NUMBER, Names, Natural, Positive, Rate
 Checkpoints = Literal["all", "last"]
 ModelStage = Literal["base", "sft", "rl", "rft", "evaluation"]
 FEWEST_TOLD = 8
-"""So many problems drawn at random nearly always hold both of two types."""
+"""With this many random problems, both of two types nearly always occur."""
 
 
 def _names_files(name: str) -> str:
@@ -23,20 +23,20 @@ def _names_files(name: str) -> str:
 
 
 FileName = Annotated[str, AfterValidator(_names_files)]
-"""A name that becomes that of a file or folder."""
+"""A name that becomes the name of a file or folder."""
 
 
 class VllmSettings(Strict):
     """vLLM."""
 
     mode: Literal["colocate", "server"]
-    """``colocate``: on the GPU that trains; ``server``: on GPUs of its own."""
+    """``colocate``: on the GPUs of the training; ``server``: on other GPUs."""
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1), NUMBER]
     """Share of a GPU's memory that vLLM takes."""
     tensor_parallel: Positive
-    """GPUs over which one model is spread."""
+    """GPUs per model."""
     server_host: str
-    """Address of the server; counts in the mode ``server`` only."""
+    """Address of the server, for the mode ``server``."""
     server_port: Positive
 
 
@@ -61,11 +61,11 @@ class Evaluation(Strict):
     n_problems: Positive
     """Problems per test set."""
     checkpoints: Checkpoints
-    """``all`` that RL kept, or the ``last`` alone."""
+    """``all`` checkpoints that RL kept, or only the ``last``."""
     curve_problems: dict[FileName, Positive]
     """Problems for checkpoints before the last, by test set; they are not asked other sets, which no curve shows."""
     told_problems: Natural
-    """Problems per test set that SFT and final RL models answer greedily, and told each strategy; 0: none."""
+    """Problems per test set that SFT and final RL models also answer greedily, and when told each strategy; 0: none."""
 
     def refuse(self) -> Iterator[str]:
         if 0 < self.told_problems < FEWEST_TOLD:
@@ -79,14 +79,14 @@ class Statistics(Strict):
     confidence: Annotated[float, Field(gt=0, lt=1), NUMBER]
     """Confidence of every interval."""
     n_bootstrap: Annotated[int, Field(ge=2)]
-    """Resamples of problems, for intervals."""
+    """Bootstrap resamples of problems."""
 
 
 class Alarms(Strict):
-    """Bounds of trainers' logs; a training that passes one is named in the log and under its figures and tables."""
+    """Limits of logged values; a training that exceeds one is named in its log and under its figures and tables."""
 
     stretch: Positive
-    """Logged steps in a row that must be past a bound; a single step often is."""
+    """Logged steps in a row that must exceed a limit; single steps often do."""
     loss_rise: Rate
     """Rise of the loss above its first logged value."""
     grad_norm: Rate
@@ -94,7 +94,7 @@ class Alarms(Strict):
     kl: Rate
     """KL divergence from the policy before RL, in nats per token."""
     cut_off: Share
-    """Share of completions that the limit of length ended."""
+    """Share of completions that are cut off at the maximum length."""
 
 
 def _countable(value):
@@ -104,25 +104,25 @@ def _countable(value):
 
 
 class Verify(Strict):
-    """The artifacts that ``snakemake verify`` checks and makes again. No result depends on it."""
+    """Artifacts that ``snakemake verify`` checks and makes again. No result depends on it."""
 
     spot: Annotated[int | Literal["all"], BeforeValidator(_countable)] = 0
-    """Number of artifacts made by models that are drawn and made again, or ``all``."""
+    """Number of randomly drawn artifacts of models to make again, or ``all``."""
     spot_seed: Natural | None = None
-    """Random seed of the draw; null: another each time, printed."""
+    """Random seed of the draw; null: a new one each time, which is printed."""
     stages: Annotated[list[ModelStage], Field(min_length=1), DISTINCT] = list(get_args(ModelStage))
     """Stages whose artifacts are drawn."""
     only: Names = []
     """Figures, tables or experiments whose artifacts are verified; empty: all."""
     checkpoints: Checkpoints = "all"
-    """Checkpoints whose generations are made again; the ``last`` alone takes less than half the time."""
+    """Checkpoints whose generations are made again; only the ``last`` takes less than half the time."""
 
 
 class JobResources(Strict):
     """Resources of one job; SFT and RL spread their batches over several GPUs."""
 
     cores: Positive
-    """Cores. On a CPU, training and sampling use one thread: sums would depend on the number of threads."""
+    """Cores. On a CPU, training and sampling use one thread, since sums depend on the number of threads."""
     gpus: Natural
     memory_gib: Rate
     minutes: Positive
@@ -144,7 +144,7 @@ class Resources(Strict):
 
 
 def _section_or_word(value):
-    """Accept sections and words; types are checked when overrides are laid over the params."""
+    """Accept sections and words; types are checked when overrides are applied to the params."""
     if not isinstance(value, dict | str):
         raise PydanticKnownError("dict_type")
     return value
@@ -155,7 +155,7 @@ Section = Literal["task", TrainedSection, "sampling", "arithmetic", "evaluation"
 Overrides = dict[
     Section, Annotated[Any, BeforeValidator(_section_or_word), WithJsonSchema({"type": ["object", "string"]})]
 ]
-"""Params laid over those of the file, by section; ``task`` is the section of the experiment's own task."""
+"""Params that replace those of the file, by section; ``task`` is the section of the experiment's own task."""
 
 
 def _plottable(value):
@@ -167,11 +167,11 @@ def _plottable(value):
 
 
 PlotValue = Annotated[int | float | str | list[float] | list[int], BeforeValidator(_plottable)]
-"""What a notebook takes; checked as a whole, since each type of a union would say by itself what it misses."""
+"""A parameter of a notebook. One validator: pydantic would report a mistake for each type of a union."""
 
 
 class Experiment(Strict):
-    """A set of models: every mix after SFT and after RL on every distribution, in every variant, for every seed."""
+    """A set of models: for every seed, variant and SFT mix, one after SFT and one after RL on each distribution."""
 
     task: str = "chains"
     """A key of ``tasks``."""
@@ -180,22 +180,22 @@ class Experiment(Strict):
     rl_problems: Names
     """Keys of the task's ``rl_problems``."""
     seeds: Seeds | None = None
-    """Seeds in place of those of the run."""
+    """Random seeds; null: those of the params."""
     overrides: Overrides = {}
-    """Params with other values for this experiment."""
+    """Params with other values in this experiment."""
     variants: Annotated[dict[FileName, Overrides], Field(min_length=1)] = {"default": {}}
-    """Overrides by name, each with models of its own."""
+    """Further overrides by name, each with models of its own."""
 
 
 class Exhibit(Strict):
     """A figure or a table."""
 
     experiment: str
-    """The experiment it shows."""
+    """The experiment that it shows."""
     notebook: FileName | None = None
     """Another figure or table whose notebook draws this one."""
     draw: bool = True
-    """Whether `figures` draws it; otherwise it is drawn when asked for by name."""
+    """Whether `figures` draws it; if not, it is drawn only when asked for by name."""
     claims: str | None = None
     """An experiment whose claims are tested on each seed of this one and on all seeds; ``all``: all claims."""
     caption: Annotated[str, Field(min_length=1)]

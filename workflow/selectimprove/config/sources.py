@@ -1,7 +1,7 @@
-"""Read notebooks and modules of users without running them.
+"""Read notebooks and users' modules without running them.
 
-A module counts in keys with what it imports of its own top folder, directly or not. Imports by names that are put
-together at run time do not count. Only the standard library is imported here: keys need no more, under every Python.
+A module counts in keys together with everything that it imports, directly or not, from its own top folder. Imports by
+computed names do not count. This module needs only the standard library, as do keys.
 """
 
 import ast
@@ -25,7 +25,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook: its code cells, the literals of the cell tagged ``parameters``, and two of its metadata."""
+    """A notebook: code cells, the literals in the cell tagged ``parameters``, its language and `checks.Needs`."""
 
     path: str
     cells: list[str]
@@ -35,7 +35,7 @@ class Notebook:
 
 
 def notebook_path(name: str) -> Path:
-    """Return the notebook of a name."""
+    """Return the path of a notebook."""
     return NOTEBOOKS / f"{name}.ipynb"
 
 
@@ -49,25 +49,24 @@ def read_notebook(path: Path) -> Notebook:
     except (ValueError, RecursionError) as error:
         line = f"line {error.lineno}: " if isinstance(error, json.JSONDecodeError) else ""
         raise ParamsError(f"{name}: {line}not JSON, as a notebook is") from None
-    code, parameters, where = [], {}, "not a notebook of format 4: it has no list of cells"
     try:
-        for number, cell in enumerate(content["cells"], start=1):
-            where = f"cell {number}: not a cell of format 4, with a cell_type and its source as text"
-            source = "".join(cell["source"])
-            if cell["cell_type"] == "code":
-                code.append(source)
-                parameters |= _literals(source) if "parameters" in cell.get("metadata", {}).get("tags", ()) else {}
-        where = "metadata: expected keys with values"
+        cells = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+        code = ["".join(cell["source"]) for cell in cells]
+        tags = [cell.get("metadata", {}).get("tags", ()) for cell in cells]
         metadata = content.get("metadata", {})
         kernel, language = (metadata.get(part, {}) for part in ("kernelspec", "language_info"))
         needs = metadata.get("selectimprove", {}).get("needs", {})
-        return Notebook(name, code, parameters, language.get("name") or kernel.get("language"), needs)
+        written_in = language.get("name") or kernel.get("language")
     except (TypeError, KeyError, AttributeError):
-        raise ParamsError(f"{name}: {where}") from None
+        raise ParamsError(f"{name}: not a notebook of format 4") from None
+    parameters = {}
+    for source, tagged in zip(code, tags, strict=True):
+        parameters |= _literals(source) if "parameters" in tagged else {}
+    return Notebook(name, code, parameters, written_in, needs)
 
 
 def _literals(source: str) -> dict:
-    """Read what code assigns to names where that is a literal."""
+    """Return the names to which code assigns a literal, with their values."""
     found = {}
     with suppress(SyntaxError, ValueError):
         for statement in ast.parse(source).body:
@@ -78,11 +77,11 @@ def _literals(source: str) -> dict:
 
 
 def find_module(module: str) -> Path | None:
-    """Return the file of a module or folder of modules, in the repository or installed."""
+    """Find the file of a module or package, in the repository or installed."""
     for folder in (ROOT, *map(Path, sys.path)):
         path = folder.joinpath(*module.split("."))
         for file in (path / "__init__.py", path.with_suffix(".py")):
-            # Unlike pathlib, false for a name that is too long for a file.
+            # Unlike `Path.is_file`, it accepts names that are too long for a file.
             if os.path.isfile(file):
                 return file
     return None
@@ -93,7 +92,7 @@ def _shown(path: Path) -> str:
 
 
 def read_source(path: Path) -> str:
-    """Read a file, in the encoding that it declares; one that is not Python is a ParamsError."""
+    """Read a Python file in the encoding that it declares; a ParamsError if it is not Python."""
     try:
         with tokenize.open(path) as file:
             source = file.read()
@@ -105,7 +104,7 @@ def read_source(path: Path) -> str:
 
 
 def _imported(module: str, path: Path) -> Iterator[str]:
-    """Name all that a module imports: modules, and names that may be modules."""
+    """Name everything that a module imports: modules, and names that may be modules."""
     package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     for node in ast.walk(ast.parse(read_source(path))):
         if isinstance(node, ast.Import):
@@ -119,7 +118,7 @@ def _imported(module: str, path: Path) -> Iterator[str]:
 
 @cache
 def source_files(module: str) -> dict[str, Path]:
-    """Find the files that a module runs of its own top folder: its own, its imports, and those of the folders above."""
+    """Find the files in a module's top folder that importing it runs: its own, its imports' and its packages'."""
     top = module.partition(".")[0]
     found, waiting = {}, {module}
     while waiting:
@@ -134,7 +133,7 @@ def source_files(module: str) -> dict[str, Path]:
 
 
 def find_mistake(name: str) -> str | None:
-    """Say what is wrong with the name of a function, ``package.module:function``, without importing its module."""
+    """Say what is wrong with a function's name, ``package.module:function``; its module is not imported."""
     module, _, function = name.partition(":")
     path = find_module(module)
     if path is None:
@@ -154,7 +153,7 @@ def find_mistake(name: str) -> str | None:
 
 
 def load_module(module: str) -> ModuleType:
-    """Import a module of a user's; a ParamsError if there is none, or Python finds another of this name."""
+    """Import a user's module; a ParamsError if there is none, or if Python finds another with this name."""
     if (path := find_module(module)) is None:
         raise ParamsError(find_mistake(module))
     if str(ROOT) not in sys.path:
@@ -166,7 +165,7 @@ def load_module(module: str) -> ModuleType:
 
 
 def load_function(name: str) -> Callable:
-    """Import a function of a user's; a ParamsError if there is none."""
+    """Import a user's function; a ParamsError if there is none."""
     module, _, function = name.partition(":")
     found = getattr(load_module(module), function, None)
     if not callable(found):

@@ -132,7 +132,7 @@ class RlStage(Computed, OfTask):
 
 
 class RftStage(Computed, OfTask):
-    """Training of an SFT model on its own completions: ``n_prompts`` per round, ``n_samples`` completions per prompt."""
+    """Training of an SFT model on its own completions: ``n_prompts`` per round, ``n_samples`` per prompt."""
 
     seed: int
     method: str

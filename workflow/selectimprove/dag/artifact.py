@@ -19,8 +19,8 @@ AT_START = {
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456",
 }
-"""Environment variables that a job reads only when it starts. Text is UTF-8, whatever the locale. Training allocates the
-same memory at every step; by default, glibc returns it to the system each time, which took 5% of the time."""
+"""Environment variables that a job reads only when it starts. Text is UTF-8, whatever the locale. Training allocates
+the same memory at every step; by default, glibc returns it to the system each time, which took 5% of the time."""
 ACCELERATE = Path(__file__).parents[2] / "profiles" / "accelerate.yaml"
 
 
