@@ -1,4 +1,4 @@
-"""Arguments that commands share: the checkout in this folder, models and artifacts of its plan, and whole numbers."""
+"""Arguments that commands share: the plan of a checkout, its models and artifacts, and whole numbers."""
 
 import difflib
 import os
@@ -19,7 +19,7 @@ from selectimprove.errors import ParamsError, one_line
 
 def natural(text: str, least: int = 0) -> int:
     """Read a whole number that is at least `least`."""
-    # int() also takes spaces, underscores and digits of other scripts.
+    # int() would also accept spaces, underscores and digits of other scripts.
     if not (text.isascii() and text.isdecimal()) or int(text) < least:
         raise ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
     return int(text)
@@ -31,9 +31,9 @@ def positive(text: str) -> int:
 
 
 def open_plan(scale: str | None, config: Sequence[str] = ()) -> Plan:
-    """Plan the checkout in this folder, at another scale or with other params (``key=value``) if asked.
+    """Plan the checkout in this folder, at another scale or with other params (``key=value``) if given.
 
-    Keys cover the source of the checkout, so the command starts again if another copy of the package is running.
+    Keys cover the checkout's source, so if another copy of the package is running, the command restarts with this one.
     """
     source = Path("workflow").resolve()
     if not (Path("params.yaml").is_file() and (source / "selectimprove").is_dir()):
@@ -53,7 +53,7 @@ def open_plan(scale: str | None, config: Sequence[str] = ()) -> Plan:
 
 
 def require_known(key: str, name: str, known: Iterable) -> None:
-    """Refuse an unknown name, with the nearest known one or all of them."""
+    """Refuse an unknown name; the error suggests the nearest known name or lists all."""
     for line in unknown_name(key, name, list(map(str, known))):
         raise ParamsError(line)
 
@@ -79,7 +79,7 @@ def find_artifact(plan: Plan, text: str, stages: Iterable[str]) -> Artifact:
     planned = [artifact for key in stages if stage in ([], [key]) for artifact in plan.artifacts[key].values()]
     found = [artifact for artifact in planned if artifact.name == name]
     if not found:
-        # Without their keys, generations and labels have the name of their model.
+        # Generations and labels have the slug of their model, which is preferred.
         models = [artifact for artifact in planned if artifact.stage not in ("evaluation", "labels")]
         found = [artifact for artifact in models if artifact.slug == name]
     if len(found) > 1:

@@ -1,4 +1,4 @@
-"""Write a model or dataset, with a card, to a folder that transformers or datasets loads; --push uploads it to the hub.
+"""Write a model or dataset with a card to a folder that transformers or datasets loads; --push uploads it to the hub.
 
 Name a model as for `selectimprove show`, or a model or dataset by its artifact. Examples, at the root of a checkout::
 
@@ -23,7 +23,7 @@ from selectimprove.reports.exporting import Checkpoint, push_folder, require_pus
 
 DATA, MODELS = ("problems", "demonstrations"), ("base", "sft", "rl", "rft")
 EXPORTED = Path("exported")
-"""Not below ``results``, where a copy with an artifact's name could be taken for the artifact."""
+"""A folder outside of ``results``, so that no copy is mistaken for the artifact."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -67,7 +67,7 @@ def find_exported(plan: Plan, options: Namespace) -> Checkpoint | Artifact:
         return open_checkpoint(measures.inputs[f"policy/{runs[0].name}"], options, measures, runs[0])
     if len(options.what) != 1:
         raise ParamsError(f"{' '.join(options.what)}: neither three words such as `table1 FB rl_6_9` nor an artifact")
-    # `show` prints the folder of a checkpoint; table1.csv has the artifact of the generations.
+    # `show` prints the folder of a checkpoint, and table1.csv that of its generations.
     text, _, step = re.fullmatch(r"(.*?)(/checkpoints/step-0*(\d+)|/model)?/?", options.what[0], re.DOTALL).groups()
     options.step = options.step or step
     artifact = arguments.find_artifact(plan, text, (*DATA, *MODELS, "evaluation", "labels"))
@@ -80,7 +80,7 @@ def find_exported(plan: Plan, options: Namespace) -> Checkpoint | Artifact:
 
 
 def find_measured(plan: Plan, artifact: Artifact) -> tuple[Artifact, Run] | tuple[None, None]:
-    """Find where a model, given by its weights, generations or labels, is measured; a made experiment goes first."""
+    """Find the measures of a model, given by its weights, generations or labels; those that are made come first."""
     found = [
         (measures, run)
         for measures in plan.measures.values()
@@ -91,7 +91,7 @@ def find_measured(plan: Plan, artifact: Artifact) -> tuple[Artifact, Run] | tupl
 
 
 def open_checkpoint(policy: Artifact, options: Namespace, measures: Artifact | None, run: Run | None) -> Checkpoint:
-    """Choose a checkpoint of a model that is made."""
+    """Choose a checkpoint of a model, which has to be made."""
     arguments.require_made(policy, options.scale)
     if measures and measures.done.exists():
         arguments.require_readable(measures, options.scale)

@@ -1,4 +1,4 @@
-"""Show what is behind a number: its artifacts, its counts, and generations with each step marked.
+"""Show the artifacts, counts and generations behind a number; every step of a generation is marked.
 
 Examples, at the root of a checkout::
 
@@ -8,9 +8,7 @@ Examples, at the root of a checkout::
     selectimprove show composition two_part rl_3_5 --n-parts 6
 """
 
-import os
 import random
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 
@@ -19,15 +17,13 @@ import pandas as pd
 from selectimprove.analysis.claims import Quantity
 from selectimprove.analysis.estimates import POOLED, measure_interventions, measure_pass_rates
 from selectimprove.commands.arguments import find_runs, natural, open_plan, require_known, require_readable
+from selectimprove.config.params import ROLES
 from selectimprove.config.stages import Run
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
 from selectimprove.reports.excerpt import locate, mark_response, read_generations
 from selectimprove.tasks.interface import load_task
-
-COLOURS = {"✓": "32", "✗": "31"}
-"""ANSI codes for lines that begin with a sign: green and red."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -50,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    """Print what is behind the number that the options name."""
+    """Print the artifacts, counts and generations behind the number that the options name."""
     plan = open_plan(options.scale)
     measures, runs = find_models(plan, options)
     rows = read_rows(measures, runs, options)
@@ -59,7 +55,7 @@ def run(options: Namespace) -> None:
 
 
 def find_models(plan: Plan, options: Namespace) -> tuple[Artifact, list[Run]]:
-    """Find the measures of an experiment and the runs of one model; refuse missing or damaged artifacts."""
+    """Find the measures of an experiment and the runs of one model; refuse missing and damaged artifacts."""
     measures, runs = find_runs(plan, options.name, options.sft, options.training, options.variant, options.seed)
     require_answered(measures.inputs[f"labels/{runs[0].name}"], options)
     for run in runs:
@@ -70,7 +66,7 @@ def find_models(plan: Plan, options: Namespace) -> tuple[Artifact, list[Run]]:
 
 
 def require_answered(labels: Artifact, options: Namespace) -> None:
-    """Refuse problems and strategies that the model was not asked, and choose a test set if the options name none."""
+    """Refuse problems and strategies that the model did not get; choose a test set if the options name none."""
     task, sets = labels.config.task, problem_sets(labels)
     require_known("problem_type", options.problem_type, ["all", *task.problem_types])
     usual = Quantity.model_fields["problem_set"].default
@@ -88,17 +84,17 @@ def require_answered(labels: Artifact, options: Namespace) -> None:
 
 
 def problem_sets(labels: Artifact) -> list[str]:
-    """List the sets of test problems that a model was evaluated on."""
-    return [role for role in labels.inputs if role not in ("evaluation", "rl", "rollouts")]
+    """List the test sets on which a model was evaluated."""
+    return [role for role in labels.inputs if role not in ROLES]
 
 
 def read_rows(measures: Artifact, runs: list[Run], options: Namespace) -> pd.DataFrame:
-    """Read the generations behind the number, with their problems, their labels and the run of their model."""
+    """Read the generations behind the number, with their problems, labels and runs."""
     labels = measures.inputs[f"labels/{runs[0].name}"]
     asked = options.told or options.greedy
     table = "interventions" if asked else "generations"
     if not (labels.folder / f"{table}.parquet").exists():
-        raise ParamsError("--told, --greedy: no model was asked so; evaluation.told_problems is 0")
+        raise ParamsError("--told, --greedy: no model was asked this way; evaluation.told_problems is 0")
     if options.step:
         steps = pd.read_parquet(labels.folder / f"{table}.parquet", columns=["rl_step"])["rl_step"].unique()
         require_known("--step", options.step, sorted(steps))
@@ -130,7 +126,7 @@ def measure_rows(measures: Artifact, rows: pd.DataFrame, options: Namespace) -> 
 
 
 def describe_number(measures: Artifact, runs: list[Run], rows: pd.DataFrame, options: Namespace) -> Iterator[str]:
-    """Describe the model of a number, the folders of its generations and weights, and how it is counted."""
+    """Describe the model behind a number, the folders of its generations and weights, and the counts."""
     rl_step, first = rows["rl_step"].iloc[0], runs[0]
     difficulty = load_task(measures.config.task_name).Settings.difficulty.removeprefix("n_")
     where = "all problem types" if options.problem_type == "all" else options.problem_type
@@ -161,18 +157,10 @@ def show_rows(task: str, rows: pd.DataFrame, options: Namespace) -> Iterator[str
             yield f"\n{len(drawn)} of {len(kind)} {outcome}:"
         for row in kind.iloc[drawn].itertuples():
             seed = f", seed {row.seed}" if rows["seed"].nunique() > 1 else ""
-            yield paint(f"\n{'✓' if correct else '✗'} {locate(row)}{seed}")
+            yield f"\n{'✓' if correct else '✗'} {locate(row)}{seed}"
             yield f"prompt    {row.prompt}"
             for number, (words, sign) in enumerate(mark_response(task, row)):
-                yield f"{'response' if number == 0 else '':<10}{words}{' ' * bool(sign)}{paint(sign)}"
+                yield f"{'response' if number == 0 else '':<10}{words} {sign}".rstrip()
             answered = "none" if pd.isna(row.answered) else answer_text(int(row.answered))
             error = "" if row.first_error == "none" else f"; first error: {row.first_error}"
             yield f"answer    {answered}, expected {answer_text(row.answer)}; strategy: {row.strategy}{error}"
-
-
-def paint(text: str) -> str:
-    """Colour text that begins with a sign, only on a terminal (https://no-color.org)."""
-    sign = text.strip()[:1]
-    if sign not in COLOURS or not sys.stdout.isatty() or "NO_COLOR" in os.environ:
-        return text
-    return f"\033[{COLOURS[sign]}m{text}\033[0m"

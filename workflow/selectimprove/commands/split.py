@@ -1,9 +1,9 @@
 """Split the change in pass@1 between two checkpoints of any model into selection and improvement.
 
 Reads the generations of both checkpoints on the same problems: Parquet, CSV or JSON lines, one row per generation,
-with the columns problem_id, strategy and correct. Selection is the part of the change that comes from other shares of
-the strategies; improvement, the part that comes from other pass rates of each strategy. Prints a table; --output writes
-it, with a figure. See workflow/docs/split.md.
+with the columns problem_id, strategy and correct. Selection is the part of the change due to the shares of strategies,
+improvement the part due to the pass rate of each strategy. Prints tables; --output also writes them, with a figure.
+See workflow/docs/split.md.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from selectimprove.errors import ParamsError
 
 NAMES = ("before", "after", "--told-before", "--told-after")
 BOUNDED = """\
-* A strategy that appears or dies has no pass rate on the side that never took it. The parts depend on that rate and are
-  bounded: the worst and the best case if it were 0 or 100. Intervals cover both bounds."""
+* A strategy that only one checkpoint takes has no pass rate at the other. The parts depend on that rate and are bounded:
+  the worst and the best case if it were 0 or 100. Intervals cover both bounds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def describe_split(result: Split, confidence: float) -> str:
-    """Describe a split in two tables, and in a note if parts of it are only bounded."""
+    """Describe a split in two tables, with a note if parts of it are only bounded."""
     parts = pd.DataFrame([_part_row(result, row) for _, row in result.parts.iterrows()])
     strategies = pd.DataFrame([_strategy_row(result, row) for _, row in result.strategies.iterrows()])
     lines = [f"Change in points, with {100 * confidence:g}% intervals over problems", parts.to_string(index=False)]
@@ -110,7 +110,7 @@ def _strategy_row(result: Split, row: pd.Series) -> dict[str, str]:
 
 
 def _signed(change: float) -> str:
-    # Adding zero turns minus zero into plus zero.
+    # Adding 0.0 turns −0.0 into 0.0.
     return "–" if pd.isna(change) else f"{round(100 * change, 1) + 0.0:+.1f}"
 
 

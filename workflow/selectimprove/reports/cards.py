@@ -1,4 +1,4 @@
-"""Models and datasets for the Hugging Face hub: their files, and cards from the templates in ``workflow/cards``."""
+"""Write models and datasets for the Hugging Face hub, with cards from the templates in ``workflow/cards``."""
 
 import json
 import math
@@ -22,13 +22,13 @@ TEMPLATES = Path(__file__).parents[2] / "cards"
 ADAPTER = "adapter_config.json"
 METHODS = {"base": "pretraining", "sft": "sft"}
 TAGS = ["arxiv:2606.13125", "synthetic", "reasoning"]
-# What the hub calls our splits, and numbers of rows below a bound.
+# The hub's names of our splits, and of sizes by their upper bounds.
 SPLITS = {"sft_train": "train", "sft_validation": "validation", "rl": "train", "test": "test"}
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
 
 
 def count_parameters(folder: Path) -> int:
-    """Count the parameters in a folder's safetensors files; only their headers are read."""
+    """Count the parameters in a folder's safetensors files by their headers."""
     total = 0
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "numpy") as weights:
@@ -37,7 +37,7 @@ def count_parameters(folder: Path) -> int:
 
 
 def read_numbers(checkpoint: Checkpoint) -> list[dict]:
-    """Read pass@1 of a checkpoint by test set and problem type, from ``pass_rates.parquet``; none if not measured."""
+    """Read a checkpoint's pass@1 by test set and problem type from ``pass_rates.parquet``; none if not measured."""
     measures, run = checkpoint.measures, checkpoint.run
     if measures is None or not measures.done.exists():
         return []
@@ -45,16 +45,16 @@ def read_numbers(checkpoint: Checkpoint) -> list[dict]:
     settings = load_task(measures.config.task_name).Settings
     wanted = run.model_dump() | {"seed": str(run.seed), settings.difficulty: "all", "rl_step": checkpoint.step}
     rates = rates[(rates[list(wanted)] == pd.Series(wanted)).all(axis=1)]
-    # With one problem type, the row of all types repeats it.
+    # With one problem type, the row of all types is the same.
     if len(settings.problem_types) == 1:
         rates = rates[rates["problem_type"] != "all"]
     return rates.sort_values(["problem_set", "problem_type"]).to_dict("records")
 
 
 def write_model(params: Params, checkpoint: Checkpoint, loaded_as: str, folder: Path) -> None:
-    """Write weights, tokenizer, configs, card and records of a checkpoint; the card loads it from `loaded_as`."""
+    """Write a checkpoint with its card and records; the card's example loads it from `loaded_as`."""
     artifact, hub, measures = checkpoint.artifact, checkpoint.pretrained, checkpoint.measures
-    # PEFT leaves a card without content.
+    # PEFT writes an empty card.
     files = sorted(path for path in checkpoint.folder.iterdir() if path.is_file() and path.name != "README.md")
     records, is_adapter = copy_checked(artifact, files, folder), (folder / ADAPTER).is_file()
     configs = [artifact.config, *(source.config for source in artifact.inputs.values())]
@@ -120,7 +120,7 @@ def _result(task: str, row: dict) -> EvalResult:
 
 
 def write_dataset(artifact: Artifact, loaded_as: str, folder: Path) -> None:
-    """Write the file, card and records of problems or demonstrations; the card loads them from `loaded_as`."""
+    """Write problems or demonstrations with their card and records; the card's example loads from `loaded_as`."""
     path, config = artifact.folder / STAGES[artifact.stage].files, artifact.config
     records = copy_checked(artifact, [path], folder)
     table, owned = pd.read_parquet(path), artifact.inputs.get("problems", artifact).config.split

@@ -1,12 +1,12 @@
-"""Generations for people, with their problems and marked steps, and the excerpt of them on the page of the audit.
+"""Generations with their problems and marked steps, and the excerpt of them on the page of the audit.
 
-A page cannot hold all answers of a model. Of each model, at its last checkpoint, the excerpt has a few of each problem
-type, number of steps and outcome, so that rare kinds are seen beside frequent ones.
+The page cannot hold all answers. The excerpt has a few answers of each model at its last checkpoint for every problem
+type, number of steps and outcome, so rare kinds appear beside frequent ones.
 """
 
 import random
 from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -22,19 +22,16 @@ SIGNS = {"right": "✓", "wrong result": "✗ result", "wrong step": "✗ step"}
 """The sign of a step, by the judgement of its `StepMark`."""
 
 
-@dataclass(frozen=True)
-class Excerpt:
-    """Generations to show."""
+class Excerpt(NamedTuple):
+    """Generations to show: a row of `COLUMNS` each, and how many there are at the last and at all checkpoints."""
 
     rows: list[list]
-    """One per generation, in the order of `COLUMNS`; ``parts`` is the result of `mark_response`."""
     n_last: int
-    """Generations of the models at their last checkpoints."""
     n_all: int
 
 
 def name_models(measures: list[Artifact]) -> dict[Artifact, str]:
-    """Name labels by the slug of their model and, if it is not unique, by its first experiment and variant."""
+    """Name the model of labels by its slug and, if that is not unique, by its first experiment and variant."""
     places: dict[Artifact, str] = {}
     for measured in measures:
         for run in measured.config.runs:
@@ -48,9 +45,9 @@ def name_models(measures: list[Artifact]) -> dict[Artifact, str]:
 
 
 def read_generations(labels: Artifact, rl_step: int | None = None, table: str = "generations") -> pd.DataFrame:
-    """Read the generations (or ``interventions``) of a model at a checkpoint, the last by default, with their problems.
+    """Read a model's generations (or ``interventions``) at a checkpoint, the last by default, with their problems.
 
-    The column ``answer`` of the labels is renamed to ``answered``; ``answer`` is the problem's.
+    ``answered`` is the model's answer, ``answer`` the right one.
     """
     rows = pd.read_parquet(labels.folder / f"{table}.parquet").rename(columns={"answer": "answered"})
     rows = rows[rows["rl_step"] == (rows["rl_step"].max() if rl_step is None else rl_step)]
@@ -65,7 +62,7 @@ def read_generations(labels: Artifact, rl_step: int | None = None, table: str = 
 
 
 def mark_response(task: str, row) -> list[tuple[str, str]]:
-    """Divide a response into steps, each with its sign of `SIGNS`, and other words, with an empty sign."""
+    """Divide a response into steps, each with a sign of `SIGNS`, and the words around them, with an empty sign."""
     words = row.completion.split()
     at, marks = load_task(task).mark_steps(row)
     parts = [(words[:at], "")]
@@ -82,7 +79,7 @@ def locate(row) -> str:
 
 
 def draw_excerpt(models: dict[Artifact, str]) -> Excerpt:
-    """Draw the generations to show of models, given by their labels and names."""
+    """Draw the generations to show; `models` maps the labels of models to names."""
     found, n_last, n_all = [], 0, 0
     for labels, model in models.items():
         name, difficulty = labels.config.task_name, labels.config.task.difficulty

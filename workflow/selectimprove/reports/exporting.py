@@ -1,4 +1,4 @@
-"""Export folders: checked copies of an artifact's files, and its records; and their upload to the Hugging Face hub."""
+"""Write export folders with checked copies of an artifact's files and records, and upload them to the hub."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from selectimprove.errors import ParamsError
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model at a step of RL or a round of rejection sampling (0 before), and the run and measures behind it."""
+    """A model at a step of RL or a round of rejection sampling (0 before it), with its run and measures, if any."""
 
     artifact: Artifact
     folder: Path
@@ -27,13 +27,13 @@ class Checkpoint:
 
     @property
     def pretrained(self) -> Pretrained | None:
-        """The model of the hub whose weights it began with, if any."""
+        """The pretrained model that its training started from, if any."""
         found = (each.config.pretrained for each in collect_ancestors([self.artifact]) if each.stage == "pretrained")
         return next((pretrained for pretrained in found if pretrained.weights != "random"), None)
 
 
 def write_folder(target: Path, write: Callable[[Path], object]) -> None:
-    """Have `write` fill a folder beside the target, then rename it to the target, which may be an empty folder."""
+    """Call `write` with a temporary folder, then rename that to the target, which may be an empty folder."""
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise ParamsError(f"{target}: exists and is not empty; remove it, or choose another folder")
@@ -48,7 +48,7 @@ def write_folder(target: Path, write: Callable[[Path], object]) -> None:
 
 
 def copy_checked(artifact: Artifact, files: Iterable[Path], folder: Path) -> dict[str, dict]:
-    """Copy files of an artifact that match its record; write the licence and ``provenance.json``; return the latter."""
+    """Copy an artifact's files if they match its record; write the licence and ``provenance.json``; return the latter."""
     recorded = read_record(artifact.done)["files"]
     for file in files:
         if file_hash(file) != recorded.get(str(file.relative_to(artifact.folder))):
@@ -81,7 +81,7 @@ def require_pushable(repository: str) -> None:
 
 
 def push_folder(folder: Path, repository: str, kind: str, private: bool) -> str:
-    """Upload a folder to a model or dataset repository, new ones private if asked, and return its address."""
+    """Upload a folder to a repository of a `kind`, ``model`` or ``dataset``, and return its address."""
     from httpx import HTTPError
     from huggingface_hub import HfApi
 

@@ -1,7 +1,7 @@
-"""The audit as one page: claims, Table 1, figures with their ancestors, generations, environments and costs.
+"""The page of the audit: claims, Table 1, figures with their ancestors, generations, environments and costs.
 
-``results/audit/index.html`` needs neither a network nor a server. It is a function of the plan and the artifacts alone,
-so verification (`selectimprove.reports.verify`) makes it again and compares.
+``results/audit/index.html`` needs no network and no server. It is a function of the plan and the artifacts alone, so
+`selectimprove.reports.verify` can make it again and compare.
 """
 
 import base64
@@ -24,7 +24,7 @@ from selectimprove.dag.table import STAGES
 from selectimprove.reports.excerpt import COLUMNS, PER_KIND, draw_excerpt, name_models
 
 TEMPLATES = Path(__file__).parents[2] / "page"
-# The stages behind a figure or table, the last one first.
+# The stages behind a figure or table, last one first.
 LINEAGE = [stage for stage in reversed(STAGES) if stage not in ("verdicts", "exhibits")]
 FILTERS = {"model": "Model", "type": "Problem type", "problems": "Problem set", "steps": "Number of steps"}
 FILTERS |= {"strategy": "Strategy", "outcome": "Answer"}
@@ -35,14 +35,11 @@ VALUES = {
     "cross_entropy": "logarithm of the cross-entropy on validation problems",
 }
 WIDTH, MARGIN = 320, 12
-"""Width of a plot, and its margin on each side for the outermost tick labels, in the units of the plot."""
+"""Width of a plot, and its margin on each side, which holds half a tick label, in the units of the plot."""
 
 
 def claim_entries(plan: Plan, shown: dict[Artifact, str]) -> list[dict]:
-    """List the claims by verdict, each with its tests, figures, tables and models.
-
-    `shown` has the evaluations whose generations the page shows, with the names of their models there.
-    """
+    """List the claims by verdict; `shown` has the names of models on the page, by evaluation."""
     folder, exhibits = plan.verdicts.folder, plan.params.figures | plan.params.tables
     tests = pd.read_csv(folder / "tests.csv")
     entries = []
@@ -68,10 +65,10 @@ def why_not_run(plan: Plan, claim: Claim) -> str:
 
 
 def claimed_models(plan: Plan, claim: Claim, shown: dict[Artifact, str]) -> list[dict]:
-    """List the models that the tests of a claim compare, with their artifacts and their names on the page."""
+    """List the models that a claim's tests compare, with their artifacts and their names on the page."""
     compared = {}
     for quantity in (quantity for test in claim.tests for quantity in test.quantities):
-        # The parts of a change compare a model with the one before RL.
+        # The parts of a change also concern the model before RL.
         before = [quantity.model_copy(update={"training": "sft"})] * (quantity.value in ("improvement", *PARTS))
         for model in (*before, quantity):
             compared.setdefault((model.variant, model.sft, model.training), name_model(model))
@@ -134,17 +131,15 @@ def choose_ticks(low: float, high: float) -> list[float]:
 
 
 def show_tests(tests: list[ClaimTest], outcomes: list[dict]) -> list[dict]:
-    """Describe and plot the tests of a claim, each with its row of ``tests.csv``, on one axis.
+    """Describe and plot the tests of a claim on one axis, given their rows of ``tests.csv``.
 
-    ``found`` says whether the interval lies ``inside`` the claimed range, ``outside`` or ``across`` a bound. Positions
-    (``ticks``, ``zero``, ``claimed``, ``bounds``, ``interval``) are in the units of the plot.
+    Positions (``ticks``, ``zero``, ``claimed``, ``bounds``, ``interval``) are in the units of the plot.
     """
     ranges = [claimed_range(test) for test in tests]
     bounds = [bound for limits in ranges for bound in limits if math.isfinite(bound)]
-    ends = [
-        100 * outcome[end] for outcome in outcomes for end in ("low", "effect", "high") if math.isfinite(outcome[end])
-    ]
-    # A part of the claimed range beyond its bound stays visible.
+    measured = [{name: 100 * outcome[name] for name in ("low", "effect", "high")} for outcome in outcomes]
+    ends = [value for values in measured for value in values.values() if math.isfinite(value)]
+    # The axis shows a part of the claimed range beyond its bound.
     beyond = 0.1 * (max(0.0, *bounds, *ends) - min(0.0, *bounds, *ends))
     ticks = choose_ticks(min([*ends, *(b - beyond for b in bounds)]), max([*ends, *(b + beyond for b in bounds)]))
 
@@ -153,17 +148,15 @@ def show_tests(tests: list[ClaimTest], outcomes: list[dict]) -> list[dict]:
         return round(MARGIN + share * (WIDTH - 2 * MARGIN), 1)
 
     shown = []
-    for test, claimed, outcome in zip(tests, ranges, outcomes, strict=True):
-        effect, low, high = (100 * outcome[name] for name in ("effect", "low", "high"))
+    for test, claimed, values in zip(tests, ranges, measured, strict=True):
+        low, effect, high = values.values()
         bounded = math.isfinite(low)
         inside, outside = claimed[0] < low and high < claimed[1], high < claimed[0] or low > claimed[1]
         shown.append(
-            {
+            values
+            | {
                 "compares": describe_test(test),
                 "claimed_range": describe_range(*claimed),
-                "effect": effect,
-                "low": low,
-                "high": high,
                 "bounded": bounded,
                 "found": "inside" if inside else "outside" if outside else "across",
                 "ticks": [(place(tick), f"{tick:+g}" if tick else "0") for tick in ticks],
@@ -177,7 +170,7 @@ def show_tests(tests: list[ClaimTest], outcomes: list[dict]) -> list[dict]:
 
 
 def table_1(plan: Plan, shown: dict[Artifact, str]) -> list[dict]:
-    """List the rows of Table 1, each number with the filters that show its generations; none if it is not drawn."""
+    """List the rows of Table 1, if it is drawn; each number has the filters that show its generations."""
     if "table1" not in plan.tables:
         return []
     table = pd.read_csv(plan.tables["table1"].folder / "table1.csv")
@@ -228,7 +221,7 @@ def exhibit_entries(plan: Plan, records: dict[Artifact, dict], environments: dic
 
 
 def number_environments(records: dict[Artifact, dict]) -> tuple[dict[Artifact, int], list[dict]]:
-    """Count the environments that artifacts were made in, and number them from 1, the most frequent first."""
+    """Give each environment a number from 1, the most frequent first, and count its artifacts."""
     described = {
         artifact: json.dumps({name: record[name] for name in ("machine", "versions")}, sort_keys=True)
         for artifact, record in records.items()
@@ -239,32 +232,14 @@ def number_environments(records: dict[Artifact, dict]) -> tuple[dict[Artifact, i
     return {artifact: place[description] for artifact, description in described.items()}, environments
 
 
-def stage_entries(records: dict[Artifact, dict], environments: dict[Artifact, int]) -> list[dict]:
-    """List the stages in the order in which data flow, each with its artifacts and their costs."""
-    entries = []
-    for stage in STAGES:
-        rows = [
-            {
-                "artifact": artifact,
-                "config": json.dumps(artifact.config.model_dump(mode="json"), indent=1, ensure_ascii=False),
-                "provenance": records[artifact],
-                "environment": environments[artifact],
-            }
-            for artifact in sorted((a for a in records if a.stage == stage), key=lambda artifact: artifact.name)
-        ]
-        if rows:
-            seconds = [row["provenance"]["seconds"] for row in rows]
-            memory = max(row["provenance"]["peak_memory_mib"] for row in rows)
-            costs = {"total": sum(seconds), "longest": max(seconds), "memory": memory}
-            entries.append({"stage": stage, "rows": rows} | costs)
-    return entries
-
-
 def write_page(plan: Plan) -> str:
-    """Return the page of a plan whose figures, tables and verdicts are made, as HTML."""
+    """Return the page as HTML; figures, tables and verdicts have to be made."""
     ends = (*plan.audited.values(), plan.verdicts)
     records = {artifact: read_record(artifact.done) for artifact in collect_ancestors(ends)}
     numbers, environments = number_environments(records)
+    stages: dict[str, dict[Artifact, dict]] = {}
+    for artifact in sorted(records, key=lambda artifact: (list(STAGES).index(artifact.stage), artifact.name)):
+        stages.setdefault(artifact.stage, {})[artifact] = records[artifact]
     models = name_models([artifact for artifact in records if artifact.stage == "measures"])
     shown = {labels.inputs["evaluation"]: name for labels, name in models.items()}
     claims, excerpt = claim_entries(plan, shown), draw_excerpt(models)
@@ -282,8 +257,11 @@ def write_page(plan: Plan) -> str:
         verdicts=[(verdict, sum(claim["verdict"] == verdict for claim in claims)) for verdict in VERDICTS],
         table=table_1(plan, shown),
         exhibits=exhibit_entries(plan, records, numbers),
-        stages=stage_entries(records, numbers),
-        n_resumed=sum(bool(record.get("resumed")) for record in records.values()),
+        stages=stages,
+        records=records,
+        numbers=numbers,
+        resumed=[record for record in records.values() if record.get("resumed")],
+        dumps=json.dumps,
         environments=environments,
         commits=Counter(record["commit"] or "unknown" for record in records.values()).most_common(),
         # A closing tag in a row would end the script element.

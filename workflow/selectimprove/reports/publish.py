@@ -1,8 +1,8 @@
-"""Publish a figure, a table or the audit: copy the files and record what they were made from.
+"""Publish a figure, a table or the audit: copy the files, and record the artifacts behind them.
 
 Snakemake runs ``python -m selectimprove.reports.publish`` as soon as a figure or table is drawn. The record is in git
-beside the published files. It hashes them and the content of every artifact behind them, so a commit vouches for data
-that git does not hold. Times, machine and commit are not in it: making the same again leaves the record as it is.
+beside the published files. It has their hashes and those of every artifact behind them, so a commit vouches for data
+that git does not hold. It has no times, machine or commit: making the same results again does not change it.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from selectimprove.artifacts.files import date_back, drop_temporaries, lock_folder, replace
@@ -28,19 +28,23 @@ def hash_ancestors(artifacts: Iterable[Path]) -> dict[str, str]:
     while pending:
         folder = pending.pop(0)
         name = f"{folder.parent.name}/{folder.name}"
-        if name in found:
-            continue
-        record = read_record(folder / RECORD, REPEAT)
-        if "files" not in record:
-            # An exported folder may be called as its artifact is.
-            continue
-        files = {file: content for file, content in record["files"].items() if file != EXECUTED}
-        content = json.dumps([files, record["inputs"], record.get("source")], sort_keys=True)
-        found[name] = hashlib.sha256(content.encode()).hexdigest()
-        for source in record["inputs"].values():
-            # A name ends with its key, so it belongs to one artifact.
-            pending += [path.parent for path in folder.parents[1].glob(f"*/{source}/{RECORD}")]
+        if name not in found and (content := hash_content(folder)):
+            found[name], sources = content
+            pending += sources
     return found
+
+
+@cache
+def hash_content(folder: Path) -> tuple[str, list[Path]] | None:
+    """Hash an artifact's files, inputs and source as recorded, and find its inputs; None for an exported folder."""
+    record = read_record(folder / RECORD, REPEAT)
+    if "files" not in record:
+        return None
+    files = {file: content for file, content in record["files"].items() if file != EXECUTED}
+    content = json.dumps([files, record["inputs"], record.get("source")], sort_keys=True)
+    # A name ends with its key, so it belongs to one artifact.
+    sources = (path for name in record["inputs"].values() for path in folder.parents[1].glob(f"*/{name}/{RECORD}"))
+    return hashlib.sha256(content.encode()).hexdigest(), [path.parent for path in sources]
 
 
 def describe(key: str, files: Iterable[Path], artifacts: Iterable[Path], root: Path) -> dict:
@@ -56,9 +60,9 @@ def publish(
     root: Path,
     unrecorded: dict[Path, Callable[[Path], object]],
 ) -> None:
-    """Write files below `root` and their record, and remove the records of the same name with other keys.
+    """Write files below `root` and their record, and remove records of the same name with other keys.
 
-    Each file comes with a function that writes it to a path; files that other publications share are `unrecorded`.
+    Each file has a function that writes it to a path. Files that several publications share are `unrecorded`.
     """
     name, folder = key.rpartition("-")[0], root / "published"
     record = folder / f"{key}.json"
@@ -66,7 +70,7 @@ def publish(
     with lock_folder(folder):
         drop_temporaries([*files, *unrecorded, record])
         for other in folder.glob(f"{name}-*.json"):
-            # First, so that a kill leaves no false record.
+            # Records are removed first: a process killed here leaves no false record.
             if other.stem.rpartition("-")[0] == name:
                 other.unlink()
         for target, write in (files | unrecorded).items():
@@ -77,8 +81,8 @@ def publish(
 
 
 def publish_exhibit(exhibit: Path, files: list[Path], root: Path) -> None:
-    """Copy the files of a figure or table from its artifact, and its metrics into the file that all tables share."""
-    # Nothing is published if the artifact, or a record behind it, is damaged.
+    """Copy the files of a figure or table, and add its metrics to the file that all tables share."""
+    # Nothing is published if the artifact or a record behind it is damaged.
     require_intact([exhibit])
     hash_ancestors([exhibit])
     metrics, shared = exhibit / "metrics.json", root / "metrics.json"
@@ -93,8 +97,8 @@ def publish_exhibit(exhibit: Path, files: list[Path], root: Path) -> None:
 
 
 def publish_audit(params: str, key: str) -> None:
-    """Copy the verdicts and write the page, for params as JSON and the key under which Snakemake planned them."""
-    # Figures and tables need no plan, whose import takes three times as long as the rest.
+    """Copy the verdicts and write the page; `params` are JSON, and `key` is the one that Snakemake planned."""
+    # Imported here, because figures and tables need no plan, and its import takes three times as long as the rest.
     from selectimprove.config.params import Params
     from selectimprove.dag.artifact import collect_ancestors
     from selectimprove.dag.plan import Plan
@@ -114,7 +118,7 @@ def publish_audit(params: str, key: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--exhibit", type=Path, help="folder of the artifact of a figure or table")
+    parser.add_argument("--exhibit", type=Path, help="the folder of a figure or table")
     parser.add_argument("--root", type=Path, help="the folder below which its files lie")
     parser.add_argument("files", nargs="*", type=Path, help="the files to write")
     parser.add_argument("--audit", metavar="PARAMS", help="as JSON: publish the audit")

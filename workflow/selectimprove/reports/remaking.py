@@ -1,10 +1,9 @@
 """Checks of one artifact: its record, its files, and whether its inputs still give it.
 
-An artifact is made again from its inputs as they are, into a temporary folder, and compared; so in a forged chain the
-first forged artifact is the one that differs. Stages without a model run in the process that checks; their numbers may
-differ in the tenth digit, since another processor adds up in another order. Stages that train or ask a model run as
-their rules run them, and every bit has to be the same (`selectimprove.artifacts.arithmetic`). They take long, so
-``verify.spot`` of the params says how many of them are drawn.
+An artifact is made again in a temporary folder from its existing inputs, then compared; so in a forged chain, the first
+forged artifact differs. Stages without a model run in this process; their numbers may differ from the tenth digit on,
+since processors add in different orders. Stages that train or ask a model run as by Snakemake, and have to give the
+same bits (`selectimprove.artifacts.arithmetic`). They take long, so ``verify.spot`` says how many are drawn.
 """
 
 import importlib.util
@@ -34,20 +33,20 @@ from selectimprove.types import LARGEST_SEED
 SAFE = {".parquet", ".json", ".safetensors", ".csv", ".md", ".rst", ".ipynb", ".png", ".pdf", ".svg", ".jinja"}
 """Suffixes of files that are read without unpickling."""
 UNEVEN = {".png", ".pdf", ".ipynb"}
-"""Suffixes of files that the same data do not always give bit for bit."""
+"""Suffixes of files that may differ when they are drawn from the same data."""
 BROKEN = (KeyError, ValueError, OSError, IndexError)
-"""Errors of reading an artifact that is not what it should be."""
+"""Errors of reading a malformed artifact."""
 
 
 class Checked(NamedTuple):
-    """Mistakes of an artifact, a line each, and whether it was made again with the same result."""
+    """An artifact's mistakes, one line each, and whether it was made again with the same result."""
 
     mistakes: list[str]
     confirmed: bool
 
 
 def asks_model(artifact: Artifact) -> bool:
-    """Tell whether making an artifact trains or asks a model, or fetches one."""
+    """Tell whether an artifact's stage trains, asks or fetches a model."""
     return STAGES[artifact.stage].environment != "light"
 
 
@@ -91,10 +90,7 @@ def check_files(folder: Path, recorded: dict[str, str]) -> Iterator[str]:
 
 
 def _difference(path: Path, again: Path, exact: bool, last_only: bool) -> str | None:
-    """Describe the first difference of a file from the one that was made again; None if a table has the same values.
-
-    Values are the same if the first nine digits are; if `exact`, every bit.
-    """
+    """Describe the first difference between two files; None if tables agree in nine digits or, if `exact`, all bits."""
     if path.suffix in UNEVEN and not exact:
         return None
     if path.suffix not in (".parquet", ".csv"):
@@ -122,7 +118,7 @@ def _difference(path: Path, again: Path, exact: bool, last_only: bool) -> str | 
 
 
 def compare(artifact: Artifact, again: Path, checkpoints: str = "all") -> Iterator[str]:
-    """Compare an artifact with what its stage made again; of an evaluation, ``all`` checkpoints or the ``last``."""
+    """Compare an artifact with a copy that was made again; `checkpoints` of an evaluation are ``all`` or ``last``."""
     expected, found = folder_hashes(again), folder_hashes(artifact.folder)
     for name in sorted((expected.keys() | found.keys()) - {"config.json"}):
         path, last_only = artifact.folder / name, checkpoints == "last" and name == "generations.parquet"
@@ -137,7 +133,7 @@ def compare(artifact: Artifact, again: Path, checkpoints: str = "all") -> Iterat
 
 
 def why_not(artifact: Artifact, resources: Resources) -> str | None:
-    """Say why a genuine artifact of a model would come out differently here; None if it would not."""
+    """Say why a model's genuine artifact would come out differently here; None if it would be the same."""
     if STAGES[artifact.stage].resources(resources).gpus:
         return "params.yaml gives its job a GPU, and GPUs differ in how they add up"
     made = read_record(artifact.done).get("machine") or {}
@@ -155,13 +151,13 @@ def why_not(artifact: Artifact, resources: Resources) -> str | None:
 
 
 def make_again(artifact: Artifact, output: Path, resources: Resources) -> None:
-    """Make an artifact again from its inputs as they are: without a model in this process, else as its rule does."""
+    """Make an artifact again from its existing inputs: in this process or, if it needs a model, in its own."""
     if not asks_model(artifact):
         output.mkdir()
         inputs = {role: source.folder for role, source in artifact.inputs.items()}
         STAGES[artifact.stage].function(artifact.config, inputs, output)
         return
-    # Snakemake tells a job its number of cores by OMP_NUM_THREADS.
+    # Snakemake sets OMP_NUM_THREADS to a job's number of cores.
     cores = str(STAGES[artifact.stage].resources(resources).cores)
     own = {"PYTHONPATH": str(Path(__file__).parents[2]), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": cores}
     environment = os.environ | AT_START | own
@@ -172,12 +168,12 @@ def make_again(artifact: Artifact, output: Path, resources: Resources) -> None:
 
 
 def last_checkpoint_only(artifact: Artifact) -> Artifact:
-    """Return an evaluation of the last checkpoint alone; its answers stay, since each is seeded by its step."""
+    """Return the evaluation of only the last checkpoint; its answers are the same, as seeds depend on the step."""
     return replace(artifact, config=artifact.config.model_copy(update={"checkpoints": "last"}))
 
 
 def _made_otherwise(artifact: Artifact) -> str:
-    """Name the packages and the processor that an artifact was made with, where they differ from those here."""
+    """Name the packages and the processor of an artifact's record that differ from those here."""
     record = read_record(artifact.done)
     made = (record.get("versions") or {}) | {"the processor": (record.get("machine") or {}).get("processor")}
     here = versions() | {"the processor": processor_info("model name")}
@@ -186,7 +182,7 @@ def _made_otherwise(artifact: Artifact) -> str:
 
 
 def check_remade(artifact: Artifact, resources: Resources, checkpoints: str = "all") -> list[str]:
-    """Make an artifact again and compare; one line per mismatch, or one that says why it cannot be made again."""
+    """Make an artifact again and compare: one line per difference, or one that says why this is not possible."""
     if asks_model(artifact) and (reason := why_not(artifact, resources)):
         return [f"{artifact.folder}: cannot be checked here by making it again: {reason}"]
     last_only = artifact.stage == "evaluation" and checkpoints == "last"
@@ -204,7 +200,7 @@ def check_artifact(scale: str, resources: Resources, checkpoints: str, artifact:
     """Check the record and the files of an artifact; make it again if it needs no model, or was drawn."""
     mistakes = list(check_record(artifact, scale))
     remade = drawn or not asks_model(artifact)
-    # What is missing or has no record is a mistake already.
+    # Missing artifacts and records are reported as mistakes already.
     if not remade or not all(map(has_record, (artifact, *artifact.inputs.values()))):
         return Checked(mistakes, confirmed=False)
     found = check_remade(artifact, resources, checkpoints)
@@ -212,18 +208,18 @@ def check_artifact(scale: str, resources: Resources, checkpoints: str, artifact:
 
 
 def candidates(plan: Plan, checked: Iterable[Artifact]) -> list[Artifact]:
-    """List the artifacts that may be drawn: those of the stages in ``verify.stages``."""
+    """List the artifacts that may be drawn, those of ``verify.stages``."""
     return [artifact for artifact in checked if artifact.stage in plan.params.verify.stages]
 
 
 def draw(artifacts: Iterable[Artifact], number: int, seed: int) -> list[Artifact]:
-    """Draw so many artifacts, or all if there are no more; a seed draws the same, however they are ordered."""
+    """Draw a number of artifacts, at most all; the draw does not depend on their order."""
     known = sorted(artifacts, key=lambda artifact: (artifact.stage, artifact.name))
     return random.Random(seed).sample(known, min(number, len(known)))
 
 
 def draw_spot(plan: Plan, checked: Iterable[Artifact], cores: int) -> list[Artifact]:
-    """Draw the artifacts of models that are made again, as ``verify`` of the params says, and print the draw."""
+    """Draw artifacts of models to make again, as ``verify`` of the params says, and print them."""
     options, known = plan.params.verify, candidates(plan, checked)
     if not options.spot:
         return []

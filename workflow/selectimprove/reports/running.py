@@ -1,4 +1,4 @@
-"""The start of a run, its progress, and its end when it does not succeed."""
+"""Checks before a run starts, its progress, and messages when it fails."""
 
 import ast
 import atexit
@@ -26,18 +26,18 @@ from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
 
 if TYPE_CHECKING:
-    # Its module and that of Snakemake's interface import each other.
+    # At run time, this would be a circular import.
     from snakemake.workflow import Workflow
 
 KEPT = "interrupted; what is complete is kept, and a training goes on from its last checkpoint: repeat the command"
 TAIL = 8192
-"""Bytes at the end of a log that are read."""
+"""Number of bytes that are read at the end of a log."""
 LOGGED = re.compile(rb"\{'[^{}]*'epoch'[^{}]*\}")
-"""What a trainer prints at each logging step."""
+"""The line that a trainer prints at each logging step."""
 
 
 def read_tail(log: Path) -> bytes:
-    """Return the end of a log; nothing if it cannot be read."""
+    """Return the end of a log; empty if it cannot be read."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - TAIL))
@@ -47,17 +47,17 @@ def read_tail(log: Path) -> bytes:
 
 
 def require_runnable(workflow: "Workflow", resources: Resources) -> None:
-    """Check that jobs can start and that their files can be written; a WorkflowError says what to change."""
+    """Raise a WorkflowError, which says what to change, if jobs cannot start or their files cannot be written."""
     jobs = list(workflow.dag.needrun_jobs())
     limits = workflow.global_resources
-    # Without a limit, all jobs would take the first GPU.
+    # Without a limit, all jobs would start at once and share the GPUs.
     if workflow.local_exec and "gpu" not in limits and any(job.resources.get("gpu") for job in jobs):
         raise WorkflowError(
             "params.yaml: resources: jobs take GPUs; say how many this machine has with --resources gpu=1, "
             "or send jobs elsewhere with --executor"
         )
     most = max(stage.resources(resources).mem_mb for stage in STAGES.values())
-    # The limit in profiles/default is the memory of the machine that submits.
+    # The limit in profiles/default is the memory of the submitting machine.
     if not workflow.local_exec and "mem_mb" in limits and limits["mem_mb"].value < most:
         less = "which has less memory than jobs ask for; name a workflow profile, or --workflow-profile none"
         raise WorkflowError(f"profiles/default is for jobs on this machine, {less}")
@@ -69,9 +69,9 @@ def require_runnable(workflow: "Workflow", resources: Resources) -> None:
 
 
 def end_jobs_when_interrupted() -> None:
-    """Have SIGINT and SIGTERM end the jobs on this machine, and with them Snakemake, which waits for its jobs.
+    """Make SIGINT and SIGTERM end all jobs on this machine, and so Snakemake, which waits for its jobs.
 
-    Unlike Ctrl-C, `kill`, a scheduler or a service manager signals Snakemake alone, and kills it after some seconds.
+    Ctrl-C signals jobs too, but `kill`, schedulers and service managers signal only Snakemake, and kill it soon after.
     """
 
     def interrupt(*_):
@@ -79,13 +79,13 @@ def end_jobs_when_interrupted() -> None:
         raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        # A shell has its background jobs ignore SIGINT; leave it that way.
+        # Background jobs of a shell ignore SIGINT; leave it that way.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, interrupt)
 
 
 def _end_jobs() -> None:
-    """End all processes below this one, also those that start meanwhile, until this one ends."""
+    """End all descendants of this process, including new ones, until this process ends."""
     for attempt in range(60):
         for process in psutil.Process().children(recursive=True):
             try:
@@ -96,7 +96,7 @@ def _end_jobs() -> None:
 
 
 def last_logged(log: Path) -> dict[str, float]:
-    """Return the numbers that a trainer printed last; none if it has not printed any."""
+    """Return the last numbers that a trainer logged, if any."""
     found = LOGGED.findall(read_tail(log))
     try:
         return {name: float(value) for name, value in ast.literal_eval(found[-1].decode()).items()}
@@ -126,7 +126,7 @@ def artifacts_to_make(plan: Plan, workflow: "Workflow") -> list[Artifact]:
 
 
 def capacity(workflow: "Workflow") -> dict[str, float]:
-    """Return how much of each resource jobs share; on a cluster, as many cores as jobs may run."""
+    """Return the amount of each resource that jobs share; on a cluster, the cores are the jobs that run at once."""
     settings = workflow.resource_settings
     told = workflow.global_resources if workflow.local_exec else {}
     cores = settings.cores or settings.nodes or 1
@@ -136,8 +136,7 @@ def capacity(workflow: "Workflow") -> dict[str, float]:
 class Progress(threading.Thread):
     """Prints every `interval` seconds how many of the `asked` artifacts are made, and how long the rest will take.
 
-    Recorded times come from another machine, or from this one when it was busy, so the expected rest is scaled by how
-    long the artifacts took that this run has made. `have` is what jobs share.
+    Recorded times may be of another or a busy machine, so expectations are scaled by the times of this run's artifacts.
     """
 
     def __init__(self, params: Params, asked: list[Artifact], have: Mapping[str, float], interval: float = 60):
@@ -154,7 +153,7 @@ class Progress(threading.Thread):
             time.sleep(self.interval)
 
     def is_running(self, artifact: Artifact) -> bool:
-        """Tell whether a job of this run is making an artifact: it has a log, and a lock until it ends."""
+        """Tell whether a job of this run is making an artifact: then there are a new log and a lock."""
         log, lock = log_of(artifact), lock_of(working_folder(artifact.folder))
         return log.exists() and log.stat().st_mtime >= self.started and lock.exists()
 
@@ -168,7 +167,7 @@ class Progress(threading.Thread):
         for artifact in running:
             self.running_since.setdefault(artifact, now)
         count = f"{len(done)} of {len(self.asked)} artifacts made"
-        # A stage of seconds may be over when the line is read.
+        # Stages of a few seconds are not listed.
         shown = (standing(artifact) for artifact in running if STAGES[artifact.stage].needs != "light")
         now_at = "".join(f"\n    {line}" for line in shown)
         known = [artifact for artifact in pending if artifact in self.expected]
@@ -177,7 +176,7 @@ class Progress(threading.Thread):
         records = [(artifact, recorded(artifact)) for artifact in done if artifact in self.expected]
         taken = sum(record["seconds"] for _, record in records if record)
         foreseen = sum(self.expected[artifact] for artifact, record in records if record)
-        # A minute of evidence for the recorded pace keeps the first short jobs from deciding.
+        # A minute is added to both, so that the first short jobs do not decide.
         pace = (taken + 60) / (foreseen + 60)
         elapsed = {artifact: now - self.running_since.get(artifact, now) for artifact in known}
         left = {artifact: max(pace * self.expected[artifact] - elapsed[artifact], 0.0) for artifact in known}
@@ -188,16 +187,16 @@ class Progress(threading.Thread):
 
 
 def report_end(logs: Iterable[str], failed: Iterable[Path]) -> None:
-    """Print the lines of `describe_end` last, given Snakemake's own logs and those of the jobs that failed."""
+    """Print the lines of `describe_end` when Python exits, given Snakemake's logs and those of failed jobs."""
     said = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
-    # In one call, since functions run in the opposite order of their registration.
+    # One call: exit functions run in reverse order.
     if lines := describe_end(said, failed):
         atexit.register(print, *lines, sep="\n", file=sys.stderr)
 
 
 def describe_end(said: str, failed: Iterable[Path]) -> list[str]:
-    """Say how to go on after an interruption; else repeat the last line of each failed job's log."""
-    # Snakemake logs these after Ctrl-C and SIGTERM, the latter on a cluster.
+    """Say how to go on after an interruption; otherwise, repeat the last line of each failed job's log."""
+    # Snakemake logs the first after Ctrl-C, the second after SIGTERM on a cluster.
     if "Terminating processes on user request" in said or "Will exit after finishing currently running jobs" in said:
         return [KEPT]
     tails = ((log, read_tail(log).decode(errors="replace").strip()) for log in failed)

@@ -1,9 +1,8 @@
-"""Verification that every result is what it says it is.
+"""Verify artifacts and published files.
 
-For each artifact behind the figures, tables and claims of the params: its config, inputs and source are the plan's,
-its files have the hashes that were recorded, and its inputs still give it (`selectimprove.reports.remaking`). No test
-problem is among the training problems. Published files are those of the artifacts. Nothing is unpickled, and torch is
-needed only where ``verify.spot`` has models trained again.
+Of each artifact behind figures, tables and claims, config, inputs and source are those of the plan, files have the
+recorded hashes, and its inputs still give it (`selectimprove.reports.remaking`). No test problem is among the training
+problems. Published files are those of the artifacts. Nothing is unpickled; only ``verify.spot`` needs torch.
 """
 
 import os
@@ -29,11 +28,11 @@ from selectimprove.tasks.interface import load_task
 
 
 def asked_for(plan: Plan) -> list[Artifact]:
-    """List everything behind ``verify.only``, or else behind the verdicts and default or drawn figures and tables."""
+    """List the artifacts behind ``verify.only`` or, if empty, behind the verdicts and default or drawn exhibits."""
     if plan.params.verify.only:
         return collect_ancestors(plan.ends_of(plan.params.verify.only))
     others = [artifact for artifact in plan.all_exhibits.values() if artifact.done.exists()]
-    # From the end of the DAG, where checks take longest.
+    # Starts at the end of the DAG, where checks take longest.
     return collect_ancestors((plan.verdicts, *plan.audited.values(), *others))
 
 
@@ -64,7 +63,7 @@ def check_leaks(checked: Iterable[Artifact]) -> Iterator[str]:
     for artifact in (artifact for artifact in checked if artifact.stage == "problems"):
         config = artifact.config
         task = load_task(config.task_name)
-        # With other settings a problem may belong to another split; no model sees problems of two settings.
+        # A split depends on the settings; no model sees problems of two settings.
         settings = config.task.model_dump_json()
         use = "test" if config.split == "test" else "training"
         for row in pd.read_parquet(artifact.folder / "problems.parquet").to_dict("records"):
@@ -76,7 +75,7 @@ def check_leaks(checked: Iterable[Artifact]) -> Iterator[str]:
 
 
 def published(plan: Plan) -> list[Publication]:
-    """List ``verify.only``, or else the audit, all default figures and tables, and others that have a record."""
+    """List the publications of ``verify.only`` or, if empty, the audit, default exhibits and others with a record."""
     offered, only = publications(plan), plan.params.verify.only
     if only:
         chosen = {exhibit for name in only for exhibit in plan.targets[name]}
@@ -86,7 +85,7 @@ def published(plan: Plan) -> list[Publication]:
 
 
 def check_published(plan: Plan, compared: list[Publication]) -> Iterator[str]:
-    """Compare published files with their artifacts; without ``verify.only``, all others with their records."""
+    """Compare published files with their artifacts; without ``verify.only``, compare all others with their records."""
     for publication in compared:
         yield from check_publication(publication)
         page = publication.page
@@ -124,7 +123,7 @@ def check_publication(publication: Publication) -> list[str]:
 
 
 def as_far_as_possible(check: Iterator[str], what: str) -> Iterator[str]:
-    """Pass on the mistakes that a check finds; if it cannot read something, add a line and do not fail."""
+    """Yield the mistakes that a check finds; if it cannot read something, end with a line that says so."""
     try:
         yield from check
     except BROKEN as error:
@@ -137,16 +136,13 @@ def _silence() -> None:
 
 
 def verify(plan: Plan, cores: int) -> list[str]:
-    """Verify everything that the params ask for, and the files of all other artifacts; print what was verified.
-
-    Return a line per mistake, ``file: reason``.
-    """
+    """Verify the plan and the files of all other artifacts; return a line per mistake, ``file: reason``."""
     artifacts, params, mistakes, drawn = asked_for(plan), plan.params, [], []
     try:
         drawn = draw_spot(plan, artifacts, cores)
     except ParamsError as error:
         mistakes.append(str(error))
-    # Training takes longest.
+    # Spot checks go first, since training takes longest.
     there = sorted((a for a in artifacts if a.done.exists()), key=lambda artifact: artifact not in drawn)
     check, confirmed = partial(check_artifact, params.scale, params.resources, params.verify.checkpoints), []
     with ProcessPoolExecutor(cores, initializer=_silence) as pool:
