@@ -214,7 +214,6 @@ def read_rows(config: Seconds, inputs: dict[str, Path], folder: Path) -> None:
         (["--config", '{"seconds": "soon"}'], "--config: seconds"),
         (["--config", "nowhere.json"], "--config: neither JSON nor the path of a JSON file"),
         (["--config", '{"seconds": 0}'], "needs --input rows=FOLDER"),
-        (["--config", '{"seconds": 0}', "--input", "rows=nowhere"], "--input rows=nowhere: there is no such folder"),
     ],
 )
 def test_a_mistake_of_a_run_by_hand_is_one_line(tmp_path, arguments, said):

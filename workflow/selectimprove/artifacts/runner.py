@@ -110,9 +110,6 @@ def parse(config_type: type[Strict], description: str | None, arguments: list[st
     except (OSError, json.JSONDecodeError) as error:
         sys.exit(f"--config: neither JSON nor the path of a JSON file: {error}")
     inputs = Inputs((role, Path(folder)) for role, _, folder in (item.partition("=") for item in options.input))
-    for role, folder in inputs.items():
-        if not folder.is_dir():
-            sys.exit(f"--input {role}={folder}: there is no such folder")
     return config, inputs, options
 
 

@@ -21,8 +21,8 @@ from selectimprove.errors import ParamsError
 
 NAMES = ("before", "after", "--told-before", "--told-after")
 BOUNDED = """\
-* A strategy that only one checkpoint takes has no pass rate at the other. The parts depend on that rate and are bounded:
-  the worst and the best case if it were 0 or 100. Intervals cover both bounds."""
+* A strategy that appears or dies has no pass rate at the checkpoint without it. The parts depend on that rate and are
+  bounded: the worst and the best case if it were 0 or 100. Intervals cover both bounds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

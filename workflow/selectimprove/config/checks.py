@@ -11,7 +11,6 @@ for by name, since not every scale has its experiment.
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from importlib.util import find_spec
 
 from pydantic import ValidationError
 
@@ -55,7 +54,7 @@ class Needs(Strict):
 
 def find_mistakes(params: Params) -> list[str]:
     """List what tasks cannot do, with and without the overrides of experiments, and unmet needs of notebooks."""
-    mistakes = list(_unreported(params))
+    mistakes = []
     for task in type(params.tasks).model_fields:
         case = Case(params, task)
         mistakes += _of_task(case, list(case.section.rl_problems))
@@ -84,14 +83,6 @@ def _mistakes_of(params: Params, name: str) -> list[str]:
 
 def _key(line: str) -> str:
     return line.partition(":")[0]
-
-
-def _unreported(params: Params) -> Iterator[str]:
-    # tensorboardX, a smaller package, writes TensorBoard's files too.
-    packages = {"none": (), "tensorboard": ("tensorboard", "tensorboardX")}.get(params.report_to, (params.report_to,))
-    if packages and not any(map(find_spec, packages)):
-        install = f"`pip install {packages[0]}` beside the other packages"
-        yield f"report_to: {params.report_to} is not installed; {install}"
 
 
 def _overridden(params: Params, name: str, said: set[str]) -> Iterator[str]:

@@ -5,11 +5,11 @@ the default scale is in git, so a new clone knows the times too.
 """
 
 import csv
-import logging
 import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from statistics import mean
@@ -20,8 +20,6 @@ from selectimprove.dag.artifact import Artifact, root_of
 from selectimprove.dag.plan import Plan
 
 COLUMNS = ("stage", "name", "seconds", "peak_memory_mib", "processor")
-# A process may read the file several times, but warns once.
-_warn = cache(logging.getLogger(__name__).warning)
 
 
 def costs_file(scale: str) -> Path:
@@ -30,25 +28,20 @@ def costs_file(scale: str) -> Path:
 
 
 def read_costs(path: Path) -> list[dict[str, str]]:
-    """Read recorded costs; none if the file cannot be read. Malformed lines are skipped with one warning."""
+    """Read recorded costs; none if the file cannot be read. Malformed lines are skipped."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    rows = [_row(line) for line in lines if line != ",".join(COLUMNS)]
-    if None in rows:
-        _warn(f"{path}: {rows.count(None)} malformed lines: skipped, and dropped at the next writing")
-    return [row for row in rows if row is not None]
-
-
-def _row(line: str) -> dict[str, str] | None:
-    try:
+    rows = []
+    for line in lines:
         # Each line is parsed alone: an unclosed quotation mark would swallow the rest of the file.
-        (fields,) = csv.reader([line])
-        row = dict(zip(COLUMNS, fields, strict=True))
-        return row if 0 <= float(row["seconds"]) < math.inf else None
-    except (ValueError, csv.Error):
-        return None
+        with suppress(ValueError, csv.Error):
+            (fields,) = csv.reader([line])
+            row = dict(zip(COLUMNS, fields, strict=True))
+            if 0 <= float(row["seconds"]) < math.inf:
+                rows.append(row)
+    return rows
 
 
 def _slug(name: str) -> str:

@@ -1,8 +1,8 @@
-"""Plan which artifacts the params ask for, each with its config, inputs and key.
+"""Plan the artifacts that the params ask for, each with its config, inputs and key.
 
-Experiments are data. A figure or table names an experiment; an experiment is a set of runs; a run is a variant of the
-params, an SFT mix, a distribution of RL problems and a seed. Snakemake's rules look artifacts up here by stage and
-name, so a new experiment, task or figure changes no rule. `selectimprove.dag.table` shows the order of stages.
+A figure or table shows an experiment; an experiment is a set of runs; a run is a variant of the params, an SFT mix, a
+distribution of RL problems and a seed. Snakemake's rules look artifacts up here by stage and name, so a new experiment,
+task or figure changes no rule.
 """
 
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ class Plan(Runs):
 
     @cached_property
     def cases(self) -> dict[str, dict[str | None, Case]]:
-        """The params of each experiment by variant, and under None without one."""
+        """The params of each experiment by variant; None is the experiment without a variant."""
         return {
             name: {variant: resolve_case(self.params, name, variant) for variant in (None, *experiment.variants)}
             for name, experiment in self.params.experiments.items()
@@ -53,7 +53,7 @@ class Plan(Runs):
 
     @cached_property
     def ranks(self) -> dict[Artifact, int]:
-        """The place in `measures` of the first experiment that needs an artifact; the verdicts come after all."""
+        """For each artifact, the place in `measures` of the first experiment that needs it; verdicts come last."""
         ranks: dict[Artifact, int] = {}
         measures = list(self.measures.values())
         for end in (*measures, *self.all_exhibits.values()):
@@ -96,7 +96,7 @@ class Plan(Runs):
 
     @cached_property
     def targets(self) -> dict[str, list[str]]:
-        """Map target names to figures and tables; an experiment's name stands for all that show it alone."""
+        """Map target names to figures and tables; an experiment stands for those that show no other experiment."""
         exhibits = {**self.params.figures, **self.params.tables}
         found = {name: [] for name in self.params.experiments} | {name: [name] for name in exhibits}
         for name, exhibit in exhibits.items():
@@ -119,7 +119,7 @@ class Plan(Runs):
         ]
 
     def ends_of(self, names: Iterable[str]) -> list[Artifact]:
-        """List the last artifacts of targets: figures and tables, or the measures of an experiment that none shows."""
+        """List the last artifacts of targets: figures and tables or, if none shows an experiment, its measures."""
         shown = [self.all_exhibits[exhibit] for name in names for exhibit in self.targets[name]]
         return [*shown, *(self.measures[name] for name in names if not self.targets[name])]
 
@@ -157,7 +157,7 @@ class Plan(Runs):
         return self.add("measures", name, config, inputs)
 
     def _verdicts(self, slug: str, claims: dict[str, Claim], only: int | None = None) -> Artifact:
-        """Test claims on the labels of all seeds of their experiments, or of one only."""
+        """Plan the tests of claims on all seeds of their experiments, or on one."""
         can = {name: claim for name, claim in claims.items() if self.can_run(claim)}
         inputs, seeds, tasks = {}, {}, {}
         for name in sorted({claim.experiment for claim in can.values()}):
@@ -180,7 +180,7 @@ class Plan(Runs):
         return self.add("verdicts", slug, config, inputs)
 
     def _verdicts_by_seed(self, exhibit: Exhibit) -> dict[str, Artifact]:
-        """Test claims on each seed and on all: every claim, or those of another experiment on this one's models."""
+        """Plan the tests on each seed and on all: of every claim, or of another experiment's on this one's models."""
         if exhibit.claims == ALL_CLAIMS:
             name, claims = "claims", self.claims
         else:
@@ -198,7 +198,7 @@ class Plan(Runs):
         return found | {"verdicts/all": self._verdicts(name, claims)}
 
     def can_run(self, claim: Claim) -> bool:
-        """Tell whether the params have what a claim's tests name."""
+        """Tell whether the params have everything that a claim's tests name."""
         return can_run(claim, self.params.scale, self.cases.get(claim.experiment, {}))
 
     def _exhibit(self, name: str, exhibit: Exhibit) -> Artifact:

@@ -1,10 +1,9 @@
 """Stages and publications as Snakemake's rules: their inputs, outputs, priorities and commands.
 
-A publication is copies of a figure, a table or the verdicts for people, and the page of the audit, with a record. The
-default scale publishes to ``results/figures``, ``results/tables`` and ``results/audit``, which are in git; every other
-scale to the same folders below ``results/<scale>``. The record ``published/<name>-<key>.json`` is an output of the rule
-that publishes, so Snakemake sees by its name whether today's artifact is published. `selectimprove.reports.publish`
-writes it.
+A publication is a figure, a table or the audit, copied out of its artifacts, and a record. The default scale publishes
+to ``results/figures``, ``results/tables`` and ``results/audit``, which are in git; other scales publish to the same
+folders below ``results/<scale>``. The record, ``published/<name>-<key>.json``, is an output of the rule that publishes,
+so Snakemake sees by its name whether the current artifact is published.
 """
 
 import shlex
@@ -28,32 +27,31 @@ from selectimprove.errors import ParamsError
 
 SUFFIXES = {"figures": ("png", "pdf", "svg", "csv", "md"), "tables": ("csv", "md")}
 IN_REPORT = {"figures": ".png", "tables": ".csv"}
-"""The published file that Snakemake's own report shows."""
+"""Suffixes of the published files that Snakemake's own report shows."""
 AUDIT_FILES = ("claims.csv", "tests.csv")
 PAGE_MODULES = ("page", "excerpt")
 TEMPLATES = Path(__file__).parents[2] / "page"
 
 
 def experiment_priority(plan: Plan, rank: int) -> int:
-    """Return the priority of an experiment's artifacts by its rank; rank −1 comes before all experiments."""
+    """Return the priority of an experiment's artifacts by its rank; rank −1 precedes all experiments."""
     return 1000 * (len(plan.measures) - rank)
 
 
 @dataclass(frozen=True)
 class StageRule:
-    """A stage as a rule; all methods but `resources` are functions of wildcards."""
+    """A stage as a rule of Snakemake; methods take the wildcards of a job, whose `name` is that of the artifact."""
 
     plan: Plan
     stage: Stage
     python: str
-    """The interpreter of jobs."""
+    """Python's path in jobs."""
 
     @property
     def resources(self) -> JobResources:
         return self.stage.resources(self.plan.params.resources)
 
     def artifact(self, wildcards: Wildcards) -> Artifact:
-        """Look an artifact up by its name, which ends with its key."""
         try:
             return self.plan.artifacts[self.stage.name][wildcards.name]
         except KeyError:
@@ -61,7 +59,6 @@ class StageRule:
             raise WorkflowError(f"results/{self.stage.name}/{wildcards.name}: {what}") from None
 
     def inputs(self, wildcards: Wildcards) -> list[str]:
-        """Return the files that mark the artifact's inputs as complete."""
         return [ancient(str(source.done)) for source in self.artifact(wildcards).inputs.values()]
 
     def priority(self, wildcards: Wildcards) -> int:
@@ -69,30 +66,27 @@ class StageRule:
         return experiment_priority(self.plan, self.plan.ranks[self.artifact(wildcards)]) + self.stage.priority
 
     def command(self, wildcards: Wildcards) -> str:
-        """Return the command that makes the artifact."""
         artifact = self.artifact(wildcards)
         words = stage_command(artifact, artifact.folder, self.plan.params.resources, self.python)
-        # A job that asks for no GPU must not use one: its results would differ.
+        # A job that asks for no GPU must not use one, or its results would differ.
         hidden = "" if self.resources.gpus else "CUDA_VISIBLE_DEVICES= "
         return hidden + shlex.join(words)
 
 
 @dataclass(frozen=True)
 class Publication:
-    """Published files, and the artifacts that they show."""
+    """Published files: a figure or table, or the audit, which is the verdicts and a page."""
 
     name: str
-    """Of the figure or table, or ``audit``."""
     kind: Literal["figures", "tables", "audit"]
-    """The folder."""
     artifacts: tuple[Artifact, ...]
+    """The artifacts that it shows."""
     copies: dict[Path, Path]
-    """Published files, each with the file of an artifact that it is a copy of."""
+    """Published copies, each with the file of an artifact that it is copied from."""
     key: str
     """The name, and a digest of everything that the files are a function of."""
     params: Params = field(repr=False)
     page: Path | None = None
-    """The page of the audit, which is no copy."""
 
     @property
     def files(self) -> list[Path]:
@@ -112,16 +106,16 @@ class Publication:
 
     @property
     def wanted(self) -> list[str]:
-        """What is made when it is asked for by name: with the files, the artifacts that they are compared with."""
+        """Inputs of a target: the files, and the artifacts, with which `verify` compares them."""
         return [*self.outputs, *(ancient(str(artifact.done)) for artifact in self.artifacts)]
 
     @property
     def remedy(self) -> str:
-        """The command that publishes it again, also where Snakemake sees no reason to."""
+        """The command that publishes it again even if Snakemake sees no reason."""
         return snakemake_command(self.params.scale, "--force", f"publish_{self.name}")
 
     def inputs(self, wildcards: Wildcards) -> list[str]:
-        """Return the records of the artifacts that it shows. Times do not count: a clone's are arbitrary."""
+        """Return the records of its artifacts. File times do not count, since they are arbitrary after a clone."""
         if self.kind != "audit":
             try:
                 require_met(self.params, self.name)
@@ -130,7 +124,7 @@ class Publication:
         return [ancient(str(artifact.done)) for artifact in self.artifacts]
 
     def command(self, python: str) -> str:
-        """Return the command that publishes it. It names everything, so editing the params meanwhile has no effect."""
+        """Return the command that publishes it, with all params, so that editing their file meanwhile has no effect."""
         if self.kind == "audit":
             words = ["--audit", self.params.model_dump_json(), "--key", self.key]
         else:
@@ -139,18 +133,18 @@ class Publication:
 
 
 def publications(plan: Plan) -> dict[str, Publication]:
-    """List all figures and tables that can be published, drawn by default or not, by name."""
+    """List the publications of all figures and tables, drawn by default or not, by name."""
     root, found = root_of(plan.params.scale), {}
-    for kind, exhibits in (("figures", plan.all_figures), ("tables", plan.all_tables)):
-        for name, artifact in exhibits.items():
-            files = [f"{name}.{suffix}" for suffix in SUFFIXES[kind]]
-            copies = {root / kind / file: artifact.folder / file for file in files}
-            found[name] = Publication(name, kind, (artifact,), copies, artifact.name, plan.params)
+    for name, artifact in plan.all_exhibits.items():
+        kind = "figures" if name in plan.all_figures else "tables"
+        files = [f"{name}.{suffix}" for suffix in SUFFIXES[kind]]
+        copies = {root / kind / file: artifact.folder / file for file in files}
+        found[name] = Publication(name, kind, (artifact,), copies, artifact.name, plan.params)
     return found
 
 
 def audit_publication(plan: Plan) -> Publication:
-    """Return the audit: the verdicts, and the page that shows them with figures and tables."""
+    """Return the publication of the verdicts, and of the page that shows them with figures and tables."""
     folder = root_of(plan.params.scale) / "audit"
     artifacts = (plan.verdicts, *plan.audited.values())
     look = [*(module_digest(f"reports.{name}") for name in PAGE_MODULES), *map(file_hash, sorted(TEMPLATES.iterdir()))]

@@ -25,7 +25,7 @@ from selectimprove.types import Strict
 
 
 class Runs:
-    """The artifacts of runs; those that several runs share are planned once."""
+    """The artifacts of runs; shared artifacts are planned once."""
 
     def __init__(self, params: Params):
         self.params = params
@@ -34,7 +34,7 @@ class Runs:
         self._base, self._sft = cache(self._base), cache(self._sft)
 
     def add(self, stage: str, slug: str, config: Strict, inputs: dict[str, Artifact] | None = None) -> Artifact:
-        """Plan an artifact, or find it if it is planned."""
+        """Plan an artifact, or return the one that is already planned."""
         artifact = Artifact(stage, slug, config, inputs or {})
         return self.artifacts[stage].setdefault(artifact.name, artifact)
 
@@ -46,7 +46,7 @@ class Runs:
         return self.add("problems", f"{split}-{settings.slug}-{problems.slug}-s{seed}", config)
 
     def _base(self, case: Case, task: str, seed: int) -> Artifact:
-        """Plan the base model of a task and seed, or the pretrained model, which all tasks and seeds share."""
+        """Plan the base model of a task and seed, or the pretrained model, which they all share."""
         params = case.params
         if params.pretrained:
             config = PretrainedStage(
@@ -135,7 +135,7 @@ class Runs:
         return {"base": policy.inputs["base"]} if params.lora else {}
 
     def labels(self, case: Case, run: Run) -> Artifact:
-        """Plan the labels of all generations of a run: its evaluations, and its rollouts if it was trained by RL."""
+        """Plan the labels of a run's generations: those of its evaluation and, after RL, its rollouts."""
         params, evaluation = case.params, case.params.evaluation
         policy, slug = self.policy(case, run), self._slug(case, run)
         problem_sets = {

@@ -1,6 +1,6 @@
-"""The table of stages: all that rules, verification, the page, ``dvc.yaml`` and the RO-Crate need to know of each.
+"""The table of stages: everything that rules, `verify`, the page, ``dvc.yaml`` and the RO-Crate need to know of each.
 
-A stage is a row here and a module or folder of its name in ``stages``, with a function that has the name of its rule::
+A stage is a row here, and a module or package of the same name in ``stages`` with a function named like its rule::
 
     problems ──> demonstrations ──> sft ──> rl ──> evaluation ──> labels ──> measures ──> exhibits
     base or pretrained ───────────┘                                 └──────> verdicts ──────┘
@@ -18,31 +18,31 @@ from selectimprove.types import Strict
 
 @dataclass(frozen=True)
 class Stage:
-    """A row."""
+    """A row of the table."""
 
     name: str
-    """Of the module, and of the folder in ``results``."""
+    """The name of the module, and of the folder in ``results``."""
     config: type[Strict]
     rule: str
-    """Of Snakemake; the stage's function has the same name."""
+    """The name of Snakemake's rule and of the stage's function."""
     message: str
-    """Of Snakemake; ``{wildcards.name}`` is the artifact."""
+    """Snakemake's message; ``{wildcards.name}`` is the artifact."""
     title: str
-    """Of the artifacts, on the page."""
+    """The title of the artifacts on the page."""
     files: str
-    """In an artifact, on the page."""
+    """The files of an artifact that the page names."""
     needs: Literal["train", "sample", "light"] = "light"
     """The key of ``resources`` in the params."""
     priority: int = 0
-    """Jobs of a higher priority go first."""
+    """Jobs of higher priority start first."""
     spreads: bool = False
     """Whether it can run in several processes, one per GPU."""
     local: bool = False
-    """Whether it runs where Snakemake does: nodes of a cluster often have no network."""
+    """Whether it runs on Snakemake's machine: nodes of a cluster often have no network."""
 
     @property
     def module(self) -> str:
-        """The module, without the package."""
+        """The module's name, without the package."""
         return f"stages.{self.name}"
 
     @property
@@ -51,18 +51,18 @@ class Stage:
 
     @property
     def environment(self) -> str:
-        """Name the file of ``envs`` with the packages that the stage imports."""
+        """The name of the file in ``envs`` with the packages that the stage needs."""
         return "train" if self.needs != "light" or self.local else "light"
 
     def resources(self, resources: Resources) -> JobResources:
-        """Return what a job asks for; a training that does not spread takes one GPU at most."""
+        """Return the resources of a job; a training that cannot spread takes at most one GPU."""
         asked = getattr(resources, self.needs)
         alone = self.needs == "train" and not self.spreads
         return asked.model_copy(update={"gpus": min(asked.gpus, 1)}) if alone else asked
 
 
-# Data take seconds, and training waits for them. All else waits for base models and SFT; then the longest jobs go
-# first, so that both ends of the graph finish together.
+# Data come first: they take seconds, and training waits for them. Then come base models and SFT, for which everything
+# else waits, and then the longest jobs, so that no long job is left for the end.
 _ROWS = (
     Stage("problems", configs.ProblemsStage, "generate_problems", "Generating problems {wildcards.name}",
           "Problems", "problems.parquet", priority=40),
@@ -92,6 +92,6 @@ _ROWS = (
           "Verdicts", "claims.csv, tests.csv"),
 )  # fmt: skip
 STAGES = {stage.name: stage for stage in _ROWS}
-"""By name, in the order in which data flow."""
+"""The stages by name, in the order of the data flow."""
 OTHER_TARGETS = ("figures", "extras", "audit", "verify", "plan", "export_crate", "publish_audit")
-"""Rules besides those of stages, figures, tables and experiments."""
+"""Rules other than those of stages, figures, tables and experiments."""

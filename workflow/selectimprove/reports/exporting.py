@@ -48,7 +48,7 @@ def write_folder(target: Path, write: Callable[[Path], object]) -> None:
 
 
 def copy_checked(artifact: Artifact, files: Iterable[Path], folder: Path) -> dict[str, dict]:
-    """Copy an artifact's files if they match its record; write the licence and ``provenance.json``; return the latter."""
+    """Copy an artifact's files if they match its record; write the licence and ``provenance.json``; return it."""
     recorded = read_record(artifact.done)["files"]
     for file in files:
         if file_hash(file) != recorded.get(str(file.relative_to(artifact.folder))):
