@@ -21,8 +21,14 @@ from selectimprove.config.loading import load_params
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
-from selectimprove.reports.cards import count_parameters, write_dataset, write_model
-from selectimprove.reports.exporting import push_folder, require_pushable, write_folder
+from selectimprove.reports.exporting import (
+    count_parameters,
+    push_folder,
+    require_pushable,
+    write_dataset,
+    write_folder,
+    write_model,
+)
 
 
 @pytest.fixture(scope="module")

@@ -26,9 +26,9 @@ from trl import GRPOConfig, GRPOTrainer
 from selectimprove.config.loading import load_params
 from selectimprove.config.sections import Sampling, VllmSettings
 from selectimprove.config.stages import EvaluationStage, RlStage
+from selectimprove.dag.artifact import Checkpoint
 from selectimprove.dag.plan import Plan
-from selectimprove.reports.cards import write_model
-from selectimprove.reports.exporting import Checkpoint
+from selectimprove.reports.exporting import write_model
 from selectimprove.stages.evaluation import evaluate_model
 from selectimprove.stages.rl import train_grpo
 from selectimprove.tasks.chains.settings import Settings

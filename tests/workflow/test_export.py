@@ -13,8 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from selectimprove.commands.arguments import find_artifact
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
-from selectimprove.reports.cards import write_dataset
-from selectimprove.reports.exporting import write_folder
+from selectimprove.reports.exporting import write_dataset, write_folder
 
 WITHOUT_TORCH = "import sys; from selectimprove.__main__ import main; main(); assert 'torch' not in sys.modules"
 

@@ -26,7 +26,7 @@ from trl import GRPOConfig, GRPOTrainer
 from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
-from selectimprove.reports.cards import count_parameters
+from selectimprove.reports.exporting import count_parameters
 from selectimprove.stages.exhibits import draw_exhibit
 from selectimprove.stages.rl import train_grpo
 from selectimprove.tasks.interface import load_task

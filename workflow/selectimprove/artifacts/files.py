@@ -1,4 +1,4 @@
-"""Files that several processes share: locks on folders, and writes of which nobody finds half."""
+"""Files that several processes share: locks on folders, and atomic writes."""
 
 import fcntl
 import logging
@@ -12,18 +12,18 @@ LOG = logging.getLogger(__name__)
 
 
 def lock_of(folder: Path) -> Path:
-    """Return the lock's file, beside the folder: NFS passes on a lock on a file, but none on a folder."""
+    """Return the file that is locked for a folder: over NFS, only files can be locked."""
     return folder.with_name(f"{folder.name}.lock")
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold the lock on a folder, which need not exist; the system drops it with the process, however that ends."""
+    """Hold the lock on a folder, which need not exist; the system drops it when the process ends."""
     path = lock_of(folder)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
         try:
-            # Everyone who shares the results may lock, whatever the umask of the first.
+            # All who share the results may lock, whatever the umask of the first process.
             with suppress(PermissionError):
                 os.fchmod(descriptor, 0o666)
             try:
@@ -31,7 +31,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
             except BlockingIOError:
                 LOG.info("%s: another process makes this; waiting for it", folder)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # The last holder removed the file: a lock on a removed file excludes no one.
+            # If the previous holder removed the file, this lock excludes no one; try again.
             if _is_open_at(descriptor, path):
                 try:
                     yield
@@ -61,16 +61,16 @@ def replace(target: Path, write: Callable[[Path], object]) -> None:
 
 
 def drop_temporaries(targets: Iterable[Path]) -> None:
-    """Remove temporary files that a killed `replace` left; no other process may be writing these targets."""
+    """Remove temporary files that a killed `replace` left; no other process may be writing the targets."""
     for target in targets:
         for temporary in target.parent.glob(f"{target.name}.*.tmp"):
             temporary.unlink(missing_ok=True)
 
 
 def date_back(files: Iterable[Path]) -> None:
-    """Date files from the future to now; files of other users stay as they are.
+    """Set modification times in the future to now; files of other users stay as they are.
 
-    A clock that was set back leaves such files, and Snakemake fails a job whose output is older than its input.
+    After a clock is set back, Snakemake would fail jobs because their outputs are older than their inputs.
     """
     for file in files:
         with suppress(FileNotFoundError, PermissionError):

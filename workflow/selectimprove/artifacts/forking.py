@@ -1,21 +1,20 @@
 """A server that forks stages from a process that has already imported torch, transformers and TRL.
 
-Why: these imports take 6 to 9 core-seconds, longer than most stages at the smoke scale, in hundreds of jobs. Snakemake
-opens the server beside its jobs (`open_server`). A job hands over its command, folder, environment and streams, and
-waits for the exit status (`hand_over`). The server imports a stage when it is first asked for, and forks a process per
-job.
+Why: these imports take 6 to 9 core-seconds in each of hundreds of jobs, longer than most stages at the smoke scale.
+Snakemake starts the server (`open_server`). A job sends it its command, folder, environment and streams, and waits for
+the exit status (`hand_over`). The server imports a stage when it is first requested, and forks a process per job.
 
 What it must never do:
 
-- Fork after CUDA was used, which cannot be forked: it runs no jobs that take a GPU.
+- Fork after using CUDA, which cannot be forked: it runs no jobs with GPUs.
 - Start a thread or compute with torch: a fork copies one thread. OpenBLAS and jemalloc stop and restart theirs.
 - Run code that has been edited: a fork imports this package anew if a file of it has changed since the server started.
-- Let its environment decide: a fork takes the job's. Variables that a process reads only at its start (`allocation`) it
-  has as jobs do, and it drops those that change numbers.
+- Let its own environment count: a fork takes the job's. Only `allocation`, the variables that a process reads when it
+  starts, is set in the server too; it drops variables that change numbers.
 - Outlive the process that opened it, or let a fork outlive its job: a closed pipe or connection ends them.
 
-A job runs by itself, with the same result, where there is no server: by hand, on a cluster, on other systems than
-Linux, or with ``SELECTIMPROVE_SERVER=0`` in the environment, which turns the server off.
+Without a server, a job runs by itself with the same result: by hand, on a cluster, on systems other than Linux, or with
+``SELECTIMPROVE_SERVER=0`` in the environment, which turns the server off.
 """
 
 import atexit
@@ -49,7 +48,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def open_server(modules: Iterable[str], allocation: dict[str, str]) -> None:
-    """Have jobs of this process run some modules in forks of a server; one that this process was given stays in use."""
+    """Start a server for jobs of this process that run some modules, unless it already has one."""
     if sys.platform != "linux" or SERVER in os.environ:
         return
     folder = tempfile.mkdtemp(prefix="selectimprove-")
@@ -58,11 +57,11 @@ def open_server(modules: Iterable[str], allocation: dict[str, str]) -> None:
         try:
             listener.bind(address)
         except OSError:
-            # The path of a socket has at most a hundred characters.
+            # The path is too long: sockets allow some hundred characters.
             shutil.rmtree(folder)
             return
         listener.listen(128)
-        # Nothing is written to the pipe; it closes with this process, however that ends.
+        # Nothing is written to the pipe; it closes when this process ends.
         subprocess.Popen(
             [sys.executable, "-m", __name__, str(listener.fileno()), folder],
             stdin=subprocess.PIPE,
@@ -73,7 +72,7 @@ def open_server(modules: Iterable[str], allocation: dict[str, str]) -> None:
 
 
 def hand_over() -> None:
-    """Have the server run this process's command, if there is one, and exit as that does; otherwise return."""
+    """Have a server, if there is one, run this process's command, and exit with its status; otherwise return."""
     given = os.environ.pop(SERVER, "0")
     if given == "0":
         return
@@ -116,7 +115,7 @@ def serve(listener: socket.socket) -> None:
                     continue
                 told = json.loads(request)
                 import_ahead(_module(told["command"]))
-                # A job would wait for as long as any process holds the other end of its connection.
+                # The fork closes the other jobs' connections, or those jobs would wait for it too.
                 others = [listener, *(other for _, other in jobs.values())]
                 job = (told, streams, connection, others, files)
                 process = get_context("fork").Process(target=_run, args=job)
@@ -133,12 +132,12 @@ def serve(listener: socket.socket) -> None:
 
 @cache
 def import_ahead(module: str) -> None:
-    """Import a module and all that it imports; a job runs the module itself anew."""
-    # A job whose module cannot be imported reports that in its own log.
+    """Import everything that a module imports; the job itself runs the module."""
+    # If the module cannot be imported, the job's own log says so.
     with contextlib.suppress(Exception):
         importlib.import_module(module)
     sys.modules.pop(module, None)
-    # Memory that no process touches stays shared.
+    # Without garbage collection, forks keep sharing this memory.
     gc.freeze()
 
 
@@ -148,19 +147,19 @@ def package_files() -> dict[Path, tuple[int, int]]:
 
 
 def forget() -> None:
-    """Have all modules of this package imported anew when they are needed next."""
+    """Make Python import all modules of this package anew."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "selectimprove"]:
         del sys.modules[name]
 
 
 def _run(told: dict, streams: list[int], connection: socket.socket, others: list[socket.socket], files: dict) -> None:
-    """Run a job's command in this process, which was forked for it."""
+    """Run a job's command in this forked process."""
     for other in others:
         other.close()
     for target, stream in enumerate(streams):
         os.dup2(stream, target)
         os.close(stream)
-    # Python's stdout and stderr were set up for the server's streams, which may be files where the job's are terminals.
+    # Python's stdout and stderr were set up for the server's streams; the job's may be of another kind.
     for number, name in ((1, "stdout"), (2, "stderr")):
         former, raw = getattr(sys, name), io.FileIO(number, "w", closefd=False)
         by_line = name == "stderr" or raw.isatty()
@@ -175,7 +174,7 @@ def _run(told: dict, streams: list[int], connection: socket.socket, others: list
     os.chdir(told["folder"])
     # ``python -m`` puts the working directory there.
     sys.path[0] = told["folder"]
-    # Another search path than this process's leads to another checkout.
+    # Another PYTHONPATH may lead to another checkout.
     own, path = os.environ.get("PYTHONPATH", ""), told["environment"].get("PYTHONPATH", "")
     if path != own:
         others = [folder for folder in sys.path[1:] if folder not in own.split(os.pathsep)]
@@ -187,7 +186,7 @@ def _run(told: dict, streams: list[int], connection: socket.socket, others: list
     sys.orig_argv = told["command"]
     module = _module(sys.orig_argv)
     sys.argv = sys.orig_argv[sys.orig_argv.index(module) :]
-    # Exit functions that the server registered are its own, and Python before 3.13 runs none in a forked process.
+    # The server's exit functions are not the job's, and Python before 3.13 runs none in a forked process.
     atexit._clear()
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -203,5 +202,5 @@ if __name__ == "__main__":
         serve(socket.socket(fileno=int(number)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        # The interpreter would take seconds to tear down all that was imported.
+        # A normal exit would take seconds to tear down all imported modules.
         os._exit(0)

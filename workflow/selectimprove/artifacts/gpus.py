@@ -1,8 +1,8 @@
 """Give each job GPUs of its own.
 
-Snakemake counts GPUs and does not say which ones a job may take: a job that saw all would spread over them, or share
-the first one. So this module starts jobs that take GPUs: it locks as many as a job asks for, shows it only these, and
-becomes the job; the system drops the locks with the process. GPUs that a scheduler hides stay hidden::
+Snakemake counts GPUs but does not say which ones a job may use, so jobs would share the first one or spread over all.
+This module locks as many GPUs as a job asks for, makes only these visible, and becomes the job; the system drops the
+locks when the job ends. GPUs that a scheduler hides stay hidden::
 
     python -m selectimprove.artifacts.gpus 1 python -m selectimprove.stages.rl …
 """
@@ -19,7 +19,7 @@ SHOWN = "CUDA_VISIBLE_DEVICES"
 
 
 def shown_gpus() -> dict[str, str]:
-    """Return the identifier of each visible GPU by the name that CUDA takes; empty without NVIDIA's driver."""
+    """Return the UUID of each visible GPU by its name for CUDA; empty without NVIDIA's driver."""
     try:
         query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
         listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
@@ -29,7 +29,7 @@ def shown_gpus() -> dict[str, str]:
     names = os.environ.get(SHOWN)
     if names is None:
         return by_index
-    # A name may already be an identifier, as that of a part of a GPU is.
+    # A name may be a UUID already, as for a part of a GPU.
     return {name: by_index.get(name, name) for name in names.replace(" ", "").split(",") if name}
 
 
@@ -40,7 +40,7 @@ def take_gpus(n: int, gpus: dict[str, str]) -> list[str]:
     waits = False
     while True:
         taken: dict[str, int] = {}
-        # One job chooses at a time: two that each hold what the other waits for would wait for ever.
+        # Only one job chooses at a time, since two that wait for each other's GPUs would never start.
         with (folder / "choosing").open("w") as choosing:
             fcntl.flock(choosing, fcntl.LOCK_EX)
             for name, identity in gpus.items():
@@ -69,12 +69,12 @@ def _lock(path: Path) -> int | None:
 
 
 def main(n: int, command: list[str]) -> None:
-    """Become a command that sees `n` GPUs."""
+    """Replace this process by a command that sees `n` GPUs."""
     gpus = shown_gpus()
     if gpus:
         if len(gpus) < n:
             sys.exit(f"params.yaml: resources: a job takes {n} GPUs, but only {len(gpus)} are visible; ask for fewer")
-        # nvidia-smi counts in this order.
+        # The order in which nvidia-smi counts.
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         os.environ[SHOWN] = ",".join(take_gpus(n, gpus))
     os.execvp(command[0], command)

@@ -1,4 +1,4 @@
-"""How an artifact came about, and whether it is still as it was made."""
+"""Records of how artifacts were made, and checks that their files have not changed."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ PACKAGES = (
     *("datasets", "numpy", "pandas", "pyarrow", "papermill", "matplotlib"),
 )
 SETTINGS = ("ATEN_CPU_CAPABILITY", "CUDA_VISIBLE_DEVICES", "MKL_CBWR", "OMP_", "PYTHONHASHSEED", "PYTORCH_", "VLLM_")
-"""How the environment variables begin that may change where and how sums are calculated; they are recorded."""
+"""Prefixes of environment variables that may change where and how sums are calculated; they are recorded."""
 REPEAT = "repeat the command, which makes it again if it is needed"
 
 
@@ -39,17 +39,13 @@ def file_hash(path: Path) -> str:
 
 
 def folder_hashes(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below a folder by relative path, the record left out."""
+    """Return the SHA-256 of every file below a folder, except the record, by relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): file_hash(path) for path in files if path.name != RECORD}
 
 
 def read_record(path: Path, remedy: str = "") -> dict:
-    """Read a mapping that was written as JSON beside an artifact's data, or beside published files.
-
-    A file that is missing, empty, cut short or in conflict is a `ParamsError`; a remedy says what to do after removing
-    its folder.
-    """
+    """Read a JSON record; if it is missing or broken, a ParamsError says to remove its folder, then `remedy`."""
     advice = f"; remove {path.parent} and {remedy}" if remedy else ""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -63,7 +59,7 @@ def read_record(path: Path, remedy: str = "") -> dict:
 
 
 def read_if_whole(path: Path) -> dict:
-    """Return a record; an empty one if it is missing or broken."""
+    """Read a record; an empty one if it is missing or broken."""
     try:
         return read_record(path)
     except ParamsError:
@@ -71,10 +67,9 @@ def read_if_whole(path: Path) -> dict:
 
 
 def require_intact(folders: Iterable[Path], remedy: str = REPEAT) -> None:
-    """Compare the files of artifacts with their recorded hashes.
+    """Raise a ParamsError if a file of artifacts is missing or differs from its recorded hash.
 
-    A folder without a record was given by hand and is taken as it is. Weights are compared only where torch is loaded.
-    A file that is missing or has changed, as after a broken copy, is a `ParamsError`.
+    Folders without a record were given by hand and are accepted. Weights are compared only if torch is loaded.
     """
     for folder in folders:
         if not (folder / RECORD).exists():
@@ -99,8 +94,8 @@ def versions() -> dict[str, str]:
 
 
 def run_git(here: Path, *arguments: str) -> str:
-    """Return what a git command prints in a folder; it takes no locks and reads repositories of any owner."""
-    # Inside a hook, these variables name the hook's repository, whatever the folder.
+    """Return the output of a git command in a folder; it takes no locks and accepts repositories of any owner."""
+    # In a git hook, these variables name the hook's repository.
     named = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
     environment = {name: value for name, value in os.environ.items() if name not in named}
     # Python runs the code of this checkout anyway, so its owner is trusted.
@@ -110,9 +105,9 @@ def run_git(here: Path, *arguments: str) -> str:
 
 
 def git_commit(here: Path = PACKAGE, others: Iterable[Path] = ()) -> str | None:
-    """Return the commit that is checked out, with ``+dirty`` if a folder or other files of its repository differ.
+    """Return the checked-out commit, with ``+dirty`` if the folder or other files of its repository differ from it.
 
-    None without git, outside a repository, and in one that does not track the code, as around an unpacked archive.
+    None without git, and if no repository tracks the code, as after unpacking an archive.
     """
     try:
         run_git(here, "ls-files", "--error-unmatch", "__init__.py")
@@ -125,20 +120,20 @@ def git_commit(here: Path = PACKAGE, others: Iterable[Path] = ()) -> str | None:
 
 
 def _command() -> str:
-    """Return this process's command, as a shell takes it in the same folder."""
+    """Return this process's command for a shell in the same folder."""
     recorded = (name for name in sorted(os.environ) if name.startswith(SETTINGS) and "KEY" not in name)
     settings = [f"{name}={os.environ[name]}" for name in recorded]
     return shlex.join(["env", *settings, Path(sys.executable).name, *sys.orig_argv[1:]])
 
 
 class Recorder:
-    """Records how a stage, whose module and modules loaded by name are `modules`, makes its artifact."""
+    """Records how a stage makes its artifact; `modules` are its module and those that it loads by name."""
 
     def __init__(self, config, inputs: dict[str, Path], modules: frozenset[str]):
         self.config, self.inputs, self.modules = config, inputs, modules
-        # Read at the start: the source may change while a long stage runs.
+        # Read at the start, since the source may change while a long stage runs.
         self.source = source_digests(modules)
-        # The process began before torch and TRL were loaded, which takes longer than some stages.
+        # Includes the import of torch and TRL, which takes longer than some stages.
         self.started = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
 
     @property
@@ -153,7 +148,7 @@ class Recorder:
         return git_commit(others=filter(None, files))
 
     def finish(self, folder: Path, resumed: bool) -> dict:
-        """Describe the run and hash every file in `folder`; `resumed` tells whether an earlier process had begun it."""
+        """Describe the run and hash every file in `folder`; `resumed` tells whether an earlier process began it."""
         return {
             "command": _command(),
             "inputs": self.input_names,

@@ -16,10 +16,9 @@ from pathlib import Path
 
 from selectimprove.commands import arguments
 from selectimprove.config.stages import Run
-from selectimprove.dag.artifact import Artifact
+from selectimprove.dag.artifact import Artifact, Checkpoint
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
-from selectimprove.reports.exporting import Checkpoint, push_folder, require_pushable, write_folder
 
 DATA, MODELS = ("problems", "demonstrations"), ("base", "sft", "rl", "rft")
 EXPORTED = Path("exported")
@@ -43,19 +42,19 @@ def run(options: Namespace) -> None:
     """Write the folder, and push it if asked."""
     if find_spec("huggingface_hub") is None:
         raise ParamsError("export: needs huggingface_hub; `pip install '.[train]'` installs it")
-    from selectimprove.reports.cards import write_dataset, write_model
+    from selectimprove.reports import exporting
 
     if options.push:
-        require_pushable(options.push)
+        exporting.require_pushable(options.push)
     plan = arguments.open_plan(options.scale)
     found = find_exported(plan, options)
     artifact, kind = (found.artifact, "model") if isinstance(found, Checkpoint) else (found, "dataset")
-    write = partial(write_model, plan.params) if kind == "model" else write_dataset
+    write = partial(exporting.write_model, plan.params) if kind == "model" else exporting.write_dataset
     target = options.output or EXPORTED / (artifact.name + (f"-step-{found.step}" if options.step else ""))
-    write_folder(target, partial(write, found, options.push or str(target)))
+    exporting.write_folder(target, partial(write, found, options.push or str(target)))
     print(f"{kind:<9} {found.folder}\nwritten   {target}\ncard      {target / 'README.md'}")
     if options.push:
-        print(f"pushed    {push_folder(target, options.push, kind, private=not options.public)}")
+        print(f"pushed    {exporting.push_folder(target, options.push, kind, private=not options.public)}")
 
 
 def find_exported(plan: Plan, options: Namespace) -> Checkpoint | Artifact:

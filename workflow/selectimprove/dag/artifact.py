@@ -1,4 +1,4 @@
-"""An artifact: a folder of results under its key, its inputs, and the command that makes it."""
+"""An artifact: a folder of results under its key, its inputs, its checkpoints, and the command that makes it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,6 +9,8 @@ from selectimprove.artifacts.keys import artifact_digest, loaded_by_name, source
 from selectimprove.artifacts.provenance import RECORD
 from selectimprove.config.loading import DEFAULT_SCALE
 from selectimprove.config.sections import Resources
+from selectimprove.config.stages import Run
+from selectimprove.config.training import Pretrained
 from selectimprove.dag.table import STAGES
 from selectimprove.types import Strict
 
@@ -73,6 +75,23 @@ class Artifact:
     def done(self) -> Path:
         """The file that exists only when the folder is complete."""
         return self.folder / RECORD
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model at a step of RL or a round of rejection sampling (0 before it), with its run and measures, if any."""
+
+    artifact: Artifact
+    folder: Path
+    step: int
+    measures: Artifact | None = None
+    run: Run | None = None
+
+    @property
+    def pretrained(self) -> Pretrained | None:
+        """The pretrained model that its training started from, if any."""
+        found = (each.config.pretrained for each in collect_ancestors([self.artifact]) if each.stage == "pretrained")
+        return next((pretrained for pretrained in found if pretrained.weights != "random"), None)
 
 
 def collect_ancestors(
