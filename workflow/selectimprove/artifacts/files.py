@@ -68,10 +68,7 @@ def drop_temporaries(targets: Iterable[Path]) -> None:
 
 
 def date_back(files: Iterable[Path]) -> None:
-    """Set modification times in the future to now; files of other users stay as they are.
-
-    After a clock is set back, Snakemake would fail jobs because their outputs are older than their inputs.
-    """
+    """Set times in the future to now: after a clock is set back, Snakemake rejects outputs older than inputs."""
     for file in files:
         with suppress(FileNotFoundError, PermissionError):
             if file.stat().st_mtime > time.time():

@@ -1,8 +1,7 @@
 """Keys: digests of everything that an artifact is a function of.
 
 An artifact lies at ``results/<stage>/<slug>-<digest>/``. The digest covers its config, the source of its stage and the
-keys of its inputs, so a stale result is never found under a current key, and a result that was computed before is found
-again. File times and Snakemake's records play no part: ``git clone`` and ``dvc pull`` do not keep them.
+keys of its inputs; file times and Snakemake's records do not count, since ``git clone`` and ``dvc pull`` lose them.
 
 The source of a stage is its module, the modules that its config makes it load by name, and every module of this package
 that these import. Comments, formatting, docstrings and the modules in `LEFT_OUT` do not count. A module of the user's
@@ -139,10 +138,7 @@ def notebook_source(path: Path) -> str:
         try:
             ast.parse(source)
         except (SyntaxError, ValueError) as error:
-            line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-            raise ParamsError(
-                f"workflow/notebooks/{path.name}: code cell {number}{line}: not Python: {getattr(error, 'msg', error)}"
-            ) from None
+            raise ParamsError(f"workflow/notebooks/{path.name}: code cell {number}: not Python: {error}") from None
         sources.append(source)
     return "\n".join(sources)
 

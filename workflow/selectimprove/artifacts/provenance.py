@@ -23,10 +23,7 @@ from selectimprove.errors import ParamsError
 
 RECORD = "provenance.json"
 """The record in an artifact's folder; an artifact that has it is complete."""
-PACKAGES = (
-    *("torch", "transformers", "trl", "peft", "vllm", "accelerate"),
-    *("datasets", "numpy", "pandas", "pyarrow", "papermill", "matplotlib"),
-)
+PACKAGES = "torch transformers trl peft vllm accelerate datasets numpy pandas pyarrow papermill matplotlib".split()
 SETTINGS = ("ATEN_CPU_CAPABILITY", "CUDA_VISIBLE_DEVICES", "MKL_CBWR", "OMP_", "PYTHONHASHSEED", "PYTORCH_", "VLLM_")
 """Prefixes of environment variables that may change where and how sums are calculated; they are recorded."""
 REPEAT = "repeat the command, which makes it again if it is needed"
@@ -67,15 +64,14 @@ def read_if_whole(path: Path) -> dict:
 
 
 def require_intact(folders: Iterable[Path], remedy: str = REPEAT) -> None:
-    """Raise a ParamsError if a file of artifacts is missing or differs from its recorded hash.
-
-    Folders without a record were given by hand and are accepted. Weights are compared only if torch is loaded.
-    """
+    """Raise a ParamsError if a file of artifacts is missing or differs from its recorded hash."""
     for folder in folders:
+        # A folder that was given by hand.
         if not (folder / RECORD).exists():
             continue
         for name, expected in read_record(folder / RECORD, remedy).get("files", {}).items():
             path = folder / name
+            # Large weights are hashed only by stages that use them.
             if path.suffix == ".safetensors" and "torch" not in sys.modules:
                 continue
             if not path.is_file():
@@ -105,10 +101,7 @@ def run_git(here: Path, *arguments: str) -> str:
 
 
 def git_commit(here: Path = PACKAGE, others: Iterable[Path] = ()) -> str | None:
-    """Return the checked-out commit, with ``+dirty`` if the folder or other files of its repository differ from it.
-
-    None without git, and if no repository tracks the code, as after unpacking an archive.
-    """
+    """Return the commit, plus ``+dirty`` if the folder or other files differ; None if no repository tracks the code."""
     try:
         run_git(here, "ls-files", "--error-unmatch", "__init__.py")
         root = Path(run_git(here, "rev-parse", "--show-toplevel"))

@@ -1,9 +1,8 @@
 """The frame of every stage: a config and input folders in, one folder out.
 
-A stage works in ``<output>.partial`` and renames it at the end, so a folder with the final name is always complete, and
-a stage that was killed resumes from its checkpoints. It locks the partial folder: where several people share results, a
-second process waits for the first and reuses its result. Beside its data it writes ``config.json``, with everything it
-used, and ``provenance.json``, which says how it was made. Any stage can be run by hand::
+A stage works in ``<output>.partial`` and renames it at the end, so a folder with the final name is complete, and a
+killed stage resumes from its checkpoints. It locks the folder: a second process waits for the first and reuses its
+result. It also writes ``config.json`` and ``provenance.json``. Any stage can be run by hand::
 
     python -m selectimprove.stages.sft --config results/sft/FB-…/config.json --input base=results/base/… --output FB
 """
@@ -75,10 +74,7 @@ def working_folder(output: Path) -> Path:
 
 
 def name_run(output: Path) -> None:
-    """Give the library that a training reports to, if any, the run's name and a folder for its log.
-
-    By default, trainers log beside the checkpoints, and the log would be removed with them.
-    """
+    """Give the library that a training reports to, if any, the run's name, and a folder that outlives checkpoints."""
     if os.environ.get(REPORT_TO, "none") != "none":
         os.environ[RUN_NAME] = f"{output.parent.name}/{output.name}"
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(output.parents[1] / "tensorboard" / os.environ[RUN_NAME]))
@@ -114,11 +110,7 @@ def parse(config_type: type[Strict], description: str | None, arguments: list[st
 
 
 def run_stage(config_type: type[Strict], run: Callable, arguments: list[str] | None = None) -> None:
-    """Run one stage from the command line, or from `arguments`.
-
-    `run` takes the config, a dict of input folders by role, and the folder to write into, which may hold files of an
-    interrupted run.
-    """
+    """Run a stage from the command line; `run` takes the config, input folders by role, and the folder to fill."""
     # Imported objects stay. Searching them for garbage, above all at the exit, took two seconds per process.
     gc.freeze()
     gc.enable()

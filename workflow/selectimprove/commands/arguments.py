@@ -5,6 +5,7 @@ import os
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from selectimprove.artifacts.provenance import require_intact
@@ -25,19 +26,15 @@ def natural(text: str, least: int = 0) -> int:
     return int(text)
 
 
-def positive(text: str) -> int:
-    """Read a whole number from 1 on."""
-    return natural(text, 1)
+positive = partial(natural, least=1)
 
 
 def open_plan(scale: str | None, config: Sequence[str] = ()) -> Plan:
-    """Plan the checkout in this folder, at another scale or with other params (``key=value``) if given.
-
-    Keys cover the checkout's source, so if another copy of the package is running, the command restarts with this one.
-    """
+    """Plan the checkout in this folder, at another scale or with other params (``key=value``) if given."""
     source = Path("workflow").resolve()
     if not (Path("params.yaml").is_file() and (source / "selectimprove").is_dir()):
         raise ParamsError("params.yaml: no such file here; run this at the root of a checkout")
+    # Keys cover the checkout's source, so its copy of the package has to run.
     if source not in Path(__file__).resolve().parents:
         os.environ["PYTHONPATH"] = str(source)
         os.execv(sys.executable, [sys.executable, "-m", "selectimprove", *sys.argv[1:]])

@@ -4,8 +4,8 @@ A notebook lists in its metadata what an experiment must have for its figure or 
 
     "selectimprove": {"needs": {"test_problems": {"6-9": {"difficulty": [6, 9], "problem_types": ["inversion"]}}}}
 
-Metadata do not count in keys. The needs of a figure or table that is not drawn by default are checked when it is asked
-for by name, since not every scale has its experiment.
+Metadata do not count in keys. The needs of figures and tables that are not drawn by default are checked only when they
+are asked for by name.
 """
 
 import re
@@ -108,10 +108,9 @@ def _of_task(case: Case, rl_problems: list[str]) -> list[str]:
     """List what a task cannot do with its settings, documents and problems."""
     settings, place = case.settings, f"tasks.{case.task}"
     sizes = {name: size for name, size in settings if isinstance(size, int) and not name.endswith("_seed")}
-    large = {name: size for name, size in sizes.items() if size > MOST_SYMBOLS}
-    if large:
-        what = f"is more than {MOST_SYMBOLS}, the most that is supported"
-        return [f"{place}.{name}: {size} {what}" for name, size in large.items()]
+    what = f"is more than {MOST_SYMBOLS}, the most that is supported"
+    if large := [f"{place}.{name}: {size} {what}" for name, size in sizes.items() if size > MOST_SYMBOLS]:
+        return large
     task = load_task(case.task)
     found = task.refuse_documents(settings, case.section.documents)
     mistakes = [f"{place}.documents.{field}: {what}" for field, what in found]

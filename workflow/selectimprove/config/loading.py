@@ -46,10 +46,8 @@ def known_scales() -> list[str]:
 
 
 def load_params(path: Path, overrides: dict | None = None) -> Params:
-    """Read and check the params; a ParamsError lists all mistakes.
-
-    `overrides` are the values of ``snakemake --config``, which gives numbers in nested values as text.
-    """
+    """Read the params with the overrides of ``snakemake --config``; a ParamsError lists all mistakes."""
+    # Snakemake leaves numbers in nested values as text.
     values = read_scalars(overrides or {})
     layers = [read_yaml(path), YamlFile("--config", values, dict.fromkeys(_keys(values), "--config"))]
     scale = (layers[0].content | values).get("scale")

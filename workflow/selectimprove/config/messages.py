@@ -5,15 +5,16 @@ from collections.abc import Iterable
 from types import UnionType
 from typing import Annotated, Union, get_args, get_origin
 
+from selectimprove.errors import one_line
 from selectimprove.types import Strict
+
+LONGEST = 61
+"""Most characters of a value that a message shows."""
 
 
 def describe_all(mistakes: list[dict], root: type[Strict]) -> list[str]:
-    """Describe pydantic's mistakes, as ``ValidationError.errors`` lists them, in one line each.
-
-    `root` is the type that was validated; its fields are the known keys. A mistake that a task inherits from the task
-    that it extends is reported only for the latter.
-    """
+    """Describe the mistakes in pydantic's ``ValidationError.errors`` when it validated the type `root`, a line each."""
+    # A mistake that a task inherits from the task that it extends is reported only for the latter.
     own = {}
     for mistake in mistakes:
         place = mistake["loc"]
@@ -38,17 +39,12 @@ def describe_all(mistakes: list[dict], root: type[Strict]) -> list[str]:
 def _what(mistake: dict) -> str:
     if mistake["type"] == "missing":
         return "missing"
-    given = _shown(mistake["input"])
+    given = one_line(repr(mistake["input"]), LONGEST)
     if mistake["type"] in ("model_type", "dict_type", "model_attributes_type"):
         return f"expected keys with values, not {given}"
     message = mistake["msg"].removeprefix("Value error, ")
     said = "" if mistake["type"] == "value_error" else f", not {given}"
     return f"{message[0].lower()}{message[1:]}{said}"
-
-
-def _shown(value: object, longest: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def _known_keys(location: tuple, root: type[Strict]) -> list[str]:
@@ -81,4 +77,4 @@ def unknown_name(key: str, name: str, known: Iterable[str]) -> list[str]:
         return []
     close = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean '{close[0]}'?" if close else f"use one of {', '.join(known)}" if known else "none is known"
-    return [f"{key}: {_shown(name)} is unknown; {hint}"]
+    return [f"{key}: {one_line(repr(name), LONGEST)} is unknown; {hint}"]

@@ -1,8 +1,4 @@
-"""The types of `params.yaml`, and the checks of values that depend on each other.
-
-The JSON schema and the parameter reference are made from these types. `selectimprove.config.checks` checks that tasks
-and notebooks can do what the values ask.
-"""
+"""The types of `params.yaml`, from which its JSON schema and reference are made, and checks of related values."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

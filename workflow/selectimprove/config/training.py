@@ -39,10 +39,8 @@ REWARD = r"outcome|random|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 
 def knob(default):
-    """Return the default of a field that keys leave out while it has this value, so a new such field changes no key.
-
-    In `Rl`, the default has to be that of TRL or of our code that calls TRL; a test compares them.
-    """
+    """Return the default of a field that keys leave out while it has this value, so a new such field changes no key."""
+    # In `Rl`, the default is that of TRL or of our code that calls TRL; a test compares them.
     return Field(default, exclude_if=lambda value: value == default)
 
 

@@ -120,10 +120,7 @@ def needs_of(artifact: Artifact, resources: Resources) -> dict[str, float]:
 
 
 def stage_command(artifact: Artifact, output: Path, resources: Resources, python: str) -> list[str]:
-    """Return the words of the command that makes an artifact in the folder `output`.
-
-    A job with GPUs locks them for itself; a stage that spreads has one process per GPU.
-    """
+    """Return the command that makes an artifact; jobs lock their GPUs, and spreading stages have a process per GPU."""
     stage = STAGES[artifact.stage]
     gpus = stage.resources(resources).gpus
     words = [python, "-m", "selectimprove.artifacts.gpus", str(gpus), python] if gpus else [python]

@@ -55,10 +55,7 @@ def recorded(artifact: Artifact) -> dict | None:
 
 
 def collect_costs(plan: Plan, earlier: list[dict[str, str]]) -> list[dict]:
-    """Add a row per new artifact, and drop rows of the same slug that are no longer planned.
-
-    Existing rows stay, so making the same artifacts again changes nothing.
-    """
+    """Add a row per artifact without one, and drop rows of the same slug that are no longer planned."""
     known, made = {(row["stage"], row["name"]) for row in earlier}, []
     for stage, artifacts in plan.artifacts.items():
         for name, artifact in artifacts.items():
@@ -94,10 +91,7 @@ def record_costs(plan: Plan) -> None:
 
 
 def expected_seconds(scale: str, artifacts: Iterable[Artifact]) -> dict[Artifact, float]:
-    """Return the expected seconds of artifacts on one core, leaving out those without a similar recorded artifact.
-
-    The estimate is the mean over the same artifact, or else over its slug, or else over its stage.
-    """
+    """Return the mean recorded seconds of each artifact, or else of its slug, or else of its stage, if recorded."""
     known = defaultdict(list)
     for row in read_costs(costs_file(scale)):
         for group in (row["name"], _slug(row["name"]), ""):
@@ -113,10 +107,9 @@ def expected_seconds(scale: str, artifacts: Iterable[Artifact]) -> dict[Artifact
 def time_left(
     pending: dict[Artifact, float], needs: Callable[[Artifact], Mapping[str, float]], have: Mapping[str, float]
 ) -> float:
-    """Return a lower bound on the seconds until all pending artifacts are made; `pending` has the seconds of each.
+    """Return a lower bound on the seconds until all artifacts are made; `pending` has the seconds of each.
 
-    The bound is the longest chain of inputs, or the longest queue for a shared resource: each artifact `needs` an
-    amount of those that we `have`. A resource that is not in `have` is unlimited.
+    It is the longest chain of inputs, or the longest queue for a resource of which we `have` an amount.
     """
 
     @cache

@@ -12,7 +12,7 @@ from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors, nee
 from selectimprove.dag.costs import describe, expected_seconds, time_left
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
-from selectimprove.errors import ParamsError
+from selectimprove.errors import ParamsError, one_line
 
 AUDIT = "audit"
 LONGEST = 40
@@ -22,10 +22,9 @@ SHOWN = 3
 
 
 def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -> str:
-    """Describe what `snakemake figures` would do, or `snakemake` with the targets `names`.
+    """Describe what `snakemake figures` would do, or `snakemake` with the names of other targets.
 
-    Names are those of figures, tables and experiments, or ``audit``; if the params lack something that one needs, that
-    is a `ParamsError`. Up to `cores` jobs run at once, on up to `gpus` GPUs.
+    A `ParamsError` says what the params lack for a target. Up to `cores` jobs run at once, on up to `gpus` GPUs.
     """
     named = [name for name in names if name != AUDIT]
     chosen = dict.fromkeys(exhibit for name in named for exhibit in plan.targets[name])
@@ -80,17 +79,14 @@ def _left_out(plan: Plan, pending: set[Artifact]) -> list[str]:
 
 
 def explain(artifact: Artifact) -> str:
-    """Explain in one line why an artifact has to be made: how it differs from the most similar existing one.
-
-    It is compared with the artifacts of its slug or, if there are none, with all of its stage.
-    """
+    """Explain in one line why an artifact has to be made: how it differs from the most similar existing one."""
     folders = [path.parent for path in (RESULTS / artifact.stage).glob(f"*/{RECORD}")]
     same_slug = [folder for folder in folders if folder.name.rpartition("-")[0] == artifact.slug]
-    compared = [(_differences(artifact, folder), folder.name) for folder in same_slug or folders]
-    found = [(differences, name) for differences, name in compared if differences is not None]
+    compared = {folder.name: _differences(artifact, folder) for folder in same_slug or folders}
+    found = {name: differences for name, differences in compared.items() if differences is not None}
     if not found:
         return "never made"
-    differences, name = min(found, key=lambda pair: (len(pair[0]), pair[1]))
+    name, differences = min(found.items(), key=lambda pair: (len(pair[1]), pair[0]))
     what = "; ".join(differences[:4]) + ("; …" if len(differences) > 4 else "")
     return f"{what or 'source'}, against {name}"
 
@@ -127,21 +123,16 @@ def _flatten(content, prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def _shown(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
 def _change(key: str, old: object, new: object) -> str:
     """Describe how a value changed; for lists, only the items that were added or removed: ``sft_mixes + F60``."""
     if isinstance(old, list) and isinstance(new, list):
-        added = dict.fromkeys(f"+ {_shown(item)}" for item in new if item not in old)
-        removed = dict.fromkeys(f"− {_shown(item)}" for item in old if item not in new)
+        added = dict.fromkeys(f"+ {one_line(str(item), LONGEST)}" for item in new if item not in old)
+        removed = dict.fromkeys(f"− {one_line(str(item), LONGEST)}" for item in old if item not in new)
         if added or removed:
             return f"{key} {' '.join([*added, *removed])}"
         if len(old) != len(new):
             return f"{key} {len(old)} → {len(new)} entries"
-    return f"{key} {_shown(old)} → {_shown(new)}"
+    return f"{key} {one_line(str(old), LONGEST)} → {one_line(str(new), LONGEST)}"
 
 
 def _new_inputs(artifact: Artifact, roles: list[str]) -> list[str]:

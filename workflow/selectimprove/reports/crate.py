@@ -1,9 +1,8 @@
-"""The run as an RO-Crate: the action that made each artifact, with its inputs, code, config, commit and versions.
+"""Export the run as an RO-Crate with code, params, published files, and the config and record of each artifact.
 
 ``results/crate`` follows the profile Provenance Run Crate (https://w3id.org/ro/wfrun/provenance): the Snakefile is the
-workflow, a stage is a step, its module the tool, and every artifact the result of an action. The crate has the code,
-params, figures, tables and audit, and the config and record of each artifact. Data are shared by DVC; the records have
-their SHA-256.
+workflow, a stage is a step, its module is the tool, and every artifact is the result of an action. DVC shares the data;
+records have their SHA-256.
 """
 
 import shutil

@@ -45,10 +45,8 @@ def name_models(measures: list[Artifact]) -> dict[Artifact, str]:
 
 
 def read_generations(labels: Artifact, rl_step: int | None = None, table: str = "generations") -> pd.DataFrame:
-    """Read a model's generations (or ``interventions``) at a checkpoint, the last by default, with their problems.
-
-    ``answered`` is the model's answer, ``answer`` the right one.
-    """
+    """Read a model's generations (or ``interventions``) at a checkpoint, by default the last, with their problems."""
+    # Both have a column `answer`: the model's is renamed.
     rows = pd.read_parquet(labels.folder / f"{table}.parquet").rename(columns={"answer": "answered"})
     rows = rows[rows["rl_step"] == (rows["rl_step"].max() if rl_step is None else rl_step)]
     asked = []

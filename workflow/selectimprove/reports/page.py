@@ -131,10 +131,7 @@ def choose_ticks(low: float, high: float) -> list[float]:
 
 
 def show_tests(tests: list[ClaimTest], outcomes: list[dict]) -> list[dict]:
-    """Describe and plot the tests of a claim on one axis, given their rows of ``tests.csv``.
-
-    Positions (``ticks``, ``zero``, ``claimed``, ``bounds``, ``interval``) are in the units of the plot.
-    """
+    """Describe and plot the tests of a claim on one axis, given their rows of ``tests.csv``."""
     ranges = [claimed_range(test) for test in tests]
     bounds = [bound for limits in ranges for bound in limits if math.isfinite(bound)]
     measured = [{name: 100 * outcome[name] for name in ("low", "effect", "high")} for outcome in outcomes]

@@ -60,17 +60,14 @@ def publish(
     root: Path,
     unrecorded: dict[Path, Callable[[Path], object]],
 ) -> None:
-    """Write files below `root` and their record, and remove records of the same name with other keys.
-
-    Each file has a function that writes it to a path. Files that several publications share are `unrecorded`.
-    """
+    """Write files, each by its function, and their record; `unrecorded` files are shared with other publications."""
     name, folder = key.rpartition("-")[0], root / "published"
     record = folder / f"{key}.json"
     folder.mkdir(parents=True, exist_ok=True)
     with lock_folder(folder):
         drop_temporaries([*files, *unrecorded, record])
         for other in folder.glob(f"{name}-*.json"):
-            # Records are removed first: a process killed here leaves no false record.
+            # Records with other keys go first: a process killed here leaves no false record.
             if other.stem.rpartition("-")[0] == name:
                 other.unlink()
         for target, write in (files | unrecorded).items():

@@ -69,10 +69,7 @@ def require_runnable(workflow: "Workflow", resources: Resources) -> None:
 
 
 def end_jobs_when_interrupted() -> None:
-    """Make SIGINT and SIGTERM end all jobs on this machine, and so Snakemake, which waits for its jobs.
-
-    Ctrl-C signals jobs too, but `kill`, schedulers and service managers signal only Snakemake, and kill it soon after.
-    """
+    """Make SIGINT and SIGTERM end all jobs: `kill` and schedulers signal only Snakemake, which waits for its jobs."""
 
     def interrupt(*_):
         threading.Thread(target=_end_jobs, daemon=True).start()
@@ -134,10 +131,7 @@ def capacity(workflow: "Workflow") -> dict[str, float]:
 
 
 class Progress(threading.Thread):
-    """Prints every `interval` seconds how many of the `asked` artifacts are made, and how long the rest will take.
-
-    Recorded times may be of another or a busy machine, so expectations are scaled by the times of this run's artifacts.
-    """
+    """Prints every `interval` seconds how many of the `asked` artifacts are made, and how long the rest will take."""
 
     def __init__(self, params: Params, asked: list[Artifact], have: Mapping[str, float], interval: float = 60):
         super().__init__(daemon=True)
@@ -173,10 +167,10 @@ class Progress(threading.Thread):
         known = [artifact for artifact in pending if artifact in self.expected]
         if not known:
             return f"{count}; the time left is unknown, since none was recorded at this scale{now_at}"
-        records = [(artifact, recorded(artifact)) for artifact in done if artifact in self.expected]
-        taken = sum(record["seconds"] for _, record in records if record)
-        foreseen = sum(self.expected[artifact] for artifact, record in records if record)
-        # A minute is added to both, so that the first short jobs do not decide.
+        records = {artifact: recorded(artifact) for artifact in done if artifact in self.expected}
+        taken = sum(record["seconds"] for record in records.values() if record)
+        foreseen = sum(self.expected[artifact] for artifact, record in records.items() if record)
+        # Recorded times may be of another or a busy machine. A minute on both sides keeps the first jobs from deciding.
         pace = (taken + 60) / (foreseen + 60)
         elapsed = {artifact: now - self.running_since.get(artifact, now) for artifact in known}
         left = {artifact: max(pace * self.expected[artifact] - elapsed[artifact], 0.0) for artifact in known}
