@@ -83,12 +83,3 @@ def test_mistakes_are_of_the_kind_that_is_asked_for_and_as_frequent(kind):
     assert set(early) == {0}
     assert 1 - offsets[0] / offsets.total() == pytest.approx(0.6, abs=0.05)
     assert set(offsets) == ({0, 1} if kind == "systematic" else set(range(11)))
-
-
-def test_params_that_leave_nothing_to_read_are_refused():
-    case = CASES["chains"]
-    settings = case.settings.model_copy(
-        update={"split_shares": {"sft_train": 0.0, "sft_validation": 0.0, "rl": 0.5, "test": 0.5}}
-    )
-    (mistake,) = load_task("chains").refuse_documents(settings, case.section.documents)
-    assert "no chains to read" in mistake[1]

@@ -1,8 +1,8 @@
-"""Trainings: what their trainers logged, and alarms.
+"""The logs of trainings, and alarms about them.
 
 Single steps of GRPO are often far off, and their gradients are clipped, so an alarm needs several logged steps in a row
 past a bound. A value that is not a number counts at once. transformers logs a loss that is not a number as 0
-(``logging_nan_inf_filter``); the norm of its gradient is not a number either, and shows it.
+(``logging_nan_inf_filter``), but the norm of its gradient, which is not a number either, shows the failure.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ LOGGED = (
 COLUMNS = ("variant", "sft", "training", "seed", "alarm", "first_step", "last_step", "worst", "says")
 """The columns of the table of alarms."""
 FINITE = {"loss": "loss", "grad_norm": "gradient norm", "entropy": "entropy", "kl": "KL divergence"}
-"""Columns that must be numbers wherever they are logged, with their names in messages."""
+"""Columns that must be finite numbers wherever they are logged, with their names in messages."""
 BOUNDED = {
     "loss_rise": "rise of the loss",
     "grad_norm": "gradient norm",
@@ -44,10 +44,10 @@ BOUNDED = {
 
 
 def read_log(path: Path) -> pd.DataFrame:
-    """Read a trainer's log, a row per logged step; a column that it never logged is left out.
+    """Read a trainer's log, a row per logged step, with those columns of `LOGGED` that it has.
 
-    The validation after an epoch, which has its own row, joins the row of its step. A round of fine-tuning counts as a
-    step and may have several rows.
+    The validation after an epoch has a row of its own in the log; it joins the row of its step. A round of fine-tuning
+    counts as a step and may have several rows.
     """
     log = pd.read_parquet(path)
     kept = log[["step", *(name for name in LOGGED if name in log)]]
@@ -57,7 +57,7 @@ def read_log(path: Path) -> pd.DataFrame:
 
 
 def read_logs(runs: list[Run], inputs: dict[str, Path]) -> list[tuple[Run, pd.DataFrame]]:
-    """Read the logs of all runs that were trained here; refuse a training with a NaN in `FINITE` at its last step."""
+    """Read the logs of all runs that were trained here; refuse a training whose last step has no number in `FINITE`."""
     logs = []
     for run in runs:
         path = inputs[f"policy/{run.name}"] / "training.parquet"

@@ -11,18 +11,18 @@ INVERSE = {"+": "-", "*": "/", "-": "+", "/": "*"}
 """The operation that undoes each operation."""
 
 
-def is_prime(number: int) -> bool:
-    """Tell whether a number is prime, by trial division."""
-    return number >= 2 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
+def check_prime(order: int) -> int:
+    """Return a field's order; raise ValueError if it is not a prime."""
+    if order < 2 or not all(order % divisor for divisor in range(2, int(order**0.5) + 1)):
+        raise ValueError(f"{order} is not prime; use a prime such as 11 or 13")
+    return order
 
 
 class FiniteField:
-    """A field of prime order over the symbols ``e0 … e{order - 1}``; powers of primes raise ValueError."""
+    """A field of prime order over the symbols ``e0 … e{order - 1}``."""
 
     def __init__(self, order: int, relabel_seed: int = 0):
-        if not is_prime(order):
-            raise ValueError(f"field order {order} is not prime; use a prime such as 11 or 13")
-        self.order = order
+        self.order = check_prime(order)
         self.relabel_seed = relabel_seed
         self.residue = list(range(order))
         random.Random(f"relabel/{order}/{relabel_seed}").shuffle(self.residue)
@@ -55,7 +55,5 @@ class FiniteField:
         return self._tables[operation][value][operand]
 
 
-@cache
-def field_of(order: int, relabel_seed: int) -> FiniteField:
-    """Return the field, built once per process."""
-    return FiniteField(order, relabel_seed)
+field_of = cache(FiniteField)
+"""Return the field of an order and a relabel seed, built once per process."""

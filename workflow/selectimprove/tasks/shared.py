@@ -4,8 +4,6 @@ import hashlib
 import re
 from dataclasses import asdict
 
-from selectimprove.tasks.interface import Refusals
-
 STRATEGIES = ("forward", "backward")
 SUITED = {"evaluation": "forward", "inversion": "backward"}
 """The strategy that reaches the answer of each problem type without a guess."""
@@ -15,27 +13,17 @@ SPLITS = ("sft_train", "sft_validation", "rl", "test")
 READ_SPLITS = ("sft_train", "sft_validation")
 """The splits that documents for a base model come from."""
 _SYMBOL = re.compile(r"e(0|[1-9][0-9]{0,3})")
-"""A symbol as prompts write it: neither ``e07`` nor the digits of another script."""
+"""A symbol as prompts write it: without leading zeros, and in ASCII digits."""
 
 
 def split_of_content(content: str, split_shares: dict[str, float]) -> str:
-    """Return the split of a problem's content, which depends on nothing else, so no problem is in two splits.
-
-    `split_shares` has the share of all content that each split owns; their order does not matter.
-    """
+    """Return the split of a problem's content, a function of the content and of the splits' shares alone."""
     position = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest()) / 2**64
     for split in SPLITS:
         position -= split_shares[split]
         if position < 0:
             return split
     return SPLITS[-1]
-
-
-def nothing_to_read(split_shares: dict[str, float], key: str, contents: str) -> Refusals:
-    """Refuse splits that leave too little to read: contents are drawn until one is of `READ_SPLITS`."""
-    if sum(split_shares[split] for split in READ_SPLITS) < 0.01:
-        splits = " and ".join(READ_SPLITS)
-        yield key, f"no {contents} to read: the shares of the splits {splits} add up to less than 0.01"
 
 
 def symbol_of(word: str, order: int = 10_000) -> int | None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError
 
 from selectimprove.config.loading import known_scales, read_yaml
 from selectimprove.config.messages import describe_all, unknown_name
@@ -15,7 +15,7 @@ from selectimprove.types import NUMBER, Strict
 
 CLAIMS = Path(__file__).parents[3] / "claims.yaml"
 MECHANISMS = ("selection", "improvement", "sharpening", "capability")
-"""Values that are parts of the change since before RL; they need models that were told strategies."""
+"""Values that are parts of the change in pass@1 by RL; they need models that were told strategies."""
 
 
 class Quantity(Strict):
@@ -33,18 +33,16 @@ class Quantity(Strict):
     def is_mechanism(self) -> bool:
         return self.value in MECHANISMS
 
-    @model_validator(mode="after")
-    def _has_value(self) -> Self:
+    def refuse(self) -> Iterator[str]:
         if self.value == "cross_entropy" and (self.training, self.problem_type, self.where) != ("sft", "all", {}):
-            raise ValueError("cross_entropy is of SFT, over all validation problems; name no training and no problems")
-        return self
+            yield "value: cross_entropy is that of SFT on all validation problems; name no training and no problems"
 
     def describe_where(self) -> str:
-        """Say to which of the problems the quantity is limited: ``4 parts``; empty if to none."""
+        """Describe the problems that the quantity is limited to: ``4 parts``; empty if it is not limited."""
         return " ".join(f"{value} {name.removeprefix('n_')}" for name, value in self.where.items())
 
     def describe(self) -> str:
-        """Write the quantity, without its defaults: ``pass_at_1 FB rl_6_9 inversion 6-9``."""
+        """Describe the quantity, without its defaults: ``pass_at_1 FB rl_6_9 inversion 6-9``."""
         problems = "validation" if self.value == "cross_entropy" else self.describe_where() or self.problem_set
         parts = [self.value, self.sft, self.training, self.variant, self.problem_type, problems]
         return " ".join(part for part in parts if part not in ("default", "all"))
@@ -55,7 +53,7 @@ def _kind_of_side(side) -> str:
 
 
 class ClaimTest(Strict):
-    """The difference between a quantity and another or a number, and where it should lie."""
+    """A difference, between a quantity and another one or a number, and where it should lie."""
 
     of: Quantity
     less: Annotated[
@@ -65,11 +63,9 @@ class ClaimTest(Strict):
     below: Annotated[float, NUMBER] | None = None
     within: Annotated[float, Field(gt=0), NUMBER] | None = None
 
-    @model_validator(mode="after")
-    def _one_question(self) -> Self:
+    def refuse(self) -> Iterator[str]:
         if sum(bound is not None for bound in (self.above, self.below, self.within)) != 1:
-            raise ValueError("needs exactly one of above, below and within")
-        return self
+            yield "above: give exactly one of above, below and within"
 
     @property
     def is_level(self) -> bool:
@@ -81,7 +77,7 @@ class ClaimTest(Strict):
         return [side for side in (self.of, self.less) if isinstance(side, Quantity)]
 
     def describe(self) -> str:
-        """Write the test: ``pass_at_1 FB rl_6_9 6-9 − 0.85 above 0``."""
+        """Describe the test: ``pass_at_1 FB rl_6_9 6-9 − 0.85 above 0``."""
         less = self.less.describe() if isinstance(self.less, Quantity) else f"{self.less:g}"
         bounds = {"above": self.above, "below": self.below, "within": self.within}
         (bound,) = (f"{name} {value:g}" for name, value in bounds.items() if value is not None)
@@ -101,17 +97,15 @@ class Claim(Strict):
     follows_how: str = ""
     detail: Literal["hidden_strategy"] | None = None
 
-    @model_validator(mode="after")
-    def _says_how(self) -> Self:
+    def refuse(self) -> Iterator[str]:
         if bool(self.follows_from) != bool(self.follows_how):
-            raise ValueError("needs follows_from and follows_how together")
-        return self
+            yield "follows_from: give it together with follows_how"
 
 
 def read_claims(path: Path | None = None, params: Params | None = None) -> dict[str, Claim]:
     """Read the claims by name; with params, check them against the tasks of their experiments.
 
-    A claim about models or problems that the params do not have is no mistake: it is not tested.
+    A claim may be about models or problems that the params do not have; it is then not tested.
     """
     file = read_yaml(path or CLAIMS)
     claims, mistakes = {}, []
@@ -131,14 +125,14 @@ def read_claims(path: Path | None = None, params: Params | None = None) -> dict[
 
 
 def _under(name: str, line: str) -> str:
-    """Put a claim's name before the key of a mistake, without the tags of pydantic's union."""
+    """Prefix the key of a mistake with the claim's name, and drop the tags of pydantic's union."""
     key, _, what = line.partition(": ")
     parts = [name, *(part for part in key.split(".") if part not in ("", "quantity", "number"))]
     return f"{'.'.join(parts)}: {what}"
 
 
 def _unknown_names(name: str, claim: Claim, params: Params) -> Iterator[str]:
-    """Find names of scales, and names that no experiment of the claim's task can have."""
+    """Find unknown scales, and names that the task of the claim's experiment does not have."""
     for scale in claim.scales or ():
         yield from unknown_name(f"{name}.scales", scale, known_scales())
     if claim.experiment not in params.experiments:
@@ -149,21 +143,21 @@ def _unknown_names(name: str, claim: Claim, params: Params) -> Iterator[str]:
         values.append("rollouts_excess")
     if task.openings:
         values += MECHANISMS
+    types = ("all", *task.Settings.problem_types)
     for number, test in enumerate(claim.tests):
-        for side, quantity in (("of", test.of), ("less", test.less)):
-            if isinstance(quantity, Quantity):
-                key = f"{name}.tests.{number}.{side}"
-                types = ("all", *task.Settings.problem_types)
-                yield from unknown_name(f"{key}.problem_type", quantity.problem_type, types)
-                yield from unknown_name(f"{key}.value", quantity.value, values)
-                for column in quantity.where:
-                    yield from unknown_name(f"{key}.where.{column}", column, [task.Settings.difficulty])
+        for side, quantity in zip(("of", "less"), test.quantities, strict=False):
+            key = f"{name}.tests.{number}.{side}"
+            yield from unknown_name(f"{key}.problem_type", quantity.problem_type, types)
+            yield from unknown_name(f"{key}.value", quantity.value, values)
+            for column in quantity.where:
+                yield from unknown_name(f"{key}.where.{column}", column, [task.Settings.difficulty])
 
 
 def can_run(claim: Claim, scale: str, cases: dict[str | None, Case]) -> bool:
-    """Tell whether the params have all that a claim's tests name, and have models told strategies where these need it.
+    """Tell whether the params have all models and problems that a claim's tests name.
 
-    The cases are those of the claim's experiment by variant, and under None without one, if there is the experiment.
+    The cases are those of the claim's experiment by variant, and under None without a variant; none if the params lack
+    the experiment. Mechanisms need models that are told strategies.
     """
     if not claim.tests or scale not in (claim.scales or [scale]) or not cases:
         return False

@@ -17,7 +17,7 @@ from selectimprove.tasks.interface import Task, load_task
 LAST_STEPS = 25
 """RL steps at the end of training whose rollouts count as its outcome."""
 ROLLOUTS = "rollouts"
-"""Stands for a problem set where the rows are rollouts of RL."""
+"""The name of the rollouts of RL where a problem set is named."""
 
 
 class Labels:
@@ -25,14 +25,14 @@ class Labels:
 
     def __init__(self, config: VerdictsStage, inputs: dict[str, Path]):
         self.config, self.inputs = config, inputs
-        # Many tests ask for the same.
+        # Many tests use the same numbers.
         self.rows, self.counts, self.resample = cache(self.rows), cache(self.counts), cache(self.resample)
 
     def task(self, model: tuple) -> Task:
         return load_task(self.config.tasks[model[0]].task_name)
 
     def rows(self, model: tuple, problem_set: str, table: str = "generations") -> pd.DataFrame:
-        """Read the labels of a model at the end of its training; of rollouts, those of all RL steps."""
+        """Read the labels of a model at the end of its training; for rollouts, those of all RL steps."""
         folder = self.inputs[f"labels/{'/'.join(map(str, model))}"]
         columns = ["problem_id", "problem_type", self.task(model).Settings.difficulty, "strategy", "correct"]
         if problem_set == ROLLOUTS:
@@ -63,7 +63,7 @@ class Labels:
         return float(np.log(validated["eval_loss"].iloc[-1]))
 
     def split(self, model: tuple, problem_set: str, problem_type: str) -> tuple[dict[str, np.ndarray], int]:
-        """Split the change since before RL on a problem type: the draws of each part, and the number of problems."""
+        """Split the change by RL on a problem type; return the draws of each part, and the number of problems."""
         openings = self.task(model).openings
         sides, problems = [], None
         for training in ("sft", model[3]):
@@ -79,7 +79,7 @@ class Labels:
         return split_change(weights, *sides), len(problems)
 
     def resample(self, of: tuple, problems: tuple[tuple, ...]) -> np.ndarray:
-        """Draw how often each problem counts: first once, then in each bootstrap resample.
+        """Return how often each problem counts: once in the first row, which is the estimate; drawn in all others.
 
         A problem's last entry is its stratum. The problems of one set, `of`, are resampled alike for every model.
         """
@@ -91,8 +91,8 @@ class Labels:
 def measure(quantity: Quantity, experiment: str, seed: int, labels: Labels) -> tuple[np.ndarray, int]:
     """Return the estimate of a quantity for one seed, followed by its bootstrap draws, and the number of problems.
 
-    Problem types weigh the same, except in rollouts, which have the types that RL drew. A cross-entropy has no draws
-    and 0 problems: the losses of single problems are not kept.
+    Problem types have equal weights, except in rollouts, where they have the shares that RL drew. A cross-entropy has
+    no draws and 0 problems, because the losses of single problems are not kept.
     """
     model = (experiment, quantity.variant, quantity.sft, quantity.training, seed)
     task = labels.task(model)

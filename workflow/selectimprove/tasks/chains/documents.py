@@ -19,7 +19,7 @@ from selectimprove.tasks.chains.problems import PROBLEM_TYPES, Problem, run_chai
 from selectimprove.tasks.chains.settings import Documents, Settings
 from selectimprove.tasks.field import FiniteField
 from selectimprove.tasks.interface import Document, DocumentsAspect, Refusals
-from selectimprove.tasks.shared import QUESTIONS, READ_SPLITS, STRATEGIES, SUITED, nothing_to_read
+from selectimprove.tasks.shared import QUESTIONS, READ_SPLITS, STRATEGIES, SUITED
 
 WORDS = ("end", "?", *reversed(QUESTIONS.values()), *STRATEGIES, "guess", "answer")
 
@@ -85,8 +85,7 @@ class ChainDocuments(DocumentsAspect):
         return Document(problem.prompt.split(), [*words, "answer", answer, Document.END])
 
     def refuse_documents(self, settings: Settings, documents: Documents) -> Refusals:
-        """Refuse chains with more steps than labels, and splits that leave no chain to read."""
+        """Refuse chains with more steps than labels."""
         steps, ring_size = documents.max_chain_steps, settings.ring_size
         if steps > ring_size:
             yield "max_chain_steps", f"{steps} steps need as many labels, but ring_size is {ring_size}"
-        yield from nothing_to_read(settings.split_shares, "max_chain_steps", "chains")

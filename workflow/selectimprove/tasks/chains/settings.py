@@ -5,20 +5,17 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from selectimprove.tasks import interface
-from selectimprove.tasks.field import FiniteField, field_of, is_prime
-from selectimprove.tasks.shared import SPLITS
+from selectimprove.tasks.field import FiniteField, check_prime, field_of
+from selectimprove.tasks.shared import READ_SPLITS, SPLITS
 from selectimprove.types import Natural, Positive, Range, Share
-
-
-def _prime(order: int) -> int:
-    if not is_prime(order):
-        raise ValueError(f"{order} is not prime; use a prime such as 11 or 13")
-    return order
 
 
 def _shares(shares: dict[str, float]) -> dict[str, float]:
     if abs(sum(shares.values()) - 1) > 1e-9:
         raise ValueError(f"the shares add up to {sum(shares.values()):g}, not to 1")
+    # Documents for a base model are drawn until one is of these splits.
+    if (read := sum(shares[split] for split in READ_SPLITS)) < 0.01:
+        raise ValueError(f"the shares of {' and '.join(READ_SPLITS)} add up to {read:g}; give them at least 0.01")
     return shares
 
 
@@ -30,7 +27,7 @@ class Settings(interface.Settings):
 
     problem_types: ClassVar[tuple[str, ...]] = ("evaluation", "inversion")
 
-    field_order: Annotated[int, AfterValidator(_prime)]
+    field_order: Annotated[int, AfterValidator(check_prime)]
     """Number of elements of the field; a prime."""
     relabel_seed: Natural
     """Seed of the hidden permutation from symbols to residues, one per field."""
@@ -70,7 +67,7 @@ class Problems(interface.Problems):
 
 
 class Demonstrations(interface.Demonstrations):
-    """An SFT mix."""
+    """The strategies of an SFT mix."""
 
     forward_share: Share
     """Share of forward demonstrations: 1 for F, 0 for B, one half for FB."""

@@ -27,7 +27,7 @@ from selectimprove.tasks.chains.problems import Problem, run_chain
 from selectimprove.tasks.compositions.settings import Demonstrations, Documents, Problems, Settings
 from selectimprove.tasks.field import FiniteField
 from selectimprove.tasks.interface import DemonstrationsAspect, Document, ProblemsAspect, Refusals
-from selectimprove.tasks.shared import QUESTIONS, READ_SPLITS, STRATEGIES, SUITED, SymbolProblems, nothing_to_read
+from selectimprove.tasks.shared import QUESTIONS, READ_SPLITS, STRATEGIES, SUITED, SymbolProblems
 
 BY_PART = "by part"
 """The strategy of every response: another one may suit each part."""
@@ -220,6 +220,5 @@ class CompositionTexts(SymbolProblems, ProblemsAspect, DemonstrationsAspect, Cha
         return Document(composition.prompt.split(), [*words, "answer", f"e{value}", Document.END])
 
     def refuse_documents(self, settings: Settings, documents: Documents) -> Refusals:
-        """Refuse compositions with too few labels, and splits that leave nothing to read."""
+        """Refuse compositions with more labels than the ring."""
         yield from too_few_labels(settings, documents)
-        yield from nothing_to_read(settings.split_shares, "max_chain_steps", "chains")

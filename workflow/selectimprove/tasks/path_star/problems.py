@@ -9,15 +9,7 @@ from selectimprove.tasks.chains.demonstrations import ChainDemonstrations
 from selectimprove.tasks.chains.settings import Problems
 from selectimprove.tasks.interface import Document, DocumentsAspect, ProblemsAspect, Refusals
 from selectimprove.tasks.path_star.settings import Documents, Settings
-from selectimprove.tasks.shared import (
-    QUESTIONS,
-    READ_SPLITS,
-    STRATEGIES,
-    SUITED,
-    SymbolProblems,
-    nothing_to_read,
-    split_of_content,
-)
+from selectimprove.tasks.shared import QUESTIONS, READ_SPLITS, STRATEGIES, SUITED, SymbolProblems, split_of_content
 
 
 @dataclass(frozen=True)
@@ -183,9 +175,8 @@ class PathStarTexts(SymbolProblems, ProblemsAspect, ChainDemonstrations, Documen
         return [*walks, *(_drill(settings, documents.drill_edges, rng) for _ in range(n_drills))]
 
     def refuse_documents(self, settings: Settings, documents: Documents) -> Refusals:
-        """Refuse stars and drills with more nodes than names, and splits that leave no star to read."""
+        """Refuse stars and drills with more nodes than names."""
         yield from _too_many_nodes(settings, "max_steps", documents.max_steps)
         n_edges, n_nodes = documents.drill_edges, settings.n_nodes
         if 2 * n_edges > n_nodes:
             yield "drill_edges", f"{n_edges} edges have {2 * n_edges} nodes, but n_nodes is {n_nodes}"
-        yield from nothing_to_read(settings.split_shares, "max_steps", "stars")

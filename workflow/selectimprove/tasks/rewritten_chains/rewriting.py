@@ -1,11 +1,11 @@
 """Problems, demonstrations and documents of chains, written as the settings say.
 
 The question may come first: ``find-end start e3 s7 +e5 s8 *e2 end ?``. In chains it comes last, so the last word of the
-prompt says which strategy suits and the next word, the first of the response, says which one is taken: selection could
-be a lookup of the word before. With the question first, the whole chain stands between the two words.
+prompt says which strategy suits, and the first word of the response says which one is taken: selection could be a
+lookup of the word before. With the question first, the whole chain stands between the two words.
 
-Demonstrations may be unsuited only. Both strategies then occur as often as in FB, but never where they suit: a strategy
-that a model selects after RL was not shown to it on that type of problem.
+Demonstrations may be unsuited only. Both strategies then occur as often as in FB, but never on the problems that they
+suit: if a model selects the suited strategy after RL, no demonstration has shown it.
 """
 
 from dataclasses import dataclass, replace
