@@ -10,7 +10,7 @@ from conftest import ROOT
 
 def test_no_change_of_what_keys_leave_out_changes_a_result_and_keeps_its_key():
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests/mutants.py")],
+        [sys.executable, str(ROOT / "tests/key_mutants.py")],
         env=os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "SELECTIMPROVE_SERVER": "0"},
         capture_output=True,
         text=True,

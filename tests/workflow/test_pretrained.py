@@ -110,5 +110,5 @@ def test_offline_and_not_cached_is_one_clear_line(offline, tmp_path):
         stage.fetch_model(config(weights="hub"), {}, tmp_path)
     line = str(error.value)
     assert "\n" not in line
-    assert "Qwen/Qwen2.5-1.5B-Instruct at 989aa798 is neither cached nor can be downloaded" in line
+    assert "Qwen/Qwen2.5-1.5B-Instruct at 989aa798 is not cached and cannot be downloaded" in line
     assert "set pretrained.weights to a folder" in line

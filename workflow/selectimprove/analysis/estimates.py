@@ -13,12 +13,9 @@ from selectimprove.config.sections import Statistics
 
 POOLED = "pooled"
 """The `seed` of all seeds together."""
-MODEL = ["variant", "sft", "training", "seed"]
+UNSEEDED = ["variant", "sft", "training"]
+MODEL = [*UNSEEDED, "seed"]
 CELL = ["rl_step", "problem_set", "problem_type"]
-
-
-def _without_seed(columns: list[str]) -> list[str]:
-    return [column for column in columns if column != "seed"]
 
 
 def _cells(table: pd.DataFrame, *groupings: list[str]) -> Iterator[tuple[dict, np.ndarray]]:
@@ -29,15 +26,13 @@ def _cells(table: pd.DataFrame, *groupings: list[str]) -> Iterator[tuple[dict, n
 
 
 def measure_pass_rates(generations: pd.DataFrame, difficulty: str, statistics: Statistics) -> pd.DataFrame:
-    """Estimate pass@1 and pass@k, k being the number of samples, in every cell and margin."""
+    """Estimate pass@1 and pass@k in every cell and margin, where k is the number of samples."""
     keys = [*MODEL, *CELL, difficulty, "problem_id"]
     counts = generations.groupby(keys)["correct"].agg(n="size", c="sum").reset_index()
     samples, correct = counts["n"].to_numpy(), counts["c"].to_numpy()
-    always = ["variant", "sft", "training", "rl_step", "problem_set"]
-    groupings = [
-        always + seed + by_type + by_difficulty
-        for seed, by_type, by_difficulty in product((["seed"], []), ([], ["problem_type"]), ([], [difficulty]))
-    ]
+    always = [*UNSEEDED, "rl_step", "problem_set"]
+    choices = product((["seed"], []), ([], ["problem_type"]), ([], [difficulty]))
+    groupings = [always + seed + by_type + by_difficulty for seed, by_type, by_difficulty in choices]
     rows = []
     for cell, members in _cells(counts, *groupings):
         n, c = samples[members], correct[members]
@@ -59,7 +54,7 @@ def measure_strategies(
     counts = counts.reindex(columns=columns, fill_value=0)
     used, passed = counts["used"].to_numpy(), counts["passed"].to_numpy()
     rows = []
-    for cell, members in _cells(counts.index.to_frame(index=False), MODEL + CELL, _without_seed(MODEL + CELL)):
+    for cell, members in _cells(counts.index.to_frame(index=False), MODEL + CELL, UNSEEDED + CELL):
         n_samples = used[members].sum(axis=1)
         for number, strategy in enumerate(strategies):
             n_used, n_passed = used[members, number], passed[members, number]
@@ -72,8 +67,8 @@ def measure_strategies(
 
 
 def measure_first_errors(generations: pd.DataFrame, difficulty: str, kinds: tuple[str, ...]) -> pd.DataFrame:
-    """Count first errors as shares of all seeds' generations; average the right parts, which compositions count."""
-    keys = [*_without_seed(MODEL), *CELL, difficulty]
+    """Return the shares of first errors among the generations of all seeds, and the mean number of right parts."""
+    keys = [*UNSEEDED, *CELL, difficulty]
     groups = generations.groupby(keys)
     errors = generations.groupby([*keys, "first_error"]).size().unstack(fill_value=0)
     shares = errors.reindex(columns=list(kinds), fill_value=0)
@@ -96,13 +91,14 @@ def measure_rewards(rollouts: pd.DataFrame, difficulty: str, strategies: tuple[s
 
 
 def measure_interventions(interventions: pd.DataFrame, statistics: Statistics) -> pd.DataFrame:
-    """Estimate pass@1 by how a model is decoded and what it is told."""
+    """Estimate pass@1 by decoding and by the strategy that a model is told."""
     if interventions.empty:
         return pd.DataFrame()
-    keys = [*MODEL, *CELL, "greedy", "told"]
+    decoding = ["greedy", "told"]
+    keys = [*MODEL, *CELL, *decoding]
     counts = interventions.groupby([*keys, "problem_id"])["correct"].agg(n="size", c="sum").reset_index()
     rows = []
-    for cell, members in _cells(counts, keys, _without_seed(keys)):
+    for cell, members in _cells(counts, keys, UNSEEDED + CELL + decoding):
         n, c = counts["n"].to_numpy()[members], counts["c"].to_numpy()[members]
         low, high = proportion_interval(c / n, statistics.confidence, int(n.sum()))
         rows.append(cell | {"pass_at_1": (c / n).mean(), "ci_low": low, "ci_high": high, "n_problems": len(members)})
@@ -118,13 +114,13 @@ def measure_mechanisms(
 ) -> pd.DataFrame:
     """Split the change in pass@1 from before RL to its end; empty where no strategy is told.
 
-    ``change`` is that of generations without an intervention, on the problems of the split, which are resampled alike
-    before and after. ``all`` is the mean of the problem types, and ``pooled`` that of the seeds; each has its split.
+    ``change`` is that of generations without an intervention, on the problems that are split; before and after, these
+    are resampled alike. ``all`` is the mean of the problem types, and ``pooled`` that of the seeds; both are split too.
     """
     if interventions.empty or not openings:
         return pd.DataFrame()
     same_start = ["variant", "sft", "seed", "problem_set", "problem_type"]
-    own = dict(list(generations.groupby(same_start)))
+    own = dict(iter(generations.groupby(same_start)))
     parts: dict[tuple, dict[tuple, dict[str, np.ndarray]]] = {}
     for start, cell in interventions.groupby(same_start):
         variant, sft, seed, problem_set, problem_type = start

@@ -4,8 +4,8 @@ It comes from the hub or its cache, or from a folder, as safetensors or as a GGU
 Files are compared with the hashes in ``params.yaml`` and with the hub's own, and the architecture with ``model`` and
 ``lora``. For rehearsals without a download it has random weights, and a tokenizer of bytes.
 
-Then the checkpoint is adapted so that stages can treat all models alike; a file is rewritten only where it has to be.
-SFT ends each demonstration with the tokenizer's end of text, where RL and evaluation stop. All stages prompt with the
+Then the checkpoint is adapted so that stages can treat all models alike; a file is rewritten only where needed. SFT
+ends each demonstration with the tokenizer's end of text, and RL and evaluation stop there. All stages prompt with the
 text that the chat template makes, and sample by temperature only. Checkpoints differ in all of this.
 """
 
@@ -18,9 +18,10 @@ from pathlib import Path
 import huggingface_hub
 import torch
 from jinja2 import TemplateError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from selectimprove.artifacts.provenance import file_hash
+from selectimprove.artifacts.runner import run_stage
 from selectimprove.config.messages import unknown_name
 from selectimprove.config.stages import PretrainedStage
 from selectimprove.config.training import ALL_LINEAR, Pretrained
@@ -29,12 +30,12 @@ from selectimprove.training.architecture import build_byte_tokenizer, build_mode
 from selectimprove.training.policies import FILES, copy_model, load_tokenizer, render_prompts
 
 TODAY = "{% macro strftime_now(format) %}01 Jan 2025{% endmacro %}"
-"""Put before a template that tells the date, so that a prompt is the same tomorrow."""
+"""Precedes a template that prints the date, so that a prompt is the same tomorrow."""
 SYSTEM_IN_USER = (
     "{% if messages and messages[0]['role'] == 'system' %}{% set messages = [{'role': messages[1]['role'], 'content': "
     "messages[0]['content'] + '\n\n' + messages[1]['content']}] + messages[2:] %}{% endif %}"
 )
-"""Put before a template that takes no system prompt: it becomes the head of the question."""
+"""Precedes a template without system prompts, and puts the system prompt before the question."""
 SYSTEM, QUESTION, ANSWER = "Follow chain s1.", "start e1 end ?", "answer e1"
 PLAIN = ("bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "use_cache")
 """Keys of ``generation_config.json`` that do not change how completions are sampled."""
@@ -52,19 +53,19 @@ def download(pretrained: Pretrained) -> Path:
             repo_id=pretrained.repository,
             revision=pretrained.revision,
             allow_patterns=[pretrained.gguf] if pretrained.gguf else list(FILES),
-            # Second copies of the weights, for other programs.
+            # These are second copies of the weights, for other programs.
             ignore_patterns=["*/*", "consolidated*.safetensors"],
             endpoint=pretrained.mirror,
         )
     except (OSError, RuntimeError) as error:
-        what = f"{pretrained.repository} at {pretrained.revision[:8]} is neither cached nor can be downloaded"
+        what = f"{pretrained.repository} at {pretrained.revision[:8]} is not cached and cannot be downloaded"
         use = "set pretrained.weights to a folder that holds it, or pretrained.mirror to a mirror of the hub"
         raise ParamsError(f"pretrained: {what} ({first_line(error)}); {use}") from error
     return Path(folder)
 
 
 def check_hashes(folder: Path, sha256: dict[str, str] | None) -> None:
-    """Compare files with their expected hashes; the hub's cache names large files by theirs."""
+    """Compare files with their expected hashes; in the hub's cache, the name of a large file is its hash."""
     expected = {path.name: path.resolve().name for path in folder.iterdir()}
     expected = {name: blob for name, blob in expected.items() if re.fullmatch(r"[0-9a-f]{64}", blob)} | (sha256 or {})
     for name, right in sorted(expected.items()):
@@ -119,7 +120,7 @@ def dequantise(source: Path, name: str, target: Path) -> None:
         model = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=torch.bfloat16)
     except (ValueError, NotImplementedError) as error:
         raise ParamsError(f"pretrained.gguf: {name}: {first_line(error)}") from error
-    # The weights are plain numbers now, but transformers does not save a model that says it is quantised.
+    # transformers does not save a model whose config says that it is quantised, which it no longer is.
     del model.config.quantization_config
     model.hf_quantizer = None
     model.save_pretrained(target)
@@ -148,34 +149,44 @@ def copy_checkpoint(config: PretrainedStage, target: Path) -> None:
         raise ParamsError(f"pretrained.weights: {source} has no safetensors; convert them with transformers first")
 
 
-def fit_ends(folder: Path) -> None:
-    """Give the tokenizer the end of text that the model stops at, and padding, and drop recommended sampling.
+def fit_tokenizer(folder: Path, chat: bool) -> None:
+    """Give the tokenizer padding and the end of text that the model stops at, and drop recommended sampling.
 
     A tokenizer from a GGUF file may name another end than the model; one that ends every text would end prompts too.
     `generate` would combine recommended sampling with the temperature in the params.
     """
-    tokenizer, ends = load_tokenizer(folder), _ends(folder)
+    tokenizer, generation = load_tokenizer(folder), _read_json(folder / "generation_config.json")
+    named = (config.get("eos_token_id") for config in (generation, _read_json(folder / "config.json")))
+    ends = next((ends for ends in named if ends is not None), [])
+    ends = ends if isinstance(ends, list) else [ends]
     if tokenizer.eos_token is None and not ends:
         raise ParamsError("pretrained: the tokenizer has no end of text, which SFT teaches and sampling stops at")
-    changed = bool(ends) and tokenizer.eos_token_id not in ends
-    if changed:
+    before = _fitted(tokenizer)
+    if ends and tokenizer.eos_token_id not in ends:
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[0])
     first, *_, last = tokenizer("e1 e2")["input_ids"]
     if last == tokenizer.eos_token_id:
-        tokenizer.add_bos_token, tokenizer.add_eos_token, changed = first == tokenizer.bos_token_id, False, True
+        tokenizer.add_bos_token, tokenizer.add_eos_token = first == tokenizer.bos_token_id, False
     if tokenizer.pad_token is None:
-        tokenizer.pad_token, changed = tokenizer.eos_token, True
-    if changed:
+        tokenizer.pad_token = tokenizer.eos_token
+    stops = ends or [tokenizer.eos_token_id]
+    if chat:
+        fit_chat(tokenizer)
+    if _fitted(tokenizer) != before:
         tokenizer.save_pretrained(folder)
-    _write_generation(folder, tokenizer, ends)
+    right = {name: value for name, value in generation.items() if name in PLAIN or name.startswith(("_", "output_"))}
+    if tokenizer.eos_token_id not in ends:
+        right["eos_token_id"] = list(dict.fromkeys([tokenizer.eos_token_id, *stops]))
+    if right.get("pad_token_id") is None:
+        right["pad_token_id"] = tokenizer.pad_token_id
+    if right != generation:
+        (folder / "generation_config.json").write_text(json.dumps(right, indent=2) + "\n")
 
 
-def fit_chat(folder: Path) -> None:
+def fit_chat(tokenizer: PreTrainedTokenizerBase) -> None:
     """Make the chat template show a system prompt, and take the end of its turns as the end of text."""
-    tokenizer = load_tokenizer(folder)
     if tokenizer.chat_template is None:
         raise ParamsError("system_prompt: the pretrained model has no chat template; use an instruct model, or null")
-    before = tokenizer.chat_template, tokenizer.eos_token
     if "strftime_now" in tokenizer.chat_template:
         tokenizer.chat_template = TODAY + tokenizer.chat_template
     if not _shows_system(tokenizer):
@@ -185,48 +196,30 @@ def fit_chat(folder: Path) -> None:
     end = _end_of_turn(tokenizer)
     if end is not None:
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
-    changed = before != (tokenizer.chat_template, tokenizer.eos_token)
     # Stages tokenize the template's text. If both template and tokenizer add a beginning, it would be there twice.
     (prompt,) = render_prompts(tokenizer, [QUESTION], SYSTEM)
     if tokenizer(prompt)["input_ids"][:2] == [tokenizer.bos_token_id] * 2:
-        tokenizer.add_bos_token, changed = False, True
-    if changed:
-        tokenizer.save_pretrained(folder)
-    _write_generation(folder, tokenizer, _ends(folder))
+        tokenizer.add_bos_token = False
 
 
 def fit_precision(folder: Path) -> None:
     """Have weights loaded in 32 bits: fine-tuning changes 16-bit weights by less than their rounding."""
     path = folder / "config.json"
-    config = {name: value for name, value in json.loads(path.read_text()).items() if name != "torch_dtype"}
+    config = {name: value for name, value in _read_json(path).items() if name != "torch_dtype"}
     path.write_text(json.dumps(config | {"dtype": "float32"}, indent=2) + "\n")
 
 
-def _generation(folder: Path) -> dict:
-    path = folder / "generation_config.json"
+def _read_json(path: Path) -> dict:
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def _ends(folder: Path) -> list[int]:
-    """Return the tokens that the model stops at."""
-    config = json.loads((folder / "config.json").read_text())
-    named = (source.get("eos_token_id") for source in (_generation(folder), config))
-    ends = next((ends for ends in named if ends is not None), [])
-    return ends if isinstance(ends, list) else [ends]
+def _fitted(tokenizer: PreTrainedTokenizerBase) -> list:
+    """List all that `fit_tokenizer` may change."""
+    names = ("eos_token", "pad_token", "add_bos_token", "add_eos_token", "chat_template")
+    return [getattr(tokenizer, name, None) for name in names]
 
 
-def _write_generation(folder: Path, tokenizer, ends: list[int]) -> None:
-    known = _generation(folder)
-    right = {name: value for name, value in known.items() if name in PLAIN or name.startswith(("_", "output_"))}
-    if tokenizer.eos_token_id not in ends:
-        right["eos_token_id"] = [tokenizer.eos_token_id, *ends]
-    if right.get("pad_token_id") is None:
-        right["pad_token_id"] = tokenizer.pad_token_id
-    if right != known:
-        (folder / "generation_config.json").write_text(json.dumps(right, indent=2) + "\n")
-
-
-def _shows_system(tokenizer) -> bool:
+def _shows_system(tokenizer: PreTrainedTokenizerBase) -> bool:
     try:
         (prompt,) = render_prompts(tokenizer, [QUESTION], SYSTEM)
     except TemplateError:
@@ -234,7 +227,7 @@ def _shows_system(tokenizer) -> bool:
     return SYSTEM in prompt and QUESTION in prompt
 
 
-def _end_of_turn(tokenizer) -> int | None:
+def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int | None:
     """Return the first special token after an answer; None if the template ends a turn without one."""
     messages = [
         {"role": "system", "content": SYSTEM},
@@ -260,8 +253,10 @@ def fetch_model(config: PretrainedStage, inputs: dict[str, Path], folder: Path) 
         tokenizer.save_pretrained(target)
     else:
         copy_checkpoint(config, target)
-        fit_ends(target)
-        if config.chat:
-            fit_chat(target)
+        fit_tokenizer(target, config.chat)
     if config.target_modules is None:
         fit_precision(target)
+
+
+if __name__ == "__main__":
+    run_stage(PretrainedStage, fetch_model)

@@ -8,7 +8,7 @@ reaches a job through its command, and a job whose config, inputs and source do 
 
 Run by `tests/unit/test_keys_cover_what_computes.py`, or by hand::
 
-    PYTHONPATH=workflow python tests/mutants.py [MODULE …]
+    PYTHONPATH=workflow python tests/key_mutants.py [MODULE …]
 """
 
 import ast
@@ -482,7 +482,7 @@ def check(number: int) -> str | None:
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    os.chdir(tempfile.mkdtemp(prefix="mutants-"))
+    os.chdir(tempfile.mkdtemp(prefix="key-mutants-"))
     write_params(Path.cwd())
     sys.path.append(str(Path.cwd()))
     Path("made").mkdir()
