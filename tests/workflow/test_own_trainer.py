@@ -11,12 +11,13 @@ import shutil
 import pandas as pd
 
 from selectimprove.training.rl import RlJob, Trained
-from selectimprove.training.sampling import open_sampler
+from selectimprove.training.sampling import load_engine
 
 
 def train(job: RlJob) -> Trained:
     rl, rows, log = job.config.rl, [], []
-    sampler = open_sampler(job.config.sampling, job.policy, job.base, job.config.seed)
+    sampling = job.config.sampling
+    sampler = load_engine(sampling).Sampler(job.policy, job.base, sampling.vllm, job.config.seed)
     for step in range(1, rl.n_steps + 1):
         asked = job.prompts.sample(rl.prompts_per_step, random_state=step)
         answers = sampler.sample(list(asked["prompt"]), rl.temperature, rl.group_size, job.max_new_tokens, step)

@@ -1,9 +1,9 @@
 """The sampling engine for models that need a GPU: vLLM, in evaluation and for rollouts.
 
-In evaluation it runs in this process. By default vLLM starts a second process, which begins to compute while requests
-still arrive, so timing decides what is batched together, and with it the last bits of each probability. Each prompt has
-its own seed, so its completions do not depend on what the engine sampled before. Large models take long to load, so an
-engine that serves adapters is kept for the next adapter.
+In evaluation it runs in this process. vLLM's default is a second process that computes while requests still arrive, so
+timing decides which requests share a batch, and with it the last bits of each probability. Each prompt has its own
+seed, so its completions do not depend on earlier ones. Large models take long to load, so an engine that serves
+adapters is kept for the next adapter.
 
 In rollouts TRL owns the engine and gives it the new weights at each step; this module only provides TRL's arguments.
 """
@@ -30,7 +30,7 @@ os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 
 running: dict[tuple, object] = {}
-"""The engine of this process, by what it serves; never more than one."""
+"""The engine of this process under its model and settings; never more than one."""
 _adapter_numbers = itertools.count(1)
 
 
@@ -143,9 +143,9 @@ def seed_rollouts(seed: int) -> Iterator[None]:
     """Seed the engine of every trainer that is made in this context.
 
     TRL seeds a colocated engine with the number of its group of processes, so every run would draw the same numbers. It
-    gives all requests the same seed, so seeds per request would make all completions of a group equal. Hence the
-    engine's seed is replaced where TRL makes the engine. It draws from torch's generator in the trainer's process,
-    which checkpoints save.
+    gives all requests the same seed, so seeds per request would make all completions of a group equal. So this context
+    replaces the engine's seed where TRL makes the engine, which draws from torch's generator in the trainer's process;
+    checkpoints save that generator.
 
     A server is seeded on its command line. Start it anew for each run, or the run depends on what it drew before::
 

@@ -1,4 +1,4 @@
-"""Policies: how a model is loaded and prompted, whole or as a LoRA adapter.
+"""Policies: loading and prompting a model, whole or as a LoRA adapter.
 
 A checkpoint is a folder that ``from_pretrained`` loads. With LoRA it holds the adapter only; the model that the adapter
 belongs to is a separate input. All stages use `render_prompts`, so they prompt alike.
@@ -73,7 +73,7 @@ def keeps_first_space(tokenizer: PreTrainedTokenizerBase) -> bool:
 def render_prompts(
     tokenizer: PreTrainedTokenizerBase, prompts: Iterable[str], system_prompt: str | None = None
 ) -> list[str]:
-    """Return the texts that a model is prompted with: the problems', or with a system prompt the chats'."""
+    """Return the texts that a model is prompted with: problems, or with a system prompt chats that ask them."""
     if system_prompt is None:
         return list(prompts)
     return [
@@ -87,5 +87,5 @@ def render_prompts(
 
 
 def render_completions(completions: Iterable[str], system_prompt: str | None = None) -> list[str]:
-    """Return demonstrated responses as they follow `render_prompts`: a chat's turn begins without a space."""
+    """Return demonstrated responses as they follow rendered prompts: a chat's turn begins without a space."""
     return [completion.lstrip() for completion in completions] if system_prompt else list(completions)

@@ -1,8 +1,8 @@
 """Sampling: the engines that generate completions, and how a checkpoint answers problems.
 
 An engine is a module, ``engine_transformers`` or ``engine_vllm``, loaded by name, so that a key covers only the engine
-that is used. It has `Sampler`; ``rollout_arguments(settings)``, with which TRL's trainers use it; and
-``seed_rollouts(seed)``, a context in which to make such a trainer.
+that is used. It has a class `Sampler`; ``rollout_arguments(settings)``, the arguments with which TRL's trainers use it;
+and ``seed_rollouts(seed)``, a context in which such a trainer is made.
 """
 
 import importlib
@@ -21,25 +21,20 @@ from selectimprove.training.policies import keeps_first_space, load_tokenizer, r
 
 
 class Sampler(Protocol):
-    """A checkpoint loaded into an engine."""
+    """A checkpoint, or an adapter on ``base``, loaded by ``Sampler(checkpoint, base, sampling.vllm, seed)``."""
 
     def sample(
         self, prompts: list[str], temperature: float, n_samples: int, max_new_tokens: int, seed: int
     ) -> list[list[str]]:
-        """Return `n_samples` completions for each prompt; the seed decides them. At temperature 0 all are greedy."""
+        """Return `n_samples` completions for each prompt, drawn by the seed; at temperature 0 all are greedy."""
 
     def close(self) -> None:
-        """Free the memory that the checkpoint takes."""
+        """Free the checkpoint's memory."""
 
 
 def load_engine(sampling: Sampling) -> ModuleType:
     """Load the engine's module."""
     return importlib.import_module(f"selectimprove.training.engine_{sampling.engine}")
-
-
-def open_sampler(sampling: Sampling, checkpoint: Path, base: Path | None, seed: int) -> Sampler:
-    """Load a checkpoint into the engine."""
-    return load_engine(sampling).Sampler(checkpoint, base, sampling.vllm, seed)
 
 
 class Respondent:
@@ -48,12 +43,12 @@ class Respondent:
     def __init__(self, config: EvaluationStage | RftStage, checkpoint: Path, base: Path | None):
         self.config = config
         self.tokenizer = load_tokenizer(checkpoint)
-        self.sampler = open_sampler(config.sampling, checkpoint, base, config.seed)
+        self.sampler = load_engine(config.sampling).Sampler(checkpoint, base, config.sampling.vllm, config.seed)
 
     def answer(self, problems: pd.DataFrame, seed: int, greedy: bool = False, opening: str = "") -> pd.DataFrame:
-        """Return a row per completion: `problem_id`, `sample` and `completion`.
+        """Return a row per completion: `problem_id`, `sample` and `completion`, which begins with `opening`.
 
-        Each problem is answered once greedily, or else `n_samples` times. Every completion begins with `opening`.
+        Each problem is answered once if decoded greedily, and otherwise `n_samples` times.
         """
         config = self.config
         prompts = render_prompts(self.tokenizer, problems["prompt"], config.system_prompt)
@@ -78,18 +73,18 @@ class Respondent:
 
 
 def max_new_tokens(tokenizer: PreTrainedTokenizerBase, longest_response: list[str]) -> int:
-    """Bound the length of a completion by the tokens of the longest response's words, plus its end."""
+    """Return the tokens of the words of the longest response, and a few for its end."""
     length = cache(lambda word: len(tokenizer(f" {word}", add_special_tokens=False)["input_ids"]))
     return sum(map(length, longest_response)) + 3
 
 
 def longest_completion(tokenizer: PreTrainedTokenizerBase, config: OfTask, problems: pd.DataFrame) -> int:
-    """Return the most tokens that a completion may take for any of these problems of the config's task."""
+    """Return how many tokens a completion may have for any of these problems of the config's task."""
     longest_response = load_task(config.task_name).longest_response
     return max_new_tokens(tokenizer, longest_response(config.task, int(problems["n_steps"].max())))
 
 
 def rollout_arguments(sampling: Sampling, temperature: float, max_new_tokens: int) -> dict:
-    """Return the arguments of TRL's `GRPOConfig` that say how rollouts are generated."""
+    """Return the arguments of TRL's `GRPOConfig` for the generation of rollouts."""
     drawn = {"temperature": temperature, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
     return load_engine(sampling).rollout_arguments(sampling.vllm) | drawn | {"max_completion_length": max_new_tokens}

@@ -1,6 +1,6 @@
 """The change in pass@1 between two checkpoints of any model, split into selection and improvement.
 
-The strategies are observed, each problem counting once, or told; `mechanisms` has the arithmetic of both.
+Strategies are observed in generations, or models are told them; `mechanisms` has the arithmetic of both.
 """
 
 import re
@@ -18,7 +18,7 @@ from selectimprove.analysis.stats import bootstrap_weights, percentile_interval,
 from selectimprove.errors import ParamsError
 
 ALL = "all"
-"""All strata together, each problem counting once."""
+"""Names the row of all strata together, where each problem counts once."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Split:
     """The result of `split`."""
 
     parts: pd.DataFrame
-    """A row per stratum, and for `ALL` of several: `n_problems`, pass@k, `change` (of pass@1) and each part.
+    """A row per stratum, and one for `ALL` of several: `n_problems`, pass@k, `change` of pass@1 and each part.
 
     Intervals end at ``_low`` and ``_high``. Without told generations there are `identified` and the bounds ``_least``
     and ``_most``, which the intervals cover.
@@ -57,11 +57,11 @@ def split(
     """Split the change in pass@1 between two checkpoints on the same problems; ``workflow/docs/split.md`` says more.
 
     `before` and `after` have a row per generation: `problem_id`, `strategy`, `correct` and optionally `sample`, its
-    number within the problem. Patterns in `strategies` name strategies by the column `completion`. Generations that
-    were told a strategy have `problem_id`, `told`, `greedy` and `correct`; with them improvement is split into
-    sharpening and capability (`mechanisms`), on the problems that they have. Each stratum, a combination of values of
-    the columns `by`, is split by itself. The resamples of a stratum depend on its name and the seed, and have as many
-    problems of each value of the columns `balanced` as the data. Errors call the tables by `names`.
+    number within the problem. Patterns in `strategies` find the strategy in a column `completion`. Generations that
+    were told a strategy have `problem_id`, `told`, `greedy` and `correct`; with them, improvement is split into
+    sharpening and capability (`mechanisms`), on their problems only. Each stratum, a combination of values of the
+    columns `by`, is split by itself. Its resamples depend on its name and the seed, and have as many problems of each
+    value of the columns `balanced` as the data. Errors call the tables by `names`.
     """
     by = [by] if isinstance(by, str) else list(by or [])
     if not 0 < confidence < 1 or n_bootstrap < 1:
@@ -91,11 +91,12 @@ def split(
                 f"{name}: --k: expected 1 to {side.n_samples[fewest]}, as many generations as problem "
                 f"{problems.index[fewest]} has, found {' '.join(map(str, k))}"
             )
-    models, split_by, parts = sides, split_observed, ["selection", "improvement"]
+    models, split_by, parts, told_rates = sides, split_observed, ["selection", "improvement"], []
     if told:
         pairs = zip(generations, told, strict=True)
         models = [Behaviour.of(own, of_told, prescribed, problems.index) for own, of_told in pairs]
         split_by, parts = split_change, [*parts, *PARTS[1:]]
+        told_rates = [pd.DataFrame(model.told, columns=prescribed).reindex(columns=taken) for model in models]
     strata = _strata(problems, by)
     groups = np.zeros(len(problems), dtype=int)
     for number, members in enumerate(_strata(problems, balanced).values()):
@@ -124,9 +125,8 @@ def split(
         observed = [side.at(members) for side in sides]
         for number, strategy in enumerate(taken):
             row = known | {"strategy": strategy} | _describe_strategy(number, observed, confidence)
-            for when, model in zip(("before", "after"), models if told else (), strict=False):
-                rates = model.told[members, prescribed.index(strategy)] if strategy in prescribed else np.nan
-                row[f"told_{when}"] = np.mean(rates)
+            for when, rates in zip(("before", "after"), told_rates, strict=False):
+                row[f"told_{when}"] = np.mean(rates[strategy].to_numpy()[members])
             taken_before_and_after = row["n_before"] > 0, row["n_after"] > 0
             row["fate"] = {(False, True): "appears", (True, False): "dies"}.get(taken_before_and_after, "")
             by_strategy.append(row)
@@ -134,7 +134,7 @@ def split(
 
 
 def _natural(text: str) -> tuple[int, str]:
-    # 9 comes before 10, though both are text.
+    # As numbers, 9 comes before 10; as text, it does not.
     return (len(text) if text.isdecimal() else 0, text)
 
 
@@ -175,13 +175,13 @@ def _summarize(draws: dict[str, np.ndarray], parts: list[str], n_problems: int, 
 
 
 def _interval(draws: np.ndarray, n_problems: int, confidence: float) -> tuple[float, float]:
-    """Return the interval of bootstrap draws over problems; one problem has none."""
+    """Return the interval of bootstrap draws over problems; NaN for one problem."""
     if n_problems < 2:
         return np.nan, np.nan
     low, high = percentile_interval(draws, confidence)
     if high - low > 1e-9:
         return low, high
-    # Where resamples agree, two problems that disagree are added, as in verdicts (Agresti and Caffo 2000).
+    # If all resamples agree, two problems that disagree are added, as in verdicts (Agresti and Caffo 2000).
     half = ndtri((1 + confidence) / 2) * np.sqrt(2) / (n_problems + 2)
     return max(low - half, -1.0), min(high + half, 1.0)
 

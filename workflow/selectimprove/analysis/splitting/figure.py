@@ -13,7 +13,7 @@ from selectimprove.analysis import style
 from selectimprove.analysis.splitting import Split
 
 COLOURS = {"improvement": "#009E73"} | style.MECHANISM_COLOURS
-# Other colours than those of the parts.
+# None is a colour of a part.
 STRATEGY_COLOURS = ["#0072B2", "#D55E00", "#E69F00", "#332288", "#882255", "#44AA99"]
 
 
@@ -25,7 +25,7 @@ def draw_split(result: Split) -> Figure:
     """
     with mpl.rc_context():
         style.setup()
-        # A dollar sign in a name begins no formula.
+        # A dollar sign in a name must not begin a formula.
         mpl.rcParams["text.parse_math"] = False
         strata = [_name(row, result.by) for _, row in result.parts.iterrows()]
         figure = Figure(figsize=(7.5, 1.7 + 0.75 * len(strata)))
@@ -37,7 +37,7 @@ def draw_split(result: Split) -> Figure:
         axes[0].set_ylim(len(strata) - 0.5, -0.5)
         for panel in axes:
             panel.grid(visible=False, axis="y")
-        # Drawing applies the settings, which end with this block.
+        # Settings apply while the figure is drawn, and end with this block.
         figure.draw_without_rendering()
     return figure
 
@@ -54,7 +54,7 @@ def _draw_parts(axes, result: Split, place: np.ndarray) -> None:
         axes.barh(level[known], value[known], height * 0.9, **look)
         if not known.all():
             least, most = (table[f"{name}_{end}"].to_numpy()[~known] for end in ("least", "most"))
-            # The bar is solid as far as both bounds reach.
+            # The bar is solid from zero to the nearer bound.
             axes.barh(level[~known], np.clip(least, 0, None) + np.clip(most, None, 0), height * 0.9, **look)
             axes.barh(level[~known], most - least, height * 0.9, least, **look, hatch="////", alpha=0.5)
         axes.hlines(level, low, high, color="#333333", linewidth=0.8)

@@ -1,7 +1,8 @@
-"""Tables of generations to split: reading them, and refusing a mistake in one line.
+"""Reading and checking tables of generations to split.
 
 A table has a row per generation with `problem_id`, `strategy`, `correct`, optionally `sample`, and columns that divide
-the problems into strata. Errors name the file, the row (the first below a header is row 1) and the column.
+the problems into strata. A mistake is one line with the file, the row (the first below a header is row 1) and the
+column.
 """
 
 import json
@@ -36,14 +37,14 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     with warnings.catch_warnings():
-        # pandas cuts rows that are longer than the header, and only warns.
+        # pandas only warns when it cuts rows that are longer than the header.
         warnings.simplefilter("error", pd.errors.ParserWarning)
         return pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
 
 
 def _read_json_lines(path: Path) -> pd.DataFrame:
     rows = []
-    # Not `splitlines`: strings in JSON may hold other line separators than "\n".
+    # `splitlines` would also split at other separators, which strings in JSON may hold.
     for number, line in enumerate(filter(str.strip, path.read_text(encoding="utf-8").split("\n")), 1):
         try:
             rows.append({**json.loads(line)})
@@ -53,7 +54,7 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
 
 
 def read_patterns(path: str | Path) -> dict[str, re.Pattern]:
-    """Read a YAML file with a regular expression for each strategy."""
+    """Read a YAML file that maps each strategy to a regular expression."""
     file, patterns = read_yaml(Path(path), str(path)), {}
     for name, pattern in file.content.items():
         place = f"{file.place(name)}: {name}"
@@ -98,9 +99,10 @@ def check_generations(
 def check_told(
     names: Sequence[str], tables: Sequence[pd.DataFrame | None], generations: Sequence[pd.DataFrame]
 ) -> list[pd.DataFrame]:
-    """Check the tables, before and after, of generations that were told a strategy; rows without one are left out.
+    """Check the tables, before and after, of generations that were told a strategy; drop rows without one.
 
-    The names are those of the generations and of these tables. Generations must have the problems and the strategies.
+    `names` has the names of the two tables of `generations`, which must have all problems and strategies of these
+    tables, and then theirs.
     """
     taken = sorted(set().union(*(table["strategy"] for table in generations)))
     untaken = f"no generation takes this strategy; they take {', '.join(taken)}"
@@ -117,8 +119,8 @@ def check_told(
     # The split needs no greedy rows of the second model.
     for name, rows, decodings in zip(names[2:], checked, ([False, True], [False]), strict=True):
         wanted = pd.MultiIndex.from_product([asked, strategies, decodings])
-        absent = wanted[~wanted.isin(pd.MultiIndex.from_frame(rows[["problem_id", "told", "greedy"]]))]
-        for problem, strategy, greedy in absent[:1]:
+        absent = wanted.difference(pd.MultiIndex.from_frame(rows[["problem_id", "told", "greedy"]]), sort=False)
+        for problem, strategy, greedy in absent:
             raise ParamsError(f"{name}: no row with problem_id {problem}, told {strategy} and greedy {greedy}")
     return checked
 
@@ -126,7 +128,7 @@ def check_told(
 def _check(
     name: str, table: pd.DataFrame, texts: Sequence[str], truths: Sequence[str], unique: Sequence[str]
 ) -> pd.DataFrame:
-    """Return columns of a table as text and as bool; of rows with equal `unique` columns, each has its own `sample`."""
+    """Return columns as text and as bool; refuse rows with equal values of `unique` and the same `sample`."""
     if table.empty:
         raise ParamsError(f"{name}: no rows")
     for column in (*texts, *truths):
@@ -151,7 +153,7 @@ def _check(
 
 
 def _text(name: str, table: pd.DataFrame, column: str) -> pd.Series:
-    """Write values as text, whole numbers without a point: the 7 of one file is the 7 of another."""
+    """Write values as text, and whole numbers without a point, so that the 7.0 of one file is the 7 of another."""
     values = table[column].astype(object)
     several = ~values.map(pd.api.types.is_scalar)
     _refuse(name, column, several, lambda row: f"expected one value, found {values[row]!r}")
