@@ -1,7 +1,7 @@
 """Arithmetic in a prime field whose elements are abstract symbols.
 
 A hidden, fixed permutation relabels the residues, so knowledge of ordinary arithmetic does not help a model (paper,
-task section). One permutation per field, drawn from a seed, is our reconstruction.
+task section). Drawing one permutation per field from a seed is our reconstruction.
 """
 
 import random
@@ -49,7 +49,7 @@ class FiniteField:
         }
 
     def apply(self, operation: str, value: int, operand: int) -> int:
-        """Return the symbol of the result of one operation on two symbols; ZeroDivisionError if it divides by zero."""
+        """Apply an operation to two symbols; raise ZeroDivisionError if it divides by zero."""
         if operation == "/" and operand == self.zero:
             raise ZeroDivisionError(f"e{operand} is the zero of GF({self.order})")
         return self._tables[operation][value][operand]

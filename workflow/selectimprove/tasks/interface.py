@@ -1,10 +1,9 @@
 """The interface of a task: its problems, demonstrations and labels, and the documents that its base model reads.
 
 A task is a class that implements the protocol `Task`. It lies in a module of this folder, or in the ``__init__`` of a
-subfolder that puts it together from classes for its aspects, and has the name of the module or subfolder. It has no
-state: methods take the settings as an argument. The key of an artifact covers only the aspects that its stage uses
-(`aspect_modules`), so a method may call functions that its module imports from another aspect, but not another aspect's
-methods through ``self``.
+subfolder, and is known by the name of that module or subfolder. It has no state: methods take the settings as an
+argument. The key of an artifact covers only the aspects that its stage uses (`aspect_modules`), so a method may call
+functions that its module imports from another aspect, but not another aspect's methods through ``self``.
 """
 
 import importlib
@@ -24,13 +23,13 @@ class Settings(Strict):
     """The settings that every stage of a task is given."""
 
     problem_types: ClassVar[tuple[str, ...]]
-    """Types of problems; each has the same weight in an average over all."""
+    """Types of problems; they have equal weights in an average over all."""
     difficulty: ClassVar[str] = "n_steps"
-    """The column that breaks pass rates down within a type."""
+    """The column by which pass rates are broken down within a type."""
 
     @property
     def slug(self) -> str:
-        """Name the task for the names of artifacts, with the setting that best tells its variants apart."""
+        """A short name of the task and its main settings, for the names of artifacts."""
         raise NotImplementedError
 
 
@@ -43,16 +42,16 @@ class Problems(Strict):
 
     @property
     def difficulties(self) -> range:
-        """Return the values of the difficulty that the problems take."""
+        """The values of the difficulty."""
         raise NotImplementedError
 
     def count_types(self, n_problems: int) -> dict[str, int]:
-        """Return how many of `n_problems` problems are of each type."""
+        """Divide a number of problems among the types."""
         raise NotImplementedError
 
 
 class Demonstrations(Strict):
-    """How the problems of SFT are answered."""
+    """The way in which demonstrations answer the problems of SFT."""
 
 
 class Documents(Strict):
@@ -61,7 +60,7 @@ class Documents(Strict):
 
 @dataclass(frozen=True)
 class Document:
-    """A text to pretrain on, as words; those of the response count in the loss. A whole text ends with `END`."""
+    """The words of a text to pretrain on; only the response counts in the loss. A complete text ends with `END`."""
 
     END: ClassVar[str] = "<eos>"
 
@@ -72,19 +71,19 @@ class Document:
 
 
 class StepMark(NamedTuple):
-    """A step of a response: how many words it has, and whether it is right."""
+    """The number of words of a step in a response, and a judgement of the step."""
 
     n_words: int
     judgement: Literal["right", "wrong result", "wrong step"]
-    """``wrong step``: the strategy takes another step there; ``wrong result``: the right step with a wrong result."""
+    """``wrong step``: not the strategy's next step; ``wrong result``: the right step, but with a wrong result."""
 
 
 Refusals = Iterator[tuple[str, str]]
-"""Keys of the params and the reason why each is refused."""
+"""Pairs of a key of the params and the reason why its value is refused."""
 
 
 class Problem(Hashable, Protocol):
-    """A problem; if the settings name a `difficulty` other than ``n_steps``, it has an attribute of that name too."""
+    """A problem; it also has an attribute with the name of the settings' `difficulty`."""
 
     prompt: str
     answer: int
@@ -93,7 +92,7 @@ class Problem(Hashable, Protocol):
 
 
 class TypesAspect(Protocol):
-    """The types of the task's params; each inherits from the type of the same name in this module."""
+    """The types of the task's params, which inherit from the types of the same names in this module."""
 
     Settings: type[Settings]
     Problems: type[Problems]
@@ -109,16 +108,16 @@ class ProblemsAspect(Protocol):
     suited: dict[str, str]
     """For each problem type, the strategy that suits it."""
     openings: dict[str, str]
-    """For each strategy that a model can be told to take, the words that begin such a response; may be empty."""
+    """For each strategy that a model can be told, the words that begin such a response; may be empty."""
 
     def draw_problems(self, settings: Any, problems: Any, n: int, split: str, seed: int) -> list[Problem]:
         """Draw `n` distinct problems of one split; raise ValueError if it holds fewer."""
 
     def refuse_problems(self, settings: Any, problems: Any, n: int, split: str) -> Refusals:
-        """Find why `n` cannot be drawn; keys are fields of `Problems` and ``n_problems``."""
+        """Say why `n` problems cannot be drawn; keys are fields of `Problems` and ``n_problems``."""
 
     def to_row(self, problem: Any) -> dict:
-        """Return a problem as a row of a Parquet file, with at least the attributes of `Problem`."""
+        """Return a problem as a row of a table, with at least the attributes of `Problem`."""
 
     def from_row(self, row: dict) -> Problem:
         """Undo `to_row`."""
@@ -130,7 +129,7 @@ class ProblemsAspect(Protocol):
         """Write an answer as a response does."""
 
     def reward(self, completion: str, answer: int) -> float:
-        """Return the outcome reward of a completion, which may be any text."""
+        """Return the outcome reward of any text."""
 
     def longest_response(self, settings: Any, n_steps: int) -> list[str]:
         """List the words of the longest response to a problem of `n_steps` steps."""
@@ -147,17 +146,17 @@ class DocumentsAspect(Protocol):
     """Documents: the texts that the base model is pretrained on."""
 
     def vocabulary(self, settings: Any) -> list[str]:
-        """List the tokens of a word-level tokenizer; each starts with a space unless it begins a prompt."""
+        """List the tokens of a word-level tokenizer; each begins with a space, except those that begin a prompt."""
 
     def draw_documents(self, settings: Any, documents: Any, batch_size: int, rng: Random) -> list[Document]:
         """Draw a batch."""
 
     def refuse_documents(self, settings: Any, documents: Any) -> Refusals:
-        """Find why documents cannot be drawn; keys are fields of `Documents`."""
+        """Say why documents cannot be drawn; keys are fields of `Documents`."""
 
 
 class LabelsAspect(Protocol):
-    """Labels: how a response went about its problem."""
+    """Labels: the strategy and the first error of a response."""
 
     label_strategies: tuple[str, ...]
     """The strategies that labels name: usually `strategies` and ``other``."""
@@ -168,11 +167,11 @@ class LabelsAspect(Protocol):
         """Label any text with at least ``strategy``, ``first_error``, ``correct`` and ``answer``."""
 
     def mark_steps(self, row: Any) -> tuple[int, list[StepMark]]:
-        """Count the words before the first step of a row (problem, completion and label), and mark its steps."""
+        """Count the words before the first step of a labeled completion, and mark its steps."""
 
 
 class Task(TypesAspect, ProblemsAspect, DemonstrationsAspect, DocumentsAspect, LabelsAspect, Protocol):
-    """All that the stages know of a task."""
+    """Everything that stages use of a task."""
 
 
 ASPECTS = {
@@ -191,13 +190,13 @@ ALL_MEMBERS = set().union(*MEMBERS.values())
 
 @cache
 def task_names() -> tuple[str, ...]:
-    """Name all tasks: the modules of this folder that define one."""
+    """List the tasks: the modules of this folder that define one."""
     names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
     return tuple(name for name in names if _task_in(importlib.import_module(f"selectimprove.tasks.{name}")))
 
 
 def load_task(name: str) -> Task:
-    """Return the task of a name; raise ValueError if the module of that name defines none."""
+    """Return a task by name; raise ValueError if the module of that name defines none."""
     task = _task_in(importlib.import_module(f"selectimprove.tasks.{name}"))
     if task is None:
         raise ValueError(f"selectimprove.tasks.{name} has no class that inherits from Task")
@@ -209,7 +208,7 @@ def task_types() -> dict[str, Task]:
     return {name: load_task(name) for name in task_names()}
 
 
-# The key of this cache and the next is a module or class, not a name: a module may be imported anew after an edit.
+# This cache and the next are keyed by module or class, not by name: a module may be imported anew after an edit.
 @cache
 def _task_in(module: ModuleType) -> Task | None:
     types = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__]
@@ -225,7 +224,7 @@ def _task_in(module: ModuleType) -> Task | None:
 
 
 def aspect_modules(name: str, aspect: str) -> frozenset[str]:
-    """Name the modules, without the package, that define an aspect of a task; those of inherited classes count."""
+    """List the modules that define an aspect of a task, those of inherited classes included, without the package."""
     return _modules_of(type(load_task(name)), aspect)
 
 
@@ -236,7 +235,7 @@ def _modules_of(task: type[Task], aspect: str) -> frozenset[str]:
 
 
 def _counts(kind: type, aspect: str) -> bool:
-    """Tell whether a class that a task inherits from has a part in an aspect."""
+    """Tell whether a class that a task inherits from contributes to an aspect."""
     implemented = {name for name, protocol in ASPECTS.items() if protocol in kind.__mro__}
     if implemented and Task not in kind.__mro__:
         return aspect in implemented

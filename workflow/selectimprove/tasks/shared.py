@@ -1,4 +1,4 @@
-"""What several tasks share: splits by content, and answers that are symbols."""
+"""Code that several tasks share: splits by content, and answers that are symbols."""
 
 import hashlib
 import re
@@ -9,7 +9,7 @@ SUITED = {"evaluation": "forward", "inversion": "backward"}
 """The strategy that reaches the answer of each problem type without a guess."""
 QUESTIONS = {"evaluation": "find-end", "inversion": "find-start"}
 SPLITS = ("sft_train", "sft_validation", "rl", "test")
-"""In the order in which they divide all content."""
+"""All splits, in the order of their shares of the hash range."""
 READ_SPLITS = ("sft_train", "sft_validation")
 """The splits that documents for a base model come from."""
 _SYMBOL = re.compile(r"e(0|[1-9][0-9]{0,3})")
@@ -33,13 +33,13 @@ def symbol_of(word: str, order: int = 10_000) -> int | None:
 
 
 def answer_of(completion: str) -> int | None:
-    """Return the symbol after ``answer`` in the last two words of a text; None if it does not end so."""
+    """Return the symbol in the last word of a text if the word before it is ``answer``, or else None."""
     *_, before, last = ("", "", *completion.rsplit(maxsplit=2)[-2:])
     return symbol_of(last) if before == "answer" else None
 
 
 class SymbolProblems:
-    """Members of tasks with answers that are symbols, problems that are dataclasses, and two strategies."""
+    """Members of tasks that have two strategies, answers that are symbols, and dataclasses as problems."""
 
     strategies = STRATEGIES
     suited = SUITED

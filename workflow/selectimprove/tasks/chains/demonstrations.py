@@ -1,7 +1,4 @@
-"""Demonstrations of chains: each problem answered in one strategy.
-
-The share of forward responses is the mix: 1 for F, 0 for B, one half for FB (paper, SFT section).
-"""
+"""Demonstrations of chains, each in one strategy; the share of forward ones is that of the mix (paper, SFT section)."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""The texts that the base model of the laptop scale reads: they teach skills, and no choice of a strategy.
+"""The texts that the base model of the laptop scale reads: they teach skills, but not which strategy to choose.
 
 The documents are drills of single operations, and problems that are worked in a random direction, whichever end the
 prompt hides::
@@ -7,10 +7,10 @@ prompt hides::
     start e3 s7 +e5 s8 *e2 end ? find-end | forward e3 s7 +e5 e8 s8 *e2 e4 answer e4
     start e3 s7 +e5 s8 *e2 end ? find-end | backward guess e6 s8 /e2 e9 s7 -e5 e1 answer e6
 
-So the model learns arithmetic, to follow a chain either way, to guess a hidden value, and to answer. It cannot learn
-which strategy suits a problem: the direction is independent of the problem's type, and guesses are random. Backward
-chains are rarer, and have mistakes after the first few steps: systematic ones, which the model then makes however it is
-decoded, or random ones, which greedy decoding does not make. None is an RL or a test problem.
+So the model learns arithmetic, to follow a chain in both directions, to guess a hidden value, and to answer. It cannot
+learn which strategy suits a problem: the direction is independent of the problem's type, and guesses are random.
+Backward chains are rarer, and have mistakes after the first few steps. Systematic mistakes are learned, whatever the
+decoding; greedy decoding avoids random ones. No document is an RL or a test problem.
 """
 
 from random import Random
@@ -42,17 +42,14 @@ class ChainDocuments(DocumentsAspect):
     """Documents of chains."""
 
     def vocabulary(self, settings: Settings) -> list[str]:
-        """List the tokens: a word each, so two tokens per step in prompts and three in responses."""
+        """List the tokens, one per word: a step is two tokens in prompts and three in responses."""
         elements = [f"e{symbol}" for symbol in range(settings.field_order)]
         steps = [operation + element for operation in "+-*/" for element in elements]
         labels = [f"s{position}" for position in range(settings.ring_size)]
         return ["start", *(f" {word}" for word in [*WORDS, *labels, *elements, *steps])]
 
     def draw_documents(self, settings: Settings, documents: Documents, batch_size: int, rng: Random) -> list[Document]:
-        """Draw a batch of worked problems, and of drills about as long.
-
-        Chains of one batch share their length: less padding, and the same distribution over many batches.
-        """
+        """Draw worked problems on chains of one length, which saves padding, and drills that are about as long."""
         n_drills = round(batch_size * documents.drill_share)
         n_steps = rng.randint(1, documents.max_chain_steps)
         worked = [self.work(settings, documents, n_steps, rng) for _ in range(batch_size - n_drills)]

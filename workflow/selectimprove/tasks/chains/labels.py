@@ -1,10 +1,10 @@
 """Labels of responses to chains: they judge by the steps taken, not by the word that names a strategy.
 
-A trace is a first value and triples (step label, operation with operand, result). Its first steps, as many as the
-problem has, decide its strategy: *forward* if they hold more than half of the problem's steps, in order and with their
-own operations; *backward* if they hold more than half in reverse order, with inverse operations; else *other*. No trace
-is both, since inverse operations have other signs. The label then compares the whole trace with the strategy's steps:
-which are in order, which are arithmetically right, and what first goes wrong.
+A trace is a first value and triples (step label, operation with operand, result). If the problem has n steps, the first
+n steps of the trace decide its strategy: *forward* if they contain more than half of the problem's steps in order;
+*backward* if they contain more than half in reverse order with inverse operations; else *other*. No trace is both,
+since inverse operations have other signs. The label then compares the whole trace with the strategy's steps: which are
+in order, which are arithmetically right, and what first goes wrong.
 """
 
 from typing import NamedTuple
@@ -16,17 +16,17 @@ from selectimprove.tasks.interface import LabelsAspect, StepMark
 from selectimprove.tasks.shared import STRATEGIES, SUITED, answer_of, symbol_of
 
 FIRST_ERRORS = ("none", "format", "start", "order", "operation", "arithmetic", "missing", "extra", "guess", "answer")
-"""Kinds of first error, in the order in which a response can meet them.
+"""Kinds of first error.
 
-``format``: no first value, a word outside a triple, no answer, or no strategy; ``start``: another first value than the
+``format``: no first value, a word outside a triple, no answer, or no strategy; ``start``: the first value is not the
 given one; ``order``: not the next step; ``operation``: the next step's label with another operation or operand;
-``arithmetic``: a wrong result; ``missing``, ``extra``: the trace ends early or goes on; ``guess``: an unsuited trace
-without an error, but its guess was wrong; ``answer``: a trace without an error, but another answer than it found.
+``arithmetic``: a wrong result; ``missing``, ``extra``: the trace has too few or too many steps; ``guess``: an unsuited
+trace without an error whose guess was wrong; ``answer``: a trace without an error, but an answer that it did not find.
 """
 
 
 class Trace(NamedTuple):
-    """The parts of a response, as far as it can be read."""
+    """The parts of a response up to the first word that cannot be read."""
 
     guessed: bool
     first_value: int | None
@@ -34,11 +34,11 @@ class Trace(NamedTuple):
     """Label, operation, operand and result of each step."""
     answer: int | None
     well_formed: bool
-    """Whether every word has its place."""
+    """Whether all words could be read."""
 
 
 def _read_head(words: list[str]) -> tuple[bool, int]:
-    """Tell whether the words before a response's first value announce a guess, and count them."""
+    """Tell whether a guess is announced before a response's first value, and count the words before that value."""
     named = int(bool(words) and words[0] in STRATEGIES)
     guessed = words[named : named + 1] == ["guess"]
     return guessed, named + guessed
@@ -111,8 +111,8 @@ class ChainLabels(LabelsAspect):
     def label(self, settings: Settings, problem: Problem, completion: str) -> dict:
         """Label any text.
 
-        ``step_in_order`` says of each step of the trace whether the strategy takes it there, ``step_right`` whether its
-        result is right, given the value before it. ``first_error_step`` is -1 if the first error is not at a step.
+        ``step_in_order`` says whether each step of the trace is the strategy's, ``step_right`` whether its result
+        follows from the value before it. ``first_error_step`` is -1 if the first error is not at a step.
         """
         field = settings.field
         trace = _parse_response(completion, field.order)

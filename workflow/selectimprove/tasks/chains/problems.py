@@ -10,8 +10,8 @@ positions alone it learns nothing that carries over to longer chains than those 
 
 *Forward* carries a value through the chain in order; *backward* undoes the chain from its end with inverse operations.
 Forward suits evaluation, backward suits inversion. An unsuited response first guesses the hidden value, carries the
-guess through the whole chain to check it, and answers the guess (our reconstruction: it explains the paper's score of
-about 1/p in every unsuited cell of Table 1). Demonstrations guess right. They answer the first problem by one of::
+guess through the whole chain to check it, and answers the guess (our reconstruction, which explains the paper's score
+of about 1/p in every unsuited cell of Table 1). Demonstrations guess right. Those of the first problem are::
 
     forward e3 s7 +e5 e8 s8 *e2 e4 answer e4
     backward guess e4 s8 /e2 e8 s7 -e5 e3 answer e4
@@ -29,7 +29,7 @@ from selectimprove.tasks.shared import QUESTIONS, SymbolProblems, split_of_conte
 
 PROBLEM_TYPES = Settings.problem_types
 ENUMERABLE = 200_000
-"""Up to this many chains of one length are listed and shuffled; of more, chains are drawn until enough differ."""
+"""Up to this many chains of one length are listed and shuffled; beyond, chains are drawn until enough differ."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Problem:
 
     @property
     def content(self) -> tuple:
-        """The chain without its type: both problems that it makes are in one split."""
+        """The chain without the type, so that both problems on a chain are in the same split."""
         return self.start, self.operations, self.operands
 
     @property
@@ -91,7 +91,7 @@ def count_chains(order: int, n_steps: int) -> int:
 
 
 def split_of(field: FiniteField, chain: tuple, split_shares: dict[str, float]) -> str:
-    """Return the split of a chain ``(start, operations, operands)``, which does not depend on the problem's type."""
+    """Return the split of a chain ``(start, operations, operands)``."""
     start, operations, operands = chain
     return split_of_content(f"GF({field.order}) {start} {''.join(operations)} {operands}", split_shares)
 
@@ -113,7 +113,7 @@ def _draw_chains(field: FiniteField, n_steps: int, rng: Random) -> Iterator[tupl
 
 
 def cell_counts(problems: Problems, n_problems: int) -> dict[tuple[str, int], int]:
-    """Spread problems over types by their shares and over difficulties evenly; return how many each cell has."""
+    """Count the problems of each type and difficulty; difficulties have equal numbers within a type."""
     difficulties, counts = problems.difficulties, {}
     for problem_type, n in problems.count_types(n_problems).items():
         for position, difficulty in enumerate(difficulties):
@@ -122,7 +122,7 @@ def cell_counts(problems: Problems, n_problems: int) -> dict[tuple[str, int], in
 
 
 def steps_of(problem: Problem, strategy: str) -> list[tuple[str, str, int]]:
-    """List label, operation and operand of each step that a strategy takes, in its order."""
+    """List the label, operation and operand of each step, in the order in which a strategy takes them."""
     if strategy == "forward":
         return problem.steps
     return [(label, INVERSE[operation], operand) for label, operation, operand in reversed(problem.steps)]
@@ -138,7 +138,7 @@ def work_steps(field: FiniteField, problem: Problem, strategy: str, value: int) 
 
 
 def longest_steps(settings: Settings, n_steps: int) -> list[str]:
-    """List the words of so many steps, with the symbol and the label that have most digits."""
+    """List the words of `n_steps` steps with the longest symbol and the longest label."""
     symbol = f"e{settings.field_order - 1}"
     return [f"s{settings.ring_size - 1}", f"/{symbol}", symbol] * n_steps
 
@@ -147,7 +147,7 @@ class ChainProblems(SymbolProblems, ProblemsAspect):
     """Problems of chains."""
 
     def draw_problems(self, settings: Settings, problems: Problems, n: int, split: str, seed: int) -> list[Problem]:
-        """Draw distinct chains, shuffled. No chain occurs twice, not even with different types."""
+        """Draw problems on distinct chains, shuffled; a chain occurs with one type only."""
         field, split_shares, ring_size = settings.field, settings.split_shares, settings.ring_size
         if n and not split_shares[split]:
             raise ValueError(f"{n} problems asked for, but the share of split '{split}' is 0")

@@ -67,7 +67,7 @@ class Problems(interface.Problems):
 
 
 class Demonstrations(interface.Demonstrations):
-    """The strategies of an SFT mix."""
+    """An SFT mix."""
 
     forward_share: Share
     """Share of forward demonstrations: 1 for F, 0 for B, one half for FB."""
@@ -79,12 +79,12 @@ class Documents(interface.Documents):
     drill_share: Share
     """Share of a batch that drills single operations."""
     backward_share: Share
-    """Share of backward chains among the others."""
+    """Share of backward chains among the worked ones."""
     max_chain_steps: Positive
-    """Most steps of a chain; lengths are uniform from 1 on."""
+    """Most steps of a chain; lengths are uniform from 1 to this."""
     backward_sound_steps: Natural
     """Steps after which a backward chain may hold mistakes."""
     backward_error: Share
     """Error probability per step beyond those."""
     backward_error_kind: Literal["systematic", "random"]
-    """``systematic``: mistakes take the next symbol; ``random``: any other symbol, so the right one is likeliest."""
+    """``systematic``: mistakes take the next symbol; ``random``: any other, so the right one stays the likeliest."""

@@ -10,11 +10,10 @@ from selectimprove.tasks.shared import QUESTIONS, STRATEGIES, SUITED, answer_of
 FIRST_ERRORS = ("none", "format", "stop", "question", "strategy", "carry", "step", "arithmetic", "answer")
 """Kinds of first error.
 
-``format``: a word where another kind of word belongs; ``stop``: an answer before the last part, or a word after it;
-``question``: a part opens with the other question; ``strategy``: a part opens with the strategy that does not suit it;
-``carry``: a part opens with another value than the answer of the part before, or than the given one; ``step``: another
-step than the part's next; ``arithmetic``: a wrong result; ``answer``: all parts right, but another answer than the last
-part's.
+``format``: a word of the wrong kind; ``stop``: an answer before the last part, or a word after it; ``question``: a part
+opens with the other question; ``strategy``: a part opens with the strategy that does not suit it; ``carry``: a part
+opens with a value that is neither given nor the answer of the part before; ``step``: not the part's next step;
+``arithmetic``: a wrong result; ``answer``: all parts are right, but the answer is not the last part's.
 """
 
 
@@ -33,7 +32,7 @@ def _first_error(field: FiniteField, composition: Composition, words: list[str],
 
 
 def _kind(part: Problem, position: int, found: str, answers: bool) -> str:
-    """Name the error of a wrong word at a position of a part's response."""
+    """Name the error of a wrong word, which was found at a position of a part's response."""
     within_step = (position - OPENING_WORDS) % 3
     if answers and (position == 0 or (position >= OPENING_WORDS and within_step == 0)):
         return "stop"
@@ -65,7 +64,7 @@ class CompositionLabels(LabelsAspect):
         return {"strategy": BY_PART, "first_error": error, "n_right": n_right, "answer": answer, "correct": correct}
 
     def mark_steps(self, row) -> tuple[int, list[StepMark]]:
-        """Mark the openings and steps of the parts before the first error; labels do not cover later ones."""
+        """Mark the openings and steps of the parts before the first error, which are all that labels describe."""
         marks = []
         for n_steps in row.part_steps[: row.n_right]:
             marks += [StepMark(OPENING_WORDS, "right"), *[StepMark(3, "right")] * int(n_steps)]

@@ -10,12 +10,11 @@ strategy and the value that is carried over::
 
     s7 find-end forward e3 s8 +e5 e8 s9 *e2 e4 s10 find-start backward e4 s12 /e3 e2 s11 -e1 e6 answer e6
 
-The paper says two things of compositions: SFT has two parts, RL three to five. The rest is our reconstruction. An
-opening repeats its question as a step repeats its operation, so the label before them finds both in the prompt.
+The paper says only that compositions have two parts in SFT and three to five in RL; the rest is our reconstruction. An
+opening repeats its question, as a step repeats its operation, so the label before them finds both in the prompt.
 
-The base model reads drills, as in chains, and compositions with parts worked in random directions. Only the first few
-parts are worked: after each, a coin decides whether to go on or to answer. So the base model can go on to a next part,
-as Qwen2.5 can, but cannot know that it should.
+The base model reads drills, as in chains, and compositions with parts worked in random directions. After each part, a
+coin decides whether to go on or to answer: like Qwen2.5, the base model can go on, but does not know that it should.
 """
 
 from dataclasses import dataclass
@@ -30,14 +29,14 @@ from selectimprove.tasks.interface import DemonstrationsAspect, Document, Proble
 from selectimprove.tasks.shared import QUESTIONS, READ_SPLITS, STRATEGIES, SUITED, SymbolProblems
 
 BY_PART = "by part"
-"""The strategy of every response: another one may suit each part."""
+"""The strategy of every response, because each part may need another one."""
 OPENING_WORDS = 4
 """Words that open a part of a response, before its steps of three words each."""
 
 
 @dataclass(frozen=True)
 class Composition:
-    """Parts, each given the answer of the part before; before each, one label is free for the part itself."""
+    """Parts, each given the answer of the part before; a part's label is the one before its first step's."""
 
     parts: tuple[Problem, ...]
 
@@ -58,10 +57,7 @@ class Composition:
 
     @property
     def content(self) -> tuple:
-        """The chains of all parts, in the form of one chain, without labels and types.
-
-        A single part is its own chain, so its split is that of the chain as a problem by itself.
-        """
+        """The chains of all parts in the form of one chain; a single part is in the split of its chain."""
         if self.n_parts == 1:
             return self.parts[0].content
         operations = tuple("".join(part.operations) for part in self.parts)
@@ -78,12 +74,12 @@ class Composition:
 
 
 def part_label(part: Problem) -> str:
-    """Return the label of a part: the one before its first step's."""
+    """Return the label of a part."""
     return f"s{(part.first_label - 1) % part.ring_size}"
 
 
 def work_part(field: FiniteField, part: Problem, strategy: str, value: int) -> tuple[list[str], int]:
-    """Work a part from a first value; return its words, which begin with its opening, and the last result."""
+    """Work a part from a first value; return the words, from the part's opening on, and the last result."""
     words, result = chains.work_steps(field, part, strategy, value)
     return [part_label(part), QUESTIONS[part.problem_type], strategy, *words], result
 
@@ -97,7 +93,7 @@ def respond(field: FiniteField, composition: Composition) -> str:
 
 
 def draw_composition(settings: Settings, n_parts: int, rng: Random) -> Composition:
-    """Draw a composition; the type and the number of steps of each part are uniform."""
+    """Draw a composition with uniform types and numbers of steps."""
     field, ring_size, parts = settings.field, settings.ring_size, []
     choices = chains.possible_steps(field)
     label, given = rng.randrange(ring_size), rng.randrange(field.order)
@@ -106,7 +102,7 @@ def draw_composition(settings: Settings, n_parts: int, rng: Random) -> Compositi
         operations, operands = zip(*(rng.choice(choices) for _ in range(n_steps)), strict=True)
         problem_type, start = rng.choice(chains.PROBLEM_TYPES), given
         if problem_type == "inversion":
-            # A chain is a bijection: exactly one start leads to the given end.
+            # A chain is a bijection, so exactly one start leads to the given end.
             start = next(e for e in range(field.order) if run_chain(field, e, operations, operands) == given)
         end = run_chain(field, start, operations, operands)
         part = Problem(problem_type, operations, operands, start, end, (label + 1) % ring_size, ring_size)
@@ -116,7 +112,7 @@ def draw_composition(settings: Settings, n_parts: int, rng: Random) -> Compositi
 
 
 def too_few_labels(settings: Settings, asked: Problems | Documents) -> Refusals:
-    """Refuse compositions with more labels than the ring: two steps would share one."""
+    """Refuse compositions that need more labels than the ring has."""
     n_parts, n_steps, ring_size = asked.parts[1], settings.part_steps[1], settings.ring_size
     if (labels := n_parts * (n_steps + 1)) > ring_size:
         needed = f"{n_parts} parts of {n_steps} steps need {labels} labels, one per part and one per step"
@@ -152,7 +148,7 @@ class CompositionTexts(SymbolProblems, ProblemsAspect, DemonstrationsAspect, Cha
         return [(BY_PART, respond(settings.field, composition)) for composition in problems]
 
     def to_row(self, composition: Composition) -> dict:
-        """Return a composition as text and as its parts; the steps of all parts are joined."""
+        """Return a composition as text and as its parts, whose steps are joined."""
         parts = composition.parts
         return {
             "problem_type": composition.problem_type,
@@ -186,13 +182,13 @@ class CompositionTexts(SymbolProblems, ProblemsAspect, DemonstrationsAspect, Cha
         return [*chains.longest_steps(settings, n_steps), *openings, "answer", f"e{settings.field_order - 1}"]
 
     def refuse_problems(self, settings: Settings, problems: Problems, n: int, split: str) -> Refusals:
-        """Refuse compositions with more labels than the ring, and more of them than can be drawn in reasonable time."""
+        """Refuse compositions that need too many labels, and more compositions than can be drawn in reasonable time."""
         if mistakes := list(too_few_labels(settings, problems)):
             yield from mistakes
             return  # Such compositions would take long to count.
         fewest, order = problems.parts[0], settings.field_order
         wanted = -(-n // len(problems.difficulties))
-        # A part is either type of problem on any chain that its given value allows.
+        # A part has one of two types and any chain that contains its given value.
         exist = (2 * chains.count_chains(order, settings.part_steps[1]) / order) ** fewest * order
         # Compositions are drawn until enough differ; the last of a split would take long.
         if wanted > 0.75 * exist * settings.split_shares[split]:
@@ -201,12 +197,12 @@ class CompositionTexts(SymbolProblems, ProblemsAspect, DemonstrationsAspect, Cha
             yield "n_problems", f"{asked} {reason}"
 
     def work(self, settings: Settings, documents: Documents, n_steps: int, rng: Random) -> Document:
-        """Draw a composition and work its first parts; `n_steps` counts for drills only."""
-        field, n_parts, composition = settings.field, rng.randint(*documents.parts), None
-        while (
-            composition is None or chains.split_of(field, composition.content, settings.split_shares) not in READ_SPLITS
-        ):
+        """Draw a composition and work its first parts; `n_steps` is the length of drills only."""
+        field, n_parts = settings.field, rng.randint(*documents.parts)
+        while True:
             composition = draw_composition(settings, n_parts, rng)
+            if chains.split_of(field, composition.content, settings.split_shares) in READ_SPLITS:
+                break
         words, value = [], composition.parts[0].given
         for part in composition.parts:
             strategy = rng.choice(STRATEGIES)
@@ -220,5 +216,5 @@ class CompositionTexts(SymbolProblems, ProblemsAspect, DemonstrationsAspect, Cha
         return Document(composition.prompt.split(), [*words, "answer", f"e{value}", Document.END])
 
     def refuse_documents(self, settings: Settings, documents: Documents) -> Refusals:
-        """Refuse compositions with more labels than the ring."""
+        """Refuse compositions that need too many labels."""
         yield from too_few_labels(settings, documents)

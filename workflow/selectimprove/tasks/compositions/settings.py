@@ -49,8 +49,8 @@ class Documents(interface.Documents):
     drill_share: Share
     """Share of a batch that drills single operations."""
     max_chain_steps: Positive
-    """Drills are as long as a chain of up to this many steps; each batch draws their length."""
+    """Most steps of the chains that drills are as long as; each batch draws one length, from 1 to this."""
     parts: Range
     """Fewest and most parts of a composition."""
     part_continue: Share
-    """Probability that a next part is worked."""
+    """Probability, after each part, that the next one is worked too."""

@@ -10,15 +10,14 @@ from selectimprove.tasks.shared import STRATEGIES, answer_of
 FIRST_ERRORS = ("none", "format", "start", "edge", "missing", "arm", "answer")
 """Kinds of first error.
 
-``format``: no strategy, a word that is not a node, or no answer; ``start``: another first node than the strategy's;
+``format``: no strategy, a word that is not a node, or no answer; ``start``: the strategy begins at another node;
 ``edge``: a step that follows no edge in the strategy's direction; ``missing``: the walk ends before the path does;
-``arm``: a walk without an error along another arm; ``answer``: the right path, but an answer that is not its node next
-to the hub.
+``arm``: a correct walk along another arm; ``answer``: the right path, but not its node next to the hub as the answer.
 """
 
 
 def _read(completion: str) -> tuple[int, list[str], int | None]:
-    """Return the number of words before a response's first step, the words of its walk, and its answer."""
+    """Return the number of words before the first step of a response, the words of its walk, and its answer."""
     words, answer = completion.split(), answer_of(completion)
     named = int(bool(words) and words[0] in STRATEGIES)
     walk = words[named : None if answer is None else -2]
@@ -50,8 +49,8 @@ class PathStarLabels(LabelsAspect):
     def label(self, settings: Settings, problem: Problem, completion: str) -> dict:
         """Label any text by its walk, whichever strategy it names.
 
-        Of the first steps, as many as the path has, more than half must follow edges in a strategy's direction. The
-        walk is then compared with that strategy step by step.
+        If the path has n steps, more than half of them must follow edges in a strategy's direction within the first n
+        steps of the walk. The walk is then compared with that strategy step by step.
         """
         _, words, answer = _read(completion)
         names = {f"e{node}": node for node in range(settings.n_nodes)}

@@ -19,10 +19,10 @@ class Problem:
     problem_type: str
     hub: int
     nodes: tuple[int, ...]
-    """The nodes of one arm after the other, each from the hub outwards. The arm of the path is the first."""
+    """The nodes of all arms, each arm from the hub outwards. The path is on the first arm."""
     n_arms: int
     order: tuple[int, ...]
-    """The edges in the order of the prompt; edge ``i`` joins ``nodes[i]`` to its neighbour on the side of the hub."""
+    """The edges in the order of the prompt; edge ``i`` joins ``nodes[i]`` to the next node towards the hub."""
     cued: bool
 
     @property
@@ -35,7 +35,7 @@ class Problem:
 
     @property
     def content(self) -> tuple:
-        """The star as a graph without directions, whichever leaf is named."""
+        """The star as an undirected graph, without the leaf that is named."""
         n = self.n_steps
         return self.hub, tuple(sorted(self.nodes[i : i + n] for i in range(0, len(self.nodes), n)))
 
@@ -80,7 +80,7 @@ def draw_star(settings: Settings, problem_type: str, n_steps: int, splits: tuple
 
 
 def _write_walk(strategy: str, walk: list[int], guesses: bool, answer: int) -> list[str]:
-    """List the words of a response, which announces the guess of an arm."""
+    """List the words of a response; if `guesses`, it announces the guess of an arm."""
     start, *others = (f"e{node}" for node in walk)
     return [strategy, start, *(["guess"] if guesses else []), *others, "answer", f"e{answer}"]
 
@@ -100,7 +100,7 @@ def _walk(settings: Settings, documents: Documents, n_steps: int, rng: Random) -
     problem = draw_star(settings, rng.choice(settings.problem_types), n_steps, READ_SPLITS, rng)
     edges, suited = problem.edges, SUITED[problem.problem_type] == strategy
     walk, slipped = [problem.path[0 if strategy == "forward" else -1]], False
-    # A walk that began at a leaf ends at the hub, one that began at the hub ends at a leaf.
+    # The walk ends at the hub or at a leaf.
     while following := problem.next_nodes(walk[-1], strategy):
         node = rng.choice(following)
         if strategy == "backward" and len(walk) > documents.backward_sound_steps and not slipped:
@@ -122,7 +122,7 @@ class PathStarTexts(SymbolProblems, ProblemsAspect, ChainDemonstrations, Documen
     """Problems, demonstrations and documents of path-stars; a mix is as in chains."""
 
     def draw_problems(self, settings: Settings, problems: Problems, n: int, split: str, seed: int) -> list[Problem]:
-        """Draw problems of one split on distinct stars, spread evenly over lengths within each type."""
+        """Draw problems on distinct stars; lengths have equal numbers within each type."""
         if mistakes := list(self.refuse_problems(settings, problems, n, split)):
             raise ValueError(mistakes[0][1])
         rng = Random(f"path_star/{seed}/{split}")
@@ -142,7 +142,7 @@ class PathStarTexts(SymbolProblems, ProblemsAspect, ChainDemonstrations, Documen
             yield from mistakes
             return
         stars = math.perm(settings.n_nodes, n_arms * fewest + 1) // math.factorial(n_arms)
-        # Stars are drawn until enough differ; the last of a split would take long.
+        # Stars are drawn until enough differ, so the last stars of a split would take long.
         exist = int(stars * settings.split_shares[split] / 2)
         wanted = -(-n // len(problems.difficulties))
         if wanted > exist:
@@ -154,7 +154,7 @@ class PathStarTexts(SymbolProblems, ProblemsAspect, ChainDemonstrations, Documen
         return Problem(**values | {name: tuple(map(int, row[name])) for name in ("nodes", "order")})
 
     def longest_response(self, settings: Settings, n_steps: int) -> list[str]:
-        """List the words of a walk that slips outwards at its last step, with names of most digits."""
+        """List the words of a walk that slips outwards at its last step, with the longest names."""
         node = f"e{settings.n_nodes - 1}"
         return ["backward", "guess", *[node] * (2 * n_steps + 1), "answer", node]
 

@@ -10,16 +10,16 @@ from selectimprove.types import Natural, Positive, Share
 
 
 class Settings(interface.Settings):
-    """The names of nodes, the number of arms, and the shares of the splits. A step is an edge of an arm."""
+    """The number of names and of arms, and the shares of the splits. A step is an edge of an arm."""
 
     problem_types: ClassVar[tuple[str, ...]] = ("evaluation", "inversion")
 
     n_nodes: Positive
     """Number of names; at least the most nodes of any star."""
     n_arms: Annotated[int, Field(ge=2, strict=True)]
-    """Arms of a star; a guess of the arm is right with a chance of one in this many."""
+    """Number of arms of a star; a guess of the arm is right with probability 1 / n_arms."""
     cued: bool
-    """Whether the last word of a prompt tells the types apart; else only the edges do."""
+    """Whether the last word of a prompt tells the types apart; if not, only the edges do."""
     split_shares: SplitShares
     """Share of all stars that each split owns."""
 
@@ -36,10 +36,10 @@ class Documents(interface.Documents):
     drill_edges: Positive
     """Edges of a drill."""
     backward_share: Share
-    """Share of backward walks among the others."""
+    """Share of backward walks among all walks."""
     max_steps: Positive
-    """Most edges of an arm; each batch has one length, from 1 on."""
+    """Most edges of an arm; each batch has one length, from 1 to this."""
     backward_sound_steps: Natural
     """Steps after which a backward walk may slip."""
     backward_error: Share
-    """Probability of a slip per step beyond those, until there is one."""
+    """Probability of a slip at each later step; a walk slips at most once."""

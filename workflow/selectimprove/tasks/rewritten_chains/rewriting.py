@@ -28,9 +28,9 @@ class Settings(chains_settings.Settings):
     """The settings of chains, the place of the question, and the words before a response's first value."""
 
     question: Literal["first", "last"]
-    """Where the prompt has its question: before the chain, or after it as in chains."""
+    """Whether the question stands before the chain, or after it as in the task chains."""
     direction_words: bool
-    """Whether a response names its strategy and announces a guess before its first value, as in chains."""
+    """Whether a response begins with its strategy and announces a guess, as in the task chains."""
 
     @property
     def slug(self) -> str:
@@ -42,7 +42,7 @@ class Demonstrations(chains_settings.Demonstrations):
     """An SFT mix."""
 
     pairing: Literal["any", "unsuited"] = "any"
-    """``any``: by `forward_share`, whatever the type; ``unsuited``: always in the strategy that needs a guess."""
+    """``any``: by `forward_share` for all types; ``unsuited``: always the strategy that needs a guess."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class RewrittenTexts(chains_problems.ChainProblems, ChainDemonstrations, ChainDo
         return [" start", *questions, *(token for token in tokens if token.strip() not in ("start", *questions))]
 
     def draw_documents(self, settings: Settings, documents: Documents, batch_size: int, rng: Random) -> list[Document]:
-        """Draw the documents of chains and rewrite them; drills, which have no prompt, stay."""
+        """Draw the documents of chains and rewrite them, except drills, which have no prompt."""
         rewritten = []
         for drawn in super().draw_documents(settings, documents, batch_size, rng):
             if drawn.prompt:
