@@ -1,4 +1,4 @@
-"""Plan runs of this workflow, look behind its results, and use them elsewhere."""
+"""Plan runs of this workflow, inspect its results, and use them elsewhere."""
 
 import argparse
 import importlib
@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="selectimprove", description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     first = (sys.argv[1:] if arguments is None else arguments)[:1]
-    # Importing one command can take longer than running another. Only the help needs all.
+    # Importing one command can take longer than running another, and only the help needs all.
     for name in [name for name in COMMANDS if [name] == first] or COMMANDS:
         module = importlib.import_module(f"selectimprove.commands.{name}")
         subparser = subparsers.add_parser(

@@ -1,4 +1,4 @@
-"""The error that a user can act on."""
+"""The error that tells a user of a mistake."""
 
 
 class ParamsError(ValueError):
@@ -6,6 +6,6 @@ class ParamsError(ValueError):
 
 
 def one_line(text: str, longest: int = 400) -> str:
-    """Escape what is not printable, line ends first of all, and cut what is too long to read."""
+    """Escape characters that cannot be printed, such as line ends, and cut a text that is too long to read."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"

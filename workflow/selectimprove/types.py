@@ -1,4 +1,4 @@
-"""What configs are made of: numbers with bounds, ranges, seeds and lists of names."""
+"""The types of values in configs: numbers with bounds, ranges, seeds and lists of names."""
 
 from collections.abc import Iterator
 from typing import Annotated, Self
@@ -50,13 +50,13 @@ def _distinct(values: list) -> list:
 Positive = Annotated[int, Field(gt=0, le=LARGEST_SEED, strict=True)]
 Natural = Annotated[int, Field(ge=0, le=LARGEST_SEED, strict=True)]
 NUMBER = BeforeValidator(_no_truth_value)
-"""Beside a float's bounds: a truth value is none."""
+"""Stands beside the bounds of a float, and refuses true and false."""
 Share = Annotated[float, Field(ge=0, le=1), NUMBER]
 Rate = Annotated[float, Field(gt=0), NUMBER]
 Range = Annotated[tuple[int, int], BeforeValidator(_ordered)]
 """Fewest and most, both included."""
 DISTINCT = AfterValidator(_distinct)
-"""Beside a list's bounds: no item twice."""
+"""Stands beside the bounds of a list, and refuses items that occur twice."""
 Names = Annotated[list[str], DISTINCT]
 SomeNames = Annotated[list[str], Field(min_length=1), DISTINCT]
 Seeds = Annotated[list[Annotated[int, Field(ge=0, le=LARGEST_SEED, strict=True)]], Field(min_length=1), DISTINCT]

@@ -1,20 +1,20 @@
 """The mechanisms, measured by intervention: how much of a change in pass@1 is selection, sharpening and capability.
 
 For one problem let pi(s) be the share of generations that begin with strategy s, and q(s) the pass rate of a model that
-is told to begin with s. What a model goes on to write depends on what it has written and not on why, so pass@1 = sum of
+is told to begin with s. A model continues a text in the same way, whoever wrote its beginning, so pass@1 = sum of
 pi(s) q(s), and q(s) is known however rarely s is taken. The change between two checkpoints splits exactly (Kitagawa
 1955), and is averaged over problems::
 
     change = sum of [pi'(s) - pi(s)] * [q(s) + q'(s)] / 2      selection
            + sum of [pi(s) + pi'(s)] / 2 * [q'(s) - q(s)]      improvement
 
-Improvement splits once more, which the paper does not do: *sharpening* is the gain on the problems that the first
+Improvement is split further, which the paper does not do: *sharpening* is the gain on the problems that the first
 checkpoint, told s and decoded greedily, already solved, and *capability* the gain on the others. pi and q come from
 different generations, so that the products are unbiased.
 
-Where models were not told a strategy, pi and q are those of all problems together, and q(s) is the pass rate of the
-generations that took s (`split_observed`). If a side never took s, its q(s) is unknown, which leaves bounds; and if a
-model takes s on other problems than before, q(s) changes with the problems.
+If models were not told a strategy, pi and q are those of all problems together, and q(s) is the pass rate of the
+generations that took s (`split_observed`). If one checkpoint never took s, its q(s) is unknown, and the split has
+bounds. If a model comes to take s on other problems, q(s) changes with the problems.
 """
 
 import re
@@ -31,7 +31,7 @@ PARTS = ("selection", "sharpening", "capability")
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What one model does on each of n problems, by itself and told one of S strategies."""
+    """The behaviour of one model on each of n problems, by itself and told one of S strategies."""
 
     taken: np.ndarray
     """Share of generations that begin with each strategy, and in the last column with none; shape (n, S + 1)."""
@@ -40,15 +40,15 @@ class Behaviour:
     told: np.ndarray
     """Pass rate of the model told each strategy; shape (n, S)."""
     greedy: np.ndarray
-    """The same, decoded greedily."""
+    """The same as `told`, decoded greedily."""
 
     @classmethod
     def of(
         cls, generations: pd.DataFrame, interventions: pd.DataFrame, strategies: Sequence[str], problems: pd.Index
     ) -> "Behaviour":
-        """Count it from tables of one model's generations and interventions; a rate without rows is NaN.
+        """Count a model's generations and interventions; a rate without rows is NaN.
 
-        Strategies that the model was not told count as none.
+        Generations with other strategies than `strategies` count as generations without a strategy.
         """
         taken = generations["strategy"].where(generations["strategy"].isin(strategies), "")
         other = (generations["correct"] & (taken == "")).groupby(generations["problem_id"]).mean()
@@ -64,7 +64,7 @@ class Behaviour:
 
 
 def find_openings(completions: pd.Series, openings: dict[str, str]) -> pd.Series:
-    """Name the strategy whose opening begins each completion, or ``""``; an opening ends where a word does."""
+    """Name the strategy whose opening begins each completion, or ``""``; an opening ends at the end of a word."""
     begun = pd.Series("", index=completions.index)
     text = completions.str.lstrip()
     for strategy, opening in openings.items():
@@ -75,12 +75,12 @@ def find_openings(completions: pd.Series, openings: dict[str, str]) -> pd.Series
 def kitagawa(
     share: np.ndarray, share_after: np.ndarray, rate: np.ndarray, rate_after: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what each strategy adds to a change by its share and by its rate (Kitagawa 1955, JASA 50:1168–1194)."""
+    """Return the change due to each strategy's share, and that due to its rate (Kitagawa 1955, JASA 50:1168–1194)."""
     return (share_after - share) * (rate + rate_after) / 2, (share + share_after) / 2 * (rate_after - rate)
 
 
 def rate_given(passed: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Divide; NaN where the share is zero."""
+    """Return passed / share, and NaN where the share is zero."""
     return np.divide(passed, share, out=np.full(np.shape(passed), np.nan), where=share > 0)
 
 
@@ -93,12 +93,12 @@ def lend_rates(rate: np.ndarray, rate_after: np.ndarray) -> tuple[np.ndarray, np
 def split_change(weights: np.ndarray, before: Behaviour, after: Behaviour) -> dict[str, np.ndarray]:
     """Split the change in pass@1 between two models on the same problems; each row of weights is a resample of these.
 
-    Returns `PARTS`, which add up to the change as far as telling a strategy has the effect of taking it, and
-    ``improvement``, the sum of the last two. Generations that begin with no strategy have the rate that was observed,
-    or if there are none on one side, that of the other.
+    Returns `PARTS`, which add up to the change if telling a strategy has the effect of taking it, and ``improvement``,
+    the sum of the last two. The rate of generations that begin with no strategy is the observed one; if one model has
+    no such generations, it is the other model's.
     """
     weights = weights / weights.sum(axis=-1, keepdims=True)
-    # Generations without a strategy have no rate on most problems, so theirs is that of all problems together.
+    # On most problems, generations without a strategy have no rate, so theirs is that of all problems together.
     told = kitagawa(before.taken[:, :-1], after.taken[:, :-1], before.told, after.told)
     share, share_after = weights @ before.taken[:, -1:], weights @ after.taken[:, -1:]
     passed, passed_after = weights @ before.passed_other[:, None], weights @ after.passed_other[:, None]
@@ -118,7 +118,7 @@ def split_change(weights: np.ndarray, before: Behaviour, after: Behaviour) -> di
 
 @dataclass(frozen=True)
 class Observed:
-    """For one model on n problems, the numbers of generations, and of correct ones, by S strategies; shape (n, S)."""
+    """The numbers of generations, and of correct ones, of one model on n problems by S strategies; shape (n, S)."""
 
     taken: np.ndarray
     passed: np.ndarray
@@ -144,22 +144,22 @@ class Observed:
         return c / n if k == 1 else pass_at_k(n, c, k)
 
     def shares(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Average over problems the share of generations that take each strategy, and that take it and pass."""
+        """Average over problems the shares of generations that take each strategy, and that take it and pass."""
         weights = weights / weights.sum(axis=-1, keepdims=True)
         n = self.n_samples[:, None]
         return weights @ (self.taken / n), weights @ (self.passed / n)
 
 
 def split_observed(weights: np.ndarray, before: Observed, after: Observed) -> dict[str, np.ndarray]:
-    """Split the change in pass@1 by strategies as they were observed; each row of weights is a resample of problems.
+    """Split the change in pass@1 by observed strategies; each row of weights is a resample of problems.
 
-    Returns ``selection`` and ``improvement``, which add up to the change if an unknown rate is that of the other side,
-    and for each the bounds ``_least`` and ``_most``, if an unknown rate may be anything from 0 to 1.
+    Returns ``selection`` and ``improvement`` under the assumption that an unknown rate is that of the other model, and
+    for each the bounds ``_least`` and ``_most``, between which it lies if an unknown rate lies between 0 and 1.
     """
     (share, passed), (share_after, passed_after) = before.shares(weights), after.shares(weights)
     rate, rate_after = rate_given(passed, share), rate_given(passed_after, share_after)
     lent = kitagawa(share, share_after, *lend_rates(rate, rate_after))
-    # The terms are linear in a rate, so they are extreme where it is.
+    # The terms are linear in an unknown rate, so its extremes give theirs.
     never, always = (
         kitagawa(share, share_after, np.nan_to_num(rate, nan=assumed), np.nan_to_num(rate_after, nan=assumed))
         for assumed in (0.0, 1.0)

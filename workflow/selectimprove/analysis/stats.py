@@ -1,8 +1,8 @@
 """Estimates and their uncertainty.
 
 Problems are the units of resampling, because the generations for one problem are not independent. An interval over
-problems says how the same models would do on other problems, and nothing about other seeds. For these, models are the
-units: use `student_interval`.
+problems says how the same models would do on other problems, and nothing about models of other seeds; for those, use
+`student_interval`.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ def pass_at_k(n_samples: np.ndarray, n_correct: np.ndarray, k: int) -> np.ndarra
     """Estimate for each problem, without bias, the chance that at least one of k samples is correct.
 
     This is 1 minus the chance that k samples, drawn without replacement from the n, are all wrong (Chen et al. 2021,
-    arXiv:2107.03374, equation 1). Fewer than k samples of a problem are a ValueError.
+    arXiv:2107.03374, equation 1). A problem with fewer than k samples raises ValueError.
     """
     n, c = np.broadcast_arrays(n_samples, n_correct)
     if (n < k).any():
@@ -27,7 +27,7 @@ def pass_at_k(n_samples: np.ndarray, n_correct: np.ndarray, k: int) -> np.ndarra
 def bootstrap_weights(strata: np.ndarray, n_bootstrap: int, seed: int) -> np.ndarray:
     """Draw how often each problem occurs in each resample; return an array of shape (n_bootstrap, n_problems).
 
-    Strata, such as numbers of steps, keep their sizes: test sets are balanced by design, and so are their resamples.
+    Strata, such as numbers of steps, keep their sizes, because test sets are balanced by design.
     """
     rng = np.random.default_rng(seed)
     weights = np.empty((n_bootstrap, len(strata)), dtype=np.int32)

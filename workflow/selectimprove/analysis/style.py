@@ -1,7 +1,4 @@
-"""The look of every figure: one colour per model, intervals as bands, fonts that are embedded in a PDF.
-
-The colours are Okabe and Ito's, which people with any colour vision can tell apart.
-"""
+"""The look of every figure, with Okabe and Ito's colours, which people with any colour vision can tell apart."""
 
 import re
 from pathlib import Path
@@ -30,11 +27,11 @@ SCALE_NOTES = {
     "workstation": "workstation scale: 19 M parameters, trained from scratch",
     "paper": "paper scale: Qwen2.5-1.5B-Instruct, LoRA",
 }
-"""The note on its scale that each figure has."""
+"""The note on each figure that names its scale."""
 MEANINGLESS = {"smoke", "rehearsal"}
-"""Scales whose numbers mean nothing; the note of each is red."""
+"""Scales whose numbers mean nothing; their notes are red."""
 ALARMS = "\n\nTraining alarms:\n\n"
-"""Separates a caption from the alarms of the trainings that are shown; each alarm is a line that begins with a dash."""
+"""Separates a caption from the alarms of the trainings that are shown, each a line that begins with a dash."""
 
 
 def setup() -> None:
@@ -66,7 +63,7 @@ def setup() -> None:
 
 
 def model_colour(sft: str, known: list[str]) -> str:
-    """Return the colour of an SFT mix; a mix that is not in the paper has the next free colour."""
+    """Return the colour of an SFT mix; `known` mixes that are not in the paper have the free colours in turn."""
     others = [mix for mix in known if mix not in SFT_COLOURS]
     return SFT_COLOURS.get(sft) or FALLBACK_COLOURS[others.index(sft) % len(FALLBACK_COLOURS)]
 
@@ -77,7 +74,7 @@ def ordered_colours(n: int) -> list[str]:
 
 
 def training_name(training: str) -> str:
-    """Write the name of a training for people: ``rl_6_9`` is RL(6–9)."""
+    """Write the name of a training for readers: ``rl_6_9`` is RL(6–9)."""
     match = re.fullmatch(r"rl_(\d+)_(\d+)(?:_(\w+))?", training)
     if not match:
         return "SFT" if training == "sft" else training
@@ -93,7 +90,7 @@ def band(axes, table: pd.DataFrame, x: str, y: str, low: str, high: str, colour:
 def label_ends(axes, labels: list[tuple[float, float, str, str]], gap: float, top: float = 1.0) -> None:
     """Write labels (x, y, text, colour) at the right ends of lines, in place of a legend.
 
-    Labels are at least `gap` apart and at most as high as `top`, both in data units, so that none overlaps the title.
+    Labels are at least `gap` apart and not above `top`, both in data units, so that none overlaps the title.
     """
     labels = sorted(labels, key=lambda label: label[1])
     heights = []
@@ -108,7 +105,7 @@ def label_ends(axes, labels: list[tuple[float, float, str, str]], gap: float, to
 
 
 def middle_of_window(steps: pd.Series, window: int) -> pd.Series:
-    """Return the middle of each step's window of `window` steps; windows are shorter if there would be only one."""
+    """Return the middle of each step's window of `window` steps; windows are shortened until there are two."""
     window = max(1, min(window, steps.max() // 2))
     return (steps - 1) // window * window + window / 2
 

@@ -41,9 +41,9 @@ RL_SETTINGS = {
 
 
 def read_measures(folder: str, name: str, rows: str | None = None) -> pd.DataFrame:
-    """Read a table of an experiment's measures (`selectimprove.stages.measures` lists them), or some of its rows.
+    """Read a table of an experiment's measures (see `selectimprove.stages.measures`), or some of its rows.
 
-    If no row is left, this is a ParamsError: an empty selection must not draw an empty figure.
+    Raises ParamsError if there are none, because the figure would be empty.
     """
     table = pd.read_parquet(Path(folder) / f"{name}.parquet")
     if table.empty:
@@ -52,7 +52,7 @@ def read_measures(folder: str, name: str, rows: str | None = None) -> pd.DataFra
 
 
 def select(table: pd.DataFrame, rows: str, name: str) -> pd.DataFrame:
-    """Select rows as `pandas.DataFrame.query` does; if none is left, name the values that table `name` has."""
+    """Select rows with `pandas.DataFrame.query`; if there are none, the error lists the values of table `name`."""
     found = table.query(rows)
     if found.empty:
         columns = [column for column in table if str(column) in rows]

@@ -35,7 +35,7 @@ def describe_sample(config: ExhibitsStage, inputs: dict[str, Path], data: pd.Dat
 
 
 def describe_alarms(measures: Path, data: pd.DataFrame) -> str:
-    """List the alarms of the trainings that the data show; alarms of SFT apply to the RL after it too."""
+    """List the alarms of the trainings that the data show; an alarm of SFT also concerns the RL after it."""
     lines = []
     for alarm in pd.read_csv(measures / "alarms.csv", dtype={"variant": str, "sft": str}).to_dict("records"):
         of_model = ("variant", "sft") if alarm["training"] == "sft" else ("variant", "sft", "training")
@@ -57,12 +57,12 @@ def draw_exhibit(config: ExhibitsStage, inputs: dict[str, Path], folder: Path) -
         "scale": config.scale,
         "plot": config.plot,
     }
-    # Further inputs have a kind and a name: ``verdicts`` by seed.
+    # Other inputs have a kind and a name, such as the verdicts of each seed.
     for role, path in inputs.items():
         if "/" in role:
             kind, name = role.split("/")
             parameters.setdefault(kind, {})[name] = str(path.resolve())
-    # Fixed time stamps and identifiers make figures bit-equal from run to run.
+    # Fixed time stamps and identifiers make figures bit-identical between runs.
     os.environ |= {"SOURCE_DATE_EPOCH": "0", "PYTHONHASHSEED": "0"}
     # Ignore kernels that are installed elsewhere under the same name, and the user's start-up files of IPython.
     os.environ["JUPYTER_PATH"] = str(Path(sys.prefix, "share", "jupyter"))

@@ -1,4 +1,4 @@
-"""Labeling: what every generation and every rollout of a model did.
+"""Labeling: the strategy and the first error of every generation and every rollout of a model.
 
 Writes the sampled rows with their problem's type and difficulty and the task's label: ``generations.parquet``,
 ``interventions.parquet`` if the model has any and, after RL, ``rollouts.parquet``.
@@ -15,9 +15,9 @@ from selectimprove.tasks.interface import load_task
 
 
 def label_rows(config: LabelsStage, problems: list, rows: pd.DataFrame) -> pd.DataFrame:
-    """Label rows with a `completion`, given the problem of each."""
+    """Label rows with a `completion`, given the problem of each row."""
     label_one = load_task(config.task_name).label
-    # The better a model, the more of its responses to a problem are equal.
+    # A good model often gives the same response to a problem.
     label = cache(lambda problem, completion: label_one(config.task, problem, completion))
     labels = [label(problem, completion) for problem, completion in zip(problems, rows["completion"], strict=True)]
     of_problem = {name: [getattr(p, name) for p in problems] for name in ("problem_type", config.task.difficulty)}

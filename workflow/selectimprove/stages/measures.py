@@ -1,20 +1,20 @@
 """Measures: the tables behind the figures and tables of an experiment, computed from labels and training logs.
 
-The columns `variant`, `sft`, `training` and `seed` name the model; the seed ``pooled`` is all seeds together. The
-difficulty is `n_steps`, for compositions `n_parts`. The type and the difficulty ``all`` are all together. Writes:
+The columns `variant`, `sft`, `training` and `seed` name the model; the seed ``pooled`` stands for all seeds together,
+and so does ``all`` for problem types and difficulties (`n_steps`, for compositions `n_parts`). Writes:
 
 - ``pass_rates.parquet``: pass@1 and pass@k by checkpoint, problem set, problem type and difficulty;
 - ``strategies.parquet``: share and pass rate of each strategy by checkpoint, problem set and problem type;
 - ``interventions.parquet``: pass@1 by checkpoint, problem set, problem type, `greedy` decoding and `told` strategy;
-- ``mechanisms.parquet``: the change in pass@1 from before RL to its end by problem set and type, split into selection
-  and improvement, and improvement into sharpening and capability; empty where no strategy is told;
+- ``mechanisms.parquet``: the change in pass@1 by RL, by problem set and type, split into selection and improvement, and
+  improvement into sharpening and capability; empty if no strategy is told;
 - ``first_errors.parquet``: shares of first errors by checkpoint, problem set, problem type and difficulty;
 - ``rewards.parquet``: mean reward, strategies and length of the rollouts by RL step, problem type and difficulty;
 - ``training.parquet``: the logs of SFT and RL, and the strategies of rollouts (columns: ``workflow/docs/design.md``);
 - ``alarms.csv``: stretches of steps at which a training was past one of the bounds in the params, with a message;
 - ``models.parquet``: the folders of each model's weights (`policy`) and of its `generations`.
 
-Intervals are over problems: they speak of these models on other problems, and not of other seeds.
+Intervals are over problems: they hold for these models on other problems, and not for other seeds.
 """
 
 import logging
@@ -39,7 +39,7 @@ LOG = logging.getLogger(__name__)
 
 
 def measure_experiment(config: MeasuresStage, inputs: dict[str, Path], folder: Path) -> None:
-    """Measure the runs of an experiment, whose labels, generations and trained models are the inputs."""
+    """Measure the runs of an experiment; their labels, generations and trained models are the inputs."""
     logs = read_logs(config.runs, inputs)
     alarms = [run.model_dump() | alarm for run, log in logs for alarm in find_alarms(log, config.alarms)]
     for alarm in alarms:
@@ -65,7 +65,7 @@ def measure_experiment(config: MeasuresStage, inputs: dict[str, Path], folder: P
 
 
 def read_labels(runs: list[Run], inputs: dict[str, Path], table: str) -> pd.DataFrame:
-    """Read one table of the labels of all runs that have it; each row names its model."""
+    """Read one table of labels for all runs that have it; each row names its model."""
     tables = []
     for run in runs:
         path = inputs[f"labels/{run.name}"] / f"{table}.parquet"
@@ -75,7 +75,7 @@ def read_labels(runs: list[Run], inputs: dict[str, Path], table: str) -> pd.Data
 
 
 def name_folders(runs: list[Run], inputs: dict[str, Path]) -> pd.DataFrame:
-    """Name each model's artifacts as ``results/evaluation/FB-…``, wherever they lie."""
+    """Name each model's artifacts by their last folders, ``results/evaluation/FB-…``."""
     roles = {"policy": "policy", "generations": "evaluation"}
     return pd.DataFrame(
         run.model_dump()

@@ -1,10 +1,10 @@
 """Rejection-sampling fine-tuning and self-distillation: controls in place of RL.
 
 Each round samples completions from the current model and fine-tunes it on some of them, with the loss of SFT. Rejection
-sampling keeps the right ones (STaR, Zelikman et al. 2022; RFT, Yuan et al. 2023): the outcome gives no advantages.
+sampling keeps the right ones (STaR, Zelikman et al. 2022; RFT, Yuan et al. 2023), so it has no advantages.
 Self-distillation keeps greedy completions, right or wrong, so it uses no outcome at all. All rounds together sample as
 many completions as RL does; self-distillation samples one for each of RL's prompts. Writes the same files as
-`selectimprove.stages.rl`, with rounds for steps.
+`selectimprove.stages.rl`; a round counts as a step.
 """
 
 import shutil
@@ -30,7 +30,7 @@ from selectimprove.training.trainer import (
 
 
 def choose_prompts(n_problems: int, n_prompts: int, number: int, seed: int) -> np.ndarray:
-    """Return the problems of a round, counted from 0; rounds go through all problems again and again, in new orders."""
+    """Return the problems of a round, counted from 0; rounds go through all problems in ever new orders."""
     rng = np.random.default_rng(seed)
     passes = -(-(number + 1) * n_prompts // n_problems)
     order = np.concatenate([rng.permutation(n_problems) for _ in range(passes)])
@@ -38,7 +38,7 @@ def choose_prompts(n_problems: int, n_prompts: int, number: int, seed: int) -> n
 
 
 def sample_round(config: RftStage, model: Respondent, problems: pd.DataFrame, number: int) -> pd.DataFrame:
-    """Sample completions: a row each with `step` (the round from 1), `problem_id`, `completion` and `reward`."""
+    """Sample completions; return rows with `step` (the round from 1), `problem_id`, `completion` and `reward`."""
     outcome = load_task(config.task_name).reward
     rows = model.answer(problems, config.seed * 1000 + number, greedy=config.method == "self_distillation")
     model.sampler.close()
@@ -48,7 +48,7 @@ def sample_round(config: RftStage, model: Respondent, problems: pd.DataFrame, nu
 
 
 def select_demonstrations(config: RftStage, rollouts: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame:
-    """Return the distinct completions that a round trains on, with their prompts: the right ones, or all."""
+    """Return the distinct completions that a round trains on, with their prompts."""
     kept = rollouts if config.method == "self_distillation" else rollouts[rollouts["reward"] == 1]
     return kept.drop_duplicates(["problem_id", "completion"]).merge(problems[["problem_id", "prompt"]], on="problem_id")
 
@@ -90,7 +90,7 @@ def train_rft(config: RftStage, inputs: dict[str, Path], folder: Path) -> None:
         prepare_torch(config.seed + number)
         checkpoint = folder / "checkpoints" / f"step-{number + 1:04d}"
         rows, log = parts / f"rollouts-{number}.parquet", parts / f"training-{number}.parquet"
-        # A round's checkpoint is written last, so a killed run goes on after its last complete round.
+        # A round's checkpoint is written last, so a killed run resumes after its last complete round.
         if not checkpoint.exists():
             chosen = problems.iloc[choose_prompts(len(problems), config.n_prompts, number, config.seed)]
             rollouts = sample_round(config, Respondent(config, policy, base), chosen, number)

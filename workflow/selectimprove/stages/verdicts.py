@@ -1,7 +1,7 @@
-"""Verdicts: every claim of the paper against this run, tested on the labels of raw generations.
+"""Verdicts: every claim of the paper, tested on the labels of this run's generations.
 
-Pass rates and strategies are counted from the labels, independently of the measures; cross-entropies are those that SFT
-logged. Writes ``claims.csv``, one row per claim, and ``tests.csv``, one row per test.
+Pass rates and strategies are counted from the labels, independently of the measures; cross-entropies are from the log
+of SFT. Writes ``claims.csv``, one row per claim, and ``tests.csv``, one row per test.
 """
 
 from pathlib import Path
@@ -37,7 +37,7 @@ def audit_claims(config: VerdictsStage, inputs: dict[str, Path], folder: Path) -
         row = {"claim": name, "statement": claim.statement, "verdict": verdict}
         row |= {"paper": claim.paper, "source": claim.source, "scale": config.scale}
         if found:
-            # The verdict hangs on this test.
+            # The verdict depends on this test.
             weakest = max(range(len(found)), key=lambda number: (found[number].p, abs(found[number].effect)))
             outcome = found[weakest]
             row |= {"effect": outcome.effect, "ci_low": outcome.low, "ci_high": outcome.high, "p_holm": p}
@@ -56,7 +56,7 @@ def audit_claims(config: VerdictsStage, inputs: dict[str, Path], folder: Path) -
 
 
 def describe_detail(claim: Claim, seeds: list[int], labels: Labels, outcomes: list[Outcome], confidence: float) -> str:
-    """Say how rare a hidden strategy was, or why nothing could be tested; empty where a claim needs neither."""
+    """Say how rare a hidden strategy was, or why nothing could be tested; empty if neither applies."""
     if claim.detail == "hidden_strategy":
         return _describe_hidden(claim, seeds, labels, confidence)
     if any(outcome.low is None for outcome in outcomes):
@@ -76,12 +76,12 @@ def upper_bound(n_shown: int, n: int, confidence: float) -> float:
 def _describe_hidden(claim: Claim, seeds: list[int], labels: Labels, confidence: float) -> str:
     """Say on how many problems each model took the strategy before RL, and how many rollouts took it in each RL.
 
-    Generations of one problem depend on one another; problems do not. At least as large a share of problems as of
-    generations shows the strategy, so the bound holds for both. Balanced test sets make it too wide (Hoeffding 1956).
+    Problems are independent, generations of one problem are not. The share of problems that show the strategy is at
+    least that of generations, so the bound holds for both. Balanced test sets make it too wide (Hoeffding 1956).
     """
 
     def count(variant: str, sft: str, training: str, strategy: str) -> tuple[int, int]:
-        """Count problems of test sets, after RL its rollouts: those that show the strategy, and all."""
+        """Count problems of test sets, or after RL its rollouts: those that show the strategy, and all."""
         n_shown = n = 0
         for seed in seeds:
             model = (claim.experiment, variant, sft, training, seed)

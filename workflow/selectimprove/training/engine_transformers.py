@@ -9,7 +9,7 @@ from selectimprove.config.sections import VllmSettings
 from selectimprove.training.policies import load_model, load_tokenizer
 
 BATCH = 512
-"""Completions generated at once; it decides memory and speed only."""
+"""Completions generated at once; the number affects memory and speed only."""
 
 
 class Sampler:
@@ -57,5 +57,5 @@ def rollout_arguments(settings: VllmSettings | None) -> dict:
 
 
 def seed_rollouts(seed: int) -> AbstractContextManager:
-    """Do nothing: the trainer's own seed decides."""
+    """Do nothing: rollouts are drawn by the trainer's own seed."""
     return nullcontext()

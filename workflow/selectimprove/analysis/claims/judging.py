@@ -1,15 +1,14 @@
-"""Judging: whether the difference that a claim is about lies where the claim puts it.
+"""Judging: whether a difference lies where the claim about it says.
 
 A test asks whether a difference lies above a margin (superiority; with margin 0, direction), below a margin, or within
 one (equivalence, by two one-sided tests; Schuirmann 1987). Problems are the clusters: all models of a seed answer the
-same problems, so a difference is resampled together with its problems. With several seeds, seeds are the replicates and
-Student's test is on their differences; with one, the verdict speaks of this seed's models. A cross-entropy is one
-number per model, with nothing to resample: with one seed it has no interval, no test can hold or fail, and its claim is
-inconclusive whatever the number.
+same problems, so both sides of a difference are resampled together. With several seeds, seeds are the replicates, and
+Student's test is on their differences; with one seed, the verdict is about the models of this seed. A cross-entropy is
+one number per model and cannot be resampled: with one seed it has no interval, and its claim is inconclusive.
 
-A claim holds if all its tests do, so its p-value is the largest of theirs (intersection-union; Berger 1982). Where it
-is not shown to hold, a test may show the contrary. A difference on the other side of zero, or beyond a bound within
-which there should be none, makes the claim *reversed*; one that misses its margin, or a level that the paper reaches,
+A claim holds if all its tests do, so its p-value is the largest of theirs (intersection-union; Berger 1982). If it is
+not shown to hold, one of its tests may show the contrary. A difference on the other side of zero, or beyond a bound
+within which it should lie, makes the claim *reversed*; one that misses its margin, or a level that the paper reaches,
 makes it *smaller*; one above a level at which the paper stays makes it *larger*. Any test may do so, so these p-values
 are multiplied by the number of tests. All four kinds of p-values are corrected over the claims of a run by Holm's
 method.
@@ -30,8 +29,8 @@ VERDICTS = ("reproduced", "smaller", "larger", "reversed", "inconclusive", "not 
 class Outcome(Strict):
     """The result of a test: the difference, its two-sided interval (None if the spread is unknown) and p-values.
 
-    A small `p` shows that the difference lies where the claim puts it, a small `p_smaller`, `p_larger` or `p_reversed`
-    that it falls short of that, exceeds it or is the contrary.
+    A small `p` shows that the difference lies where the claim says; a small `p_smaller`, `p_larger` or `p_reversed`
+    shows that it is too small, too large or the contrary.
     """
 
     effect: float
@@ -48,29 +47,29 @@ class Outcome(Strict):
 def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: int, confidence: float) -> Outcome:
     """Test where a difference lies.
 
-    `per_seed` has the difference of each seed, followed by its bootstrap draws over problems, if there are any.
-    `n_problems` counts the problems of all seeds; it is 0 without draws.
+    Each array of `per_seed` has the difference of one seed, followed by its bootstrap draws over problems, if there are
+    any. `n_problems` counts the problems of all seeds; it is 0 without draws.
     """
     effects = np.array([draws[0] for draws in per_seed])
     effect, n_seeds = float(effects.mean()), len(effects)
     if n_seeds > 1:
-        # Seeds that agree exactly have no variance; the error is at least half a problem's worth.
+        # Seeds that agree exactly have no variance, so the error is at least that of half a problem.
         least = 0.5 / n_problems if n_problems else np.finfo(float).tiny
         error = max(float(effects.std(ddof=1)) / np.sqrt(n_seeds), least)
         distribution = stats.t(n_seeds - 1)
     elif len(per_seed[0]) == 1:
         return Outcome(effect=effect, low=None, high=None, p=1.0, n_problems=n_problems, n_seeds=n_seeds)
     else:
-        # Resampling sees no variance where all problems agree: two that disagree are added (Agresti and Caffo 2000).
+        # Resampling finds no variance if all problems agree, so two that disagree are added (Agresti and Caffo 2000).
         error = float(np.hypot(np.std(per_seed[0][1:], ddof=1), np.sqrt(2) / (n_problems + 2)))
         distribution = stats.norm()
     half = distribution.ppf((1 + confidence) / 2) * error
 
     def beyond(distance: float) -> float:
-        """Return the p-value of a difference that lies so far on the right side of a bound."""
+        """Return the p-value of a difference that lies at a distance on the right side of a bound."""
         p = float(distribution.sf(distance / error))
         if n_seeds == 1 and distance > 0:
-            # If the difference reached the bound, a problem would show it with at least this probability; none did.
+            # This is the chance that no problem shows it if the difference does reach the bound.
             p = max(p, (1 - min(distance, 1.0)) ** n_problems)
         return p
 
