@@ -24,7 +24,7 @@ from table import write_table
 ROOT = Path(__file__).parents[1]
 SEEDS = yaml.safe_load((ROOT / "params.yaml").read_text())["seeds"]
 SMOKE_SEEDS = yaml.safe_load((ROOT / "workflow/scales/smoke.yaml").read_text())["experiments"]["seeds"]["seeds"]
-# A make that runs the tests must not reach into a make that they run: neither its variables nor its talk of folders.
+# A make that runs the tests must not pass its variables and options to a make that a test runs.
 ENVIRONMENT = {
     name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
 } | {
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Open a server for commands, one for all the processes that share the tests."""
+    """Open one server for commands, which all test processes use."""
     if "PYTEST_XDIST_WORKER" not in os.environ and not config.option.collectonly:
         open_for_commands()
 
@@ -51,17 +51,17 @@ def pytest_terminal_summary(terminalreporter) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector what was imported: statsmodels has everything searched whenever it corrects p-values."""
+    """Exclude imported modules from garbage collection, which statsmodels runs at each correction of p-values."""
     gc.freeze()
 
 
-def heed_interrupts() -> None:
-    """Undo, in a process that is started, that a shell's background is deaf to Ctrl-C, and the tests with it."""
+def restore_interrupts() -> None:
+    """Restore Ctrl-C in a started process: a shell's background jobs ignore it, and tests inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def runs(process: psutil.Process) -> bool:
-    """Tell whether a process has not ended; one that has may stay in the table until its parent asks for it, and go at any moment."""
+    """Tell whether a process is running; one that has ended may stay in the process table as a zombie, or vanish at any time."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -69,7 +69,7 @@ def runs(process: psutil.Process) -> bool:
 
 
 class Checkout:
-    """A repository of its own, and commands in it."""
+    """A separate repository, and commands in it."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -104,14 +104,14 @@ class Checkout:
         return {rule: int(count) for rule, count in counts if rule not in ("total", target)}
 
     def mismatches(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        """Verify as the rule does, in this process: the package that it imports is that of the copy."""
+        """Verify in this process, as the rule does in a process that imports the copy's package."""
         monkeypatch.chdir(self.folder)
         monkeypatch.setattr("selectimprove.config.loading.SCALES", self.folder / "workflow/scales")
         return verify(Plan(load_params(Path("params.yaml"))), cores=1)
 
     @property
     def published(self) -> Path:
-        """Where the scale of the tests publishes."""
+        """The folder where the tests' scale publishes."""
         return self.folder / "results/smoke"
 
     def record_of(self, publication: str) -> Path:
@@ -120,7 +120,7 @@ class Checkout:
         return record
 
     def made_from(self, publication: str = "*") -> dict[str, str]:
-        """Return the artifacts that published files were made from; those of one figure or table, of the audit, or of all."""
+        """Return the artifacts that published files were made from: a figure's, a table's, the audit's, or all."""
         records = map(Path.read_text, sorted((self.published / "published").glob(f"{publication}-*.json")))
         return {name: content for record in records for name, content in json.loads(record)["made_from"].items()}
 
@@ -153,7 +153,7 @@ def fresh(tmp_path_factory) -> Checkout:
 def made_once(
     name: str, original: Checkout, make: Callable[[Checkout], None], factory: pytest.TempPathFactory
 ) -> Checkout:
-    """Return a copy of a repository in which `make` has run, once for all the processes that share the tests."""
+    """Return a copy of a repository in which `make` has run, once for all test processes."""
     base = factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     done = folder.with_suffix(".done")
@@ -173,7 +173,7 @@ def smoke(fresh, tmp_path_factory) -> Checkout:
 
 @pytest.fixture(scope="session")
 def audited(smoke, tmp_path_factory) -> Checkout:
-    """The main experiment and a second seed of one model of it, with Table 1, one figure and verdicts. Change copies of it only."""
+    """The main experiment with a second seed of one model, Table 1, one figure and verdicts. Change copies of it only."""
     return made_once("audited", smoke, audit_one_seed_more, tmp_path_factory)
 
 

@@ -1,8 +1,8 @@
-"""Commands that are forked from a process that has imported what they import.
+"""Commands of tests that are forked from a server, which has already imported the packages that they need.
 
-The suite calls Snakemake two hundred times, and Snakemake starts stages. Each does here what it does by itself, from the code, in the folder and with
-the environment that a test gives it; it is spared the imports of packages, which are half of its time. The server is that of
-`selectimprove.artifacts.forking`. Tests of how processes start, are interrupted or die do without.
+The suite calls Snakemake two hundred times, and Snakemake starts stages. Half of the time of each process would be imports of packages. A forked
+command runs the code of the test's repository, in the test's folder and environment. The server is that of `selectimprove.artifacts.forking`. Tests
+that are about the start, interruption or death of processes do not use it.
 """
 
 import importlib
@@ -18,11 +18,11 @@ from selectimprove.dag.table import STAGES
 COMMANDS = {"snakemake": "snakemake.cli", "selectimprove": "selectimprove.__main__"}
 """Commands of a shell, and the modules whose ``main`` they run."""
 LATER = ("smart_open", "pandas", "scipy.stats", "matplotlib.pyplot")
-"""What they import only when they run."""
+"""Modules that the commands import only when they run."""
 OPENED = "TESTS_SERVER"
-"""The variable that names the server, as `SERVER` does, to all the processes that share the tests, and to the commands."""
+"""The variable that names the server to test processes and to commands, as `SERVER` does to stages."""
 HERE = str(Path(__file__).parent)
-# All that it imports, every command would: it does without site-packages.
+# A stand-in starts without site-packages and imports little, because every command pays for it.
 STAND_IN = """#!{python} -IS
 import os, sys
 sys.path.append({package!r})
@@ -35,7 +35,7 @@ sys.exit("the server has ended")
 
 
 def open_for_commands() -> None:
-    """Open a server that ends with this process, and put stand-ins for the commands beside its socket; not where forks are unsafe."""
+    """Open a server that ends with this process, unless forks are unsafe here, and put stand-ins for the commands beside its socket."""
     modules = ["forked", *(f"selectimprove.{stage.module}" for stage in STAGES.values())]
     open_server(modules, AT_START | {"PYTHONPATH": HERE + os.pathsep + os.environ.get("PYTHONPATH", "")})
     if os.environ.get(SERVER, "0") == "0":
@@ -53,7 +53,7 @@ def _folder_of_stand_ins() -> Path:
 
 
 def with_server(environment: dict[str, str]) -> dict[str, str]:
-    """Return the environment of a process that finds the server, if one has been opened, and calls the stand-ins."""
+    """Return an environment in which a process finds the stand-ins and the server, if one is open."""
     if OPENED not in os.environ:
         return environment
     path = f"{_folder_of_stand_ins()}{os.pathsep}{environment['PATH']}"
@@ -65,13 +65,13 @@ if __name__ == "__main__":
     sys.argv[0] = str(Path(sys.executable).with_name(command))
     sys.path.remove(HERE)
     os.environ["PYTHONPATH"] = os.environ["PYTHONPATH"].partition(os.pathsep)[2]
-    # The command was handed over without it.
+    # The command was handed over without this variable.
     os.environ[SERVER] = os.environ.pop(OPENED)
-    # What is imported from here on is the code of the repository that the command is called in.
+    # From here on, the package is imported from the repository that the command is called in.
     forget()
     importlib.import_module(COMMANDS[command]).main()
 else:
     for module in (*COMMANDS.values(), *LATER):
         importlib.import_module(module)
-    # So are the plugins of Snakemake, for which it looks when it reads its arguments.
+    # Snakemake looks for its plugins when it makes its argument parser.
     sys.modules["snakemake.cli"].get_argument_parser()

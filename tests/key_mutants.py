@@ -1,10 +1,10 @@
-"""Change the code that keys leave out, one function or constant at a time, and look for a result that changes while its key stays.
+"""Change the code that no key covers, one function or constant at a time, and look for a result that changes while its key stays.
 
-A module that no key covers may decide what runs, where and when; it must not compute. So each of its functions is made to return another value
-of the same kind, and each of its constants gets another value. Then an artifact of each stage is planned and made again at the smoke scale: data,
-labels and measures as they are; of trainings the arguments of their trainers, and the data that they would read. Prints a line of JSON for each
-change under which an artifact differs and keeps its name. Only functions that making an artifact calls are changed: what planning does alone
-reaches a job through its command, and a job whose config, inputs and source do not have the key that was planned makes nothing.
+A module that no key covers may decide what runs, where and when; it must not compute results. So each of its functions is made to return another
+value of the same kind, and each of its constants gets another value. Then an artifact of each stage is planned and made again at the smoke scale:
+data, labels and measures in full; instead of a training, the arguments of its trainer and the data that it would read. Prints a line of JSON for
+each change under which an artifact differs and keeps its name. Only functions that are called while an artifact is made are changed: planning
+affects a job only through its command, and a job refuses to run if its config, inputs and source do not have the planned key.
 
 Run by `tests/unit/test_keys_cover_what_computes.py`, or by hand::
 
@@ -55,7 +55,7 @@ EXPERIMENTS = {
         },
     },
 }
-"""An experiment, and one with another way to train, with a reward of the user's own and with knobs turned."""
+"""The main experiment, and one with another method, a user's own reward and other knobs."""
 CLAIMS = ("only_fb_nears_100", "no_new_strategy")
 SMALLER = {
     "sft": {"n_train": 24, "n_validation": 8},
@@ -63,14 +63,14 @@ SMALLER = {
     "evaluation": {"n_problems": 16, "curve_problems": {"6-9": 8}, "told_problems": 8},
     "statistics": {"n_bootstrap": 10},
 }
-"""What is asked for in place of the smoke scale's numbers, so that each artifact takes a moment."""
+"""Smaller numbers than those of the smoke scale, so that each artifact takes a moment."""
 MOST_VARIANTS = 4
 LONGEST = 1
-"""Seconds of a core after which a change counts as one under which nothing is made."""
+"""Seconds of processor time after which an artifact counts as not made under a change."""
 
 
 def write_params(folder: Path) -> None:
-    """Write params, and their smoke scale, that have a few experiments alone."""
+    """Write params and a smoke scale with only a few experiments."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     smoke = yaml.safe_load((ROOT / "workflow/scales/smoke.yaml").read_text())
     params |= {"seeds": [110], "experiments": EXPERIMENTS, "tables": {}, "scale": "smoke"}
@@ -78,7 +78,7 @@ def write_params(folder: Path) -> None:
     for section, values in SMALLER.items():
         smoke[section] = smoke.get(section, {}) | values
     shutil.copytree(ROOT / "workflow/scales", folder / "scales")
-    # Short chains are few, so all are listed to draw from, which takes a second.
+    # All short chains would be listed to draw from, which takes a second.
     params["tasks"]["chains"] |= {"sft_problems": {"steps": [6, 7]}, "test_problems": {"6-9": {"steps": [6, 9]}}}
     claims = yaml.safe_load((ROOT / "workflow/claims.yaml").read_text())
     few = {name: {key: claims[name][key] for key in claims[name] if "follows" not in key} for name in CLAIMS}
@@ -89,7 +89,7 @@ def write_params(folder: Path) -> None:
     (folder / "scales/smoke.yaml").write_text(yaml.safe_dump(smoke, sort_keys=False))
 
 
-# Trainers and samplers that write down what they are told.
+# Trainers and samplers that record their arguments.
 
 
 def shown(value: object) -> object:
@@ -108,7 +108,7 @@ def shown(value: object) -> object:
 
 
 class FakeTrainer:
-    """Stands in for every trainer: it writes what it was told beside what the stage leaves, and trains nothing."""
+    """Replaces every trainer: it writes its arguments into the artifact, and trains nothing."""
 
     def __init__(self, model, args, train_dataset, **others):
         self.model, self.args = model, args
@@ -151,7 +151,7 @@ def answer(prompt: str, field) -> str:
 
 
 def stand_in() -> None:
-    """Put stand-ins in the place of all that takes long, before stages import it."""
+    """Replace everything slow before stages import it."""
     import papermill
     import transformers
     import trl
@@ -215,7 +215,7 @@ def command_of(planned, artifact, output: Path) -> list[str]:
 
 
 def make(planned, artifact, output: Path) -> dict[str, str]:
-    """Make an artifact by its command; returns the hash of each file that it leaves, records aside."""
+    """Make an artifact by its command; return the hash of each of its files, except records."""
     stage, before = STAGES[artifact.stage], dict(os.environ)
     try:
         run_stage(stage.config, stage.function, command_of(planned, artifact, output))
@@ -235,12 +235,12 @@ def fingerprint(folder: Path) -> dict[str, str]:
 
 
 def in_order(planned) -> list:
-    """List all artifacts, inputs before what is made from them."""
+    """List all artifacts, each after its inputs."""
     return [artifact for stage in planned.artifacts.values() for artifact in stage.values()]
 
 
 def representative(artifacts: list) -> list:
-    """Choose an artifact of each stage, and of RL one for each reward, and one with knobs turned."""
+    """Choose an artifact of each stage, and for RL one for each reward and one with other knobs."""
     chosen = {}
     for artifact in artifacts:
         rl = getattr(artifact.config, "rl", None)
@@ -252,7 +252,7 @@ def representative(artifacts: list) -> list:
 
 
 def others(value: object) -> Iterator[object]:
-    """List other values of the same kind; none where it has no other."""
+    """List other values of the same kind, if there are any."""
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, int):
@@ -295,7 +295,7 @@ def others(value: object) -> Iterator[object]:
 
 
 def change(value: object, variant: int) -> object:
-    """Return one of the other values, or the value itself where there is none."""
+    """Return one of the other values; raise `NoOther` if there are not so many."""
     if isinstance(value, Iterator):
         value = list(value)
         return iter(change(value, variant))
@@ -321,13 +321,13 @@ def left_out() -> dict[str, types.ModuleType]:
 
 
 def functions_of(modules: dict[str, types.ModuleType]) -> list[types.FunctionType]:
-    """List every function that is defined in some modules, methods and validators included."""
+    """List every function that modules define, including methods and validators."""
     files = {module.__file__ for module in modules.values()}
     return [function for function in ALL_FUNCTIONS if function.__code__.co_filename in files]
 
 
 def constants_of(modules: dict[str, types.ModuleType]) -> Iterator[tuple[object, str]]:
-    """List the constants of some modules and of their classes: what holds each, and its name."""
+    """List the constants of modules and of their classes: the module or class, and the name."""
     for module in modules.values():
         for statement in ast.parse(Path(module.__file__).read_text()).body:
             if isinstance(statement, ast.ClassDef) and hasattr(module, statement.name):
@@ -342,7 +342,7 @@ def constants_of(modules: dict[str, types.ModuleType]) -> Iterator[tuple[object,
 
 @contextlib.contextmanager
 def changed_function(function: types.FunctionType, variant: int):
-    """Have a function return another value, whoever calls it and by whatever name."""
+    """Make a function return another value for every caller and under every name."""
     code, defaults, keywords = function.__code__, function.__defaults__, function.__kwdefaults__
     original = types.FunctionType(code, function.__globals__, function.__name__, defaults, function.__closure__)
     original.__kwdefaults__ = keywords
@@ -370,7 +370,7 @@ def changed_function(function: types.FunctionType, variant: int):
 
 @contextlib.contextmanager
 def changed_constant(holder: object, name: str, variant: int):
-    """Have a constant another value, in its module and wherever it is imported."""
+    """Give a constant another value, in its module and wherever it is imported."""
     value = vars(holder)[name]
     other = change(value, variant)
     places = [holder]
@@ -387,7 +387,7 @@ def changed_constant(holder: object, name: str, variant: int):
 
 
 def calls_during(action: Callable) -> dict[types.CodeType, int]:
-    """Return the functions of the package that are called during an action, each with how many other values it could return."""
+    """Return the functions of the package that an action calls, each with the number of other values that it could return."""
     called, package, files = {}, str(PACKAGE), {module.__file__ for module in left_out().values()}
 
     def note(frame, event, value):
@@ -433,7 +433,7 @@ def survives(change_it: Callable, planning: bool, reached: set[str]) -> str | No
                     files = [name for name in {*found, *MADE[job.name]} if found.get(name) != MADE[job.name].get(name)]
                     return f"{job.stage}/{job.name}: {', '.join(sorted(files))}"
     except (Exception, SystemExit):
-        # Nothing is planned, so nothing is found under any key.
+        # Nothing is planned, so no artifact can be wrong.
         return None
     finally:
         clear_caches()
@@ -442,9 +442,9 @@ def survives(change_it: Callable, planning: bool, reached: set[str]) -> str | No
 
 
 def jobs_that_call(reaches: Callable[[types.CodeType], bool]) -> set[str]:
-    """Name the artifacts whose making calls a function of some kind."""
+    """Name the artifacts that call one of the functions that `reaches` accepts."""
     names = {job.name for job in JOBS if any(map(reaches, CALLED[job.name]))}
-    # The frame of every stage: one that makes data, one that trains and one that reads.
+    # All stages call this code, so three of them suffice: one makes data, one trains and one reads.
     frame = {next(job.name for job in JOBS if job.stage == stage) for stage in ("demonstrations", "rl", "labels")}
     return frame if len(names) == len(JOBS) else names
 
@@ -496,7 +496,7 @@ if __name__ == "__main__":
     for row in STAGES.values():
         importlib.import_module(f"selectimprove.{row.module}")
     caches = [one for one in gc.get_objects() if type(one) is functools._lru_cache_wrapper]
-    # Source is parsed once: no change makes its text another.
+    # Source is parsed only once, because no change affects its text.
     lasting = ("_parse", "canonical_source", "module_source")
     CACHES = [one for one in caches if one.__module__.startswith("selectimprove") and one.__name__ not in lasting]
     BASELINE, MADE, CALLED = plan(), {}, {}

@@ -1,4 +1,4 @@
-"""Rewards and pass rates, counted by other code than the package's."""
+"""Rewards and pass rates, computed independently of the package's code."""
 
 import re
 from collections import defaultdict
@@ -12,19 +12,19 @@ from selectimprove.tasks.interface import load_task
 
 
 def answers_rightly(completion: str, answer: str) -> bool:
-    """Reward a completion by other code than the task's."""
+    """Tell whether a completion ends with the right answer, without the task's code."""
     return re.search(rf"(?:^|\s)answer\s+{re.escape(answer)}\s*$", completion) is not None
 
 
 def problems_of(artifact: Artifact) -> pd.DataFrame:
-    """Read the problems of an artifact by number, with answers as responses write them."""
+    """Read the problems of an artifact, indexed by number, with answers as in responses."""
     table = pd.read_parquet(artifact.folder / "problems.parquet").set_index("problem_id")
     answer_text = load_task(artifact.config.task_name).answer_text
     return table.assign(answer=table["answer"].map(answer_text))
 
 
 def check_rollouts(artifact: Artifact) -> Iterator[str]:
-    """Reward all rollouts of a training anew, and count them."""
+    """Compute the rewards of all rollouts of a training again, and count the rollouts."""
     config = artifact.config
     if artifact.stage == "rl":
         n_steps, per_step = config.rl.n_batches, config.rl.prompts_per_step * config.rl.group_size

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from conftest import ENVIRONMENT, Checkout, heed_interrupts, runs
+from conftest import ENVIRONMENT, Checkout, restore_interrupts, runs
 
 TABLE = "rates"
 PUBLISHED = ("tables/rates.csv", "tables/rates.md")
@@ -40,7 +40,7 @@ def start(folder: Path, *words: str, log: str = "said") -> subprocess.Popen:
             cwd=folder,
             env=ENVIRONMENT,
             start_new_session=True,
-            preexec_fn=heed_interrupts,
+            preexec_fn=restore_interrupts,
             stdout=subprocess.DEVNULL,
             stderr=said,
         )

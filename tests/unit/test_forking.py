@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import selectimprove
-from conftest import heed_interrupts, runs
+from conftest import restore_interrupts, runs
 from selectimprove.artifacts.forking import SERVER, open_server
 
 JOB = """
@@ -74,7 +74,7 @@ def start_python(folder, words, environment, **streams):
         env=os.environ | environment,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=heed_interrupts,
+        preexec_fn=restore_interrupts,
         **streams,
     )
 

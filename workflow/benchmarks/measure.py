@@ -1,8 +1,8 @@
 """Benchmarks: what this workflow adds to its tools (`make bench`), and the speed of its stages (`make bench-gpu`).
 
-`bench` compares calls with the least that they could cost, timed in turn: other load on the machine slows both.
-`bench-gpu` runs stages with random weights, at the paper's scale on a GPU and at the rehearsal's on a CPU. Utilisation
-is the share of the operations per second that large matrix products reach on the same device.
+`bench` times each call in turn with another one that does the least possible work, so that other load on the machine
+slows both. `bench-gpu` runs stages with random weights, at the paper's scale on a GPU and at the rehearsal's on a CPU.
+Utilisation is the number of operations per second, relative to large matrix products on the same device.
 """
 
 import gc
@@ -42,19 +42,19 @@ LIBRARIES = {
 }
 GPU = torch.cuda.is_available()
 SCALE = "paper" if GPU else "rehearsal"
-# Steps of GRPO in `bench`; and in the two runs of `bench-gpu` whose difference is the time of ten steps.
+# Steps of GRPO in `bench`, and in two runs of `bench-gpu`, whose difference is the time of ten steps.
 STEPS, FEW, MANY = 8, 3, 13
 # Operations per parameter and token: trained weights, frozen weights below an adapter, and a forward pass alone.
 TRAIN, FROZEN, FORWARD = 6, 4, 2
 
 
 def time_call(call) -> float:
-    """Return the seconds that a call takes, garbage collection included."""
+    """Return the seconds that a call takes, including garbage collection."""
     return timeit.timeit(call, gc.enable, number=1)
 
 
 def compare(name, ours, against, least, times=1) -> dict:
-    """Time a call and, in turn with it, one that does `times` less."""
+    """Time a call in turn with a smaller one, whose time is multiplied by `times`."""
     pairs = [(time_call(ours), times * time_call(least)) for _ in range(3)]
     ratios = [mine / other for mine, other in pairs]
     row = {"benchmark": name, "against": against, "ratio": median(ratios), "least": min(ratios), "most": max(ratios)}
@@ -75,7 +75,7 @@ def compare_starts(plan):
     params, copies = plan.params.model_copy(update={"figures": {}, "tables": {}}), {}
     for number in range(10):
         for name, each in params.experiments.items():
-            # With seeds of their own, no two share a model.
+            # Each copy has its own seeds, so no two share a model.
             seeds = [1000 * number + seed for seed in each.seeds or params.seeds]
             copies[f"{name}_{number}"] = each.model_copy(update={"seeds": seeds})
     many, once = partial(Plan, params.model_copy(update={"experiments": copies})), partial(Plan, params)
@@ -83,7 +83,7 @@ def compare_starts(plan):
 
 
 def compare_drawing(exhibit, inputs, folder):
-    """Compare drawing a figure with an empty notebook, and a call that has nothing to draw with the least one."""
+    """Compare drawing a figure with an empty notebook, and a call with nothing to draw with Snakemake's start."""
     nbformat.write(nbformat.v4.new_notebook(), folder / "empty.ipynb")
     empty = partial(papermill.execute_notebook, folder / "empty.ipynb", None, kernel_name="python3", progress_bar=False)
     drawing = partial(draw_exhibit, exhibit.config, inputs, folder)
@@ -110,7 +110,7 @@ def compare_labels(evaluation, inputs, folder):
 
 
 def compare_grpo(policy, inputs, folder):
-    """Compare GRPO with TRL's own trainer (same model, problems, batch and engine), and twice as much with twice."""
+    """Compare GRPO with TRL's own trainer (same model, problems, batch, engine), and larger runs with smaller ones."""
     config, rl, trained = policy.config, policy.config.rl, inputs["sft"] / "model"
 
     def train(n_steps=STEPS, sft=inputs["sft"], **changes):
@@ -139,7 +139,7 @@ def compare_grpo(policy, inputs, folder):
     yield compare(least, train, "TRL's GRPOTrainer", train_with_trl)
     yield compare(f"{2 * STEPS} steps of GRPO", partial(train, 2 * STEPS), twice, train, 2)
     yield compare(f"{least} with twice the batch", larger, twice, train, 2)
-    # Both have random weights, so that they differ only in width.
+    # Both models have random weights, so that they differ only in width.
     sizes = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
     for name, factor in (("narrow", 1), ("wide", 2)):
         model = AutoConfig.from_pretrained(trained)
@@ -151,7 +151,7 @@ def compare_grpo(policy, inputs, folder):
 
 
 def bench(folder):
-    """Compare all that can be compared here."""
+    """Make all comparisons whose artifacts exist."""
     plan = Plan(load_params(Path("params.yaml")))
     yield from compare_starts(plan)
     for compare_some, artifacts in (
@@ -163,13 +163,12 @@ def bench(folder):
         if artifact := next(made, None):
             yield from compare_some(artifact, {role: a.folder.resolve() for role, a in artifact.inputs.items()}, folder)
         else:
-            print(
-                f"{compare_some.__name__}: needs artifacts; run `snakemake --cores all figures` first", file=sys.stderr
-            )
+            needed = "needs artifacts; run `snakemake --cores all figures` first"
+            print(f"{compare_some.__name__}: {needed}", file=sys.stderr)
 
 
 def plan_evaluation(engine, n_steps, seed=0):
-    """Plan the evaluation of a policy of the main experiment that SFT and RL train for so many steps each."""
+    """Plan the evaluation of a policy of the main experiment with `n_steps` steps of SFT and of RL."""
     batch = load_params(Path("params.yaml"), {"scale": SCALE}).sft.batch_size
     changes = {
         "sft": {"n_train": n_steps * batch, "n_validation": batch, "n_epochs": 1},
@@ -183,7 +182,7 @@ def plan_evaluation(engine, n_steps, seed=0):
 
 
 def make(artifact, folder) -> Path:
-    """Make an artifact and all that it is made from, each once."""
+    """Make an artifact and its inputs, each once."""
     inputs = {role: make(source, folder) for role, source in artifact.inputs.items()}
     target = folder / artifact.name
     if not target.exists():
@@ -193,7 +192,7 @@ def make(artifact, folder) -> Path:
 
 
 def time_step(artifacts, folder) -> tuple[float, float]:
-    """Return the seconds and tokens of a training step, from three runs; the first compiles what the others find."""
+    """Return the seconds and tokens of a training step, from two runs after a first one that compiles kernels."""
     for source in (source for artifact in artifacts for source in artifact.inputs.values()):
         make(source, folder)
     _, few, many = (time_call(partial(make, artifact, folder)) for artifact in artifacts)
@@ -233,7 +232,7 @@ def bench_engine(engine, folder):
 
 
 def bench_gpu(folder):
-    """Measure all engines that are installed."""
+    """Measure every installed engine."""
     for engine in ["transformers", *["vllm"] * bool(find_spec("vllm"))]:
         yield from bench_engine(engine, Path(tempfile.mkdtemp(dir=folder)))
 
