@@ -11,7 +11,7 @@ from selectimprove.batches import split_batch
 from selectimprove.config import sections, training
 from selectimprove.config.messages import unknown_name
 from selectimprove.config.sections import Exhibit, Experiment, FileName
-from selectimprove.tasks.interface import Settings, load_task, task_types
+from selectimprove.tasks.interface import Settings, load_task, task_names
 from selectimprove.types import Natural, Positive, Rate, Seeds, Strict
 
 NO_SFT = "none"
@@ -69,7 +69,7 @@ def _section_of(name: str, types) -> type[TaskParams]:
 
 
 Tasks = create_model(
-    "Tasks", __base__=Strict, **{name: (_section_of(name, types), ...) for name, types in task_types().items()}
+    "Tasks", __base__=Strict, **{name: (_section_of(name, load_task(name)), ...) for name in task_names()}
 )
 
 

@@ -203,11 +203,6 @@ def load_task(name: str) -> Task:
     return task
 
 
-def task_types() -> dict[str, Task]:
-    """Return all tasks by name."""
-    return {name: load_task(name) for name in task_names()}
-
-
 # This cache and the next are keyed by module or class, not by name: a module may be imported anew after an edit.
 @cache
 def _task_in(module: ModuleType) -> Task | None:

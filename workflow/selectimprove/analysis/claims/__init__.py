@@ -48,16 +48,13 @@ class Quantity(Strict):
         return " ".join(part for part in parts if part not in ("default", "all"))
 
 
-def _kind_of_side(side) -> str:
-    return "quantity" if isinstance(side, dict | Quantity) else "number"
-
-
 class ClaimTest(Strict):
     """A difference, between a quantity and another one or a number, and where it should lie."""
 
     of: Quantity
     less: Annotated[
-        Annotated[Quantity, Tag("quantity")] | Annotated[float, NUMBER, Tag("number")], Discriminator(_kind_of_side)
+        Annotated[Quantity, Tag("quantity")] | Annotated[float, NUMBER, Tag("number")],
+        Discriminator(lambda side: "quantity" if isinstance(side, dict | Quantity) else "number"),
     ] = 0.0
     above: Annotated[float, NUMBER] | None = None
     below: Annotated[float, NUMBER] | None = None

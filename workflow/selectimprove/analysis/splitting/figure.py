@@ -4,7 +4,6 @@ from itertools import cycle
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -27,7 +26,7 @@ def draw_split(result: Split) -> Figure:
         style.setup()
         # A dollar sign in a name must not begin a formula.
         mpl.rcParams["text.parse_math"] = False
-        strata = [_name(row, result.by) for _, row in result.parts.iterrows()]
+        strata = ["\n".join(map(str, names)) for names in result.parts[result.by].to_numpy()]
         figure = Figure(figsize=(7.5, 1.7 + 0.75 * len(strata)))
         axes = figure.subplots(1, 3, sharey=True, width_ratios=(1.5, 1, 1))
         place = np.arange(len(strata))
@@ -91,7 +90,3 @@ def _draw_strategies(shares, rates, result: Split, place: np.ndarray) -> None:
         axes.set_xlabel(label)
         style.percent(axes, "x")
     shares.legend(handles.values(), handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-
-
-def _name(row: pd.Series, by: list[str]) -> str:
-    return "\n".join(str(row[column]) for column in by) if by else ""
