@@ -204,5 +204,5 @@ def test_a_notebook_that_is_not_python_is_named(fresh, tmp_path):
     done = checkout.run("snakemake --cores 1 figures", check=False)
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if "figure2" in line]
-    assert "workflow/notebooks/figure2.ipynb: code cell 3, line 1: not Python" in line
+    assert "workflow/notebooks/figure2.ipynb: code cell 3: not Python" in line
     assert "Traceback" not in done.stderr

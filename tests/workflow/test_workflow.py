@@ -435,7 +435,7 @@ def test_times_are_recorded(smoke):
 
 def test_the_forecast_names_jobs_reasons_exhibits_and_time(changed):
     def forecast() -> str:
-        return changed.run("snakemake plan --cores 1 --quiet all").stdout
+        return changed.run("selectimprove plan --cores 1").stdout
 
     changed.edit("params.yaml", "window: 10", "window: 3")
     said = forecast()
@@ -459,7 +459,7 @@ def test_the_forecast_names_jobs_reasons_exhibits_and_time(changed):
 def test_the_forecast_counts_what_the_figures_need_and_not_what_the_claims_do(changed):
     shutil.rmtree(changed.folder / "results/rl")
     assert changed.planned() == {}
-    assert "Nothing to make" in changed.run("snakemake plan --cores 1 --quiet all").stdout
+    assert "Nothing to make" in changed.run("selectimprove plan --cores 1").stdout
     changed.edit("params.yaml", f"seeds: {SEEDS}", "seeds: [7]")
     planned = changed.planned(target="main")
     said = changed.run("selectimprove plan main").stdout

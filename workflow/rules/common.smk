@@ -5,10 +5,9 @@ from pathlib import Path
 
 PACKAGE = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(PACKAGE))
-# Jobs and the kernels of notebooks import this checkout's package, whichever copy is installed.
+# Jobs and notebooks import this checkout's package, even if another copy is installed.
 os.environ.update(PYTHONPATH=str(PACKAGE))
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import available_cpu_count
 
 from selectimprove.artifacts.forking import open_server
 from selectimprove.config.loading import load_params
@@ -36,7 +35,7 @@ except ParamsError as error:
 environment = {"PYTHONPATH": shlex.quote(str(PACKAGE)), REPORT_TO: PLAN.params.report_to} | AT_START
 shell.prefix(f"export {' '.join(f'{name}={value}' for name, value in environment.items())}; ")
 
-# Snakemake's own interpreter; with conda, that of each job's environment.
+# Snakemake's own interpreter or, with conda, the one in each job's environment.
 PYTHON = "python" if "conda" in str(workflow.deployment_settings.deployment_method).lower() else sys.executable
 RULES = [StageRule(PLAN, stage, PYTHON) for stage in STAGES.values()]
 PUBLICATIONS, AUDIT = publications(PLAN), audit_publication(PLAN)
@@ -51,7 +50,7 @@ wildcard_constraints:
 
 
 def in_report(publication, file):
-    """Have Snakemake's own report show a published file, if it is the one that people look at."""
+    """Have Snakemake's own report show a published file if it has the suffix in `IN_REPORT`."""
     if Path(file).suffix != IN_REPORT.get(publication.kind):
         return file
     caption = (publication.artifacts[0].folder / "caption.rst").resolve()
@@ -60,15 +59,13 @@ def in_report(publication, file):
 
 
 def fork_stages():
-    """Spare jobs most of their imports, if they run here, on Snakemake's interpreter and without a GPU."""
+    """Spare jobs most of their imports if they use Snakemake's interpreter and no GPU."""
     if PYTHON == sys.executable:
         open_server((f"selectimprove.{rule.stage.module}" for rule in RULES if not rule.resources.gpus), AT_START)
 
 
 def wake_when_jobs_end():
-    """Have Snakemake look for jobs to start only when a job ends.
-
-    For `--max-jobs-per-timespan` it would also look once a second for every job that has ended, to the end of the
-    run: after some hundred jobs that takes a quarter of a core. The limit is for clusters; here cores limit jobs.
-    """
+    """Have Snakemake look for jobs to start only when a job ends."""
+    # For `--max-jobs-per-timespan`, it would also look once a second per ended job, until the run ends: after some
+    # hundred jobs, that takes a quarter of a core. That limit is for clusters; here, cores limit jobs.
     workflow.scheduler.job_rate_limiter = None

@@ -1,5 +1,5 @@
-# One rule per figure or table, drawn by default or not, and one for the audit. Then one target per name: of a figure or
-# table, or of an experiment, which stands for all figures and tables that show it.
+# One rule publishes each figure, each table and the audit. Then every figure, table and experiment is a target; an
+# experiment stands for the figures and tables that show no other.
 
 
 for publication in [*PUBLICATIONS.values(), AUDIT]:
@@ -49,20 +49,6 @@ rule verify:
         Path(log[0]).write_text(mistakes)
         if mistakes:
             raise WorkflowError(mistakes)
-
-
-rule plan:
-    log:
-        "results/logs/plan.log",
-    localrule: True
-    message:
-        "What `figures` would make, and why"
-    run:
-        from selectimprove.dag.forecast import forecast
-
-        said = forecast(PLAN, available_cpu_count())
-        Path(log[0]).write_text(said)
-        print(said)
 
 
 rule export_crate:

@@ -1,4 +1,4 @@
-# One rule per stage, all of one form; what differs is in the table, workflow/selectimprove/dag/table.py.
+# One rule per stage, all of the same form; they differ by the table, workflow/selectimprove/dag/table.py.
 for made in RULES:
 
     rule:

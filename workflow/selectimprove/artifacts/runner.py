@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from selectimprove.artifacts.arithmetic import clean_environment
 from selectimprove.artifacts.files import date_back, lock_folder
 from selectimprove.artifacts.keys import OWN, artifact_digest, loaded_by_name
-from selectimprove.artifacts.provenance import RECORD, Recorder, read_record, require_intact
+from selectimprove.artifacts.provenance import RECORD, Recorder, read_if_whole, require_intact
 from selectimprove.config.messages import describe_all
 from selectimprove.config.sources import load_module
 from selectimprove.config.training import REPORT_TO, RUN_NAME
@@ -44,12 +44,9 @@ class Inputs(dict):
 
 def is_made(output: Path, config: Strict, recorder: Recorder) -> bool:
     """Tell whether a folder is complete and was made from this config, source and these inputs."""
-    try:
-        made, used = (read_record(output / name) for name in (RECORD, "config.json"))
-    except ParamsError:
-        return False
-    same = used == config.model_dump(mode="json")
-    return same and (made.get("source"), made.get("inputs")) == (recorder.source, recorder.input_names)
+    made, used = (read_if_whole(output / name) for name in (RECORD, "config.json"))
+    expected = (config.model_dump(mode="json"), recorder.source, recorder.input_names)
+    return (used, made.get("source"), made.get("inputs")) == expected
 
 
 def explain(error: Exception, folder: Path) -> str | None:

@@ -93,5 +93,5 @@ _ROWS = (
 )  # fmt: skip
 STAGES = {stage.name: stage for stage in _ROWS}
 """The stages by name, in the order of the data flow."""
-OTHER_TARGETS = ("figures", "extras", "audit", "verify", "plan", "export_crate", "publish_audit")
+OTHER_TARGETS = ("figures", "extras", "audit", "verify", "export_crate", "publish_audit")
 """Rules other than those of stages, figures, tables and experiments."""

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from selectimprove.artifacts.arithmetic import MKL_CBWR, processor_info, vector_instructions
-from selectimprove.artifacts.provenance import RECORD, folder_hashes, read_record, versions
+from selectimprove.artifacts.provenance import RECORD, folder_hashes, read_if_whole, read_record, versions
 from selectimprove.config.sections import Resources
 from selectimprove.dag.artifact import AT_START, Artifact, snakemake_command, stage_command
 from selectimprove.dag.costs import describe, expected_seconds
@@ -52,11 +52,8 @@ def asks_model(artifact: Artifact) -> bool:
 
 def has_record(artifact: Artifact) -> bool:
     """Tell whether an artifact is there, with a config and a record that can be read."""
-    try:
-        read_record(artifact.folder / "config.json")
-        return {"inputs", "files", "source"} <= read_record(artifact.done).keys()
-    except ParamsError:
-        return False
+    record, config = read_if_whole(artifact.done), read_if_whole(artifact.folder / "config.json")
+    return bool(config) and {"inputs", "files", "source"} <= record.keys()
 
 
 def check_record(artifact: Artifact, scale: str | None = None) -> Iterator[str]:
