@@ -73,26 +73,21 @@ def judge_difference(test: ClaimTest, per_seed: list[np.ndarray], n_problems: in
             p = max(p, (1 - min(distance, 1.0)) ** n_problems)
         return p
 
-    def above(bound: float) -> float:
-        return beyond(effect - bound)
-
-    def below(bound: float) -> float:
-        return beyond(bound - effect)
-
     if test.above is not None:
-        found = {"p": above(test.above)}
+        found = {"p": beyond(effect - test.above)}
         if test.is_level or test.above > 0:
-            found["p_smaller"] = below(test.above)
+            found["p_smaller"] = beyond(test.above - effect)
         if not test.is_level:
-            found["p_reversed"] = below(min(test.above, 0.0))
+            found["p_reversed"] = beyond(min(test.above, 0.0) - effect)
     elif test.below is not None:
-        found = {"p": below(test.below), "p_reversed": above(test.below)}
+        found = {"p": beyond(test.below - effect), "p_reversed": beyond(effect - test.below)}
     else:
-        found = {"p": max(above(-test.within), below(test.within))}
+        found = {"p": max(beyond(effect + test.within), beyond(test.within - effect))}
+        too_small, too_large = beyond(-test.within - effect), beyond(effect - test.within)
         if test.is_level:
-            found |= {"p_smaller": below(-test.within), "p_larger": above(test.within)}
+            found |= {"p_smaller": too_small, "p_larger": too_large}
         else:
-            found["p_reversed"] = min(1.0, 2 * min(above(test.within), below(-test.within)))
+            found["p_reversed"] = min(1.0, 2 * min(too_small, too_large))
     counts = {"n_problems": n_problems, "n_seeds": n_seeds}
     return Outcome(effect=effect, low=effect - half, high=effect + half, **found, **counts)
 

@@ -21,7 +21,7 @@ FIRST_ERRORS = ("none", "format", "start", "order", "operation", "arithmetic", "
 ``format``: no first value, a word outside a triple, no answer, or no strategy; ``start``: the first value is not the
 given one; ``order``: not the next step; ``operation``: the next step's label with another operation or operand;
 ``arithmetic``: a wrong result; ``missing``, ``extra``: the trace has too few or too many steps; ``guess``: an unsuited
-trace without an error whose guess was wrong; ``answer``: a trace without an error, but an answer that it did not find.
+trace without an error whose guess was wrong; ``answer``: another answer than that of a trace without an error.
 """
 
 
