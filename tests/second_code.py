@@ -51,7 +51,10 @@ def check_generations(artifact: Artifact) -> Iterator[str]:
     sets = {role: source for role, source in artifact.inputs.items() if role not in ("policy", "base")}
     sizes = {role: source.config.n_problems for role, source in sets.items()}
     kept = [*artifact.inputs["policy"].checkpoints] or [0]
-    asked, found = kept if config.checkpoints == "all" and config.curve_problems else kept[-1:], sorted(set(rows["rl_step"]))
+    asked, found = (
+        kept if config.checkpoints == "all" and config.curve_problems else kept[-1:],
+        sorted(set(rows["rl_step"])),
+    )
     if found != asked:
         yield f"{artifact.folder}: generations of the RL steps {found}, not {asked}"
     before_last = (len(asked) - 1) * sum(min(sizes[role], n) for role, n in config.curve_problems.items())

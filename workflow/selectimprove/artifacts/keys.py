@@ -37,7 +37,7 @@ LEFT_OUT = {
     "config.messages": "words of messages",
     "config.sources": "finds a module of the user's own, whose source is in the key",
 }
-"""Modules that stages import but keys leave out, each with the reason; tests/key_mutants.py checks that none computes."""
+"""Modules that keys leave out, each with the reason; tests/key_mutants.py checks that none of them computes."""
 
 
 def _is_documentation(statement) -> bool:

@@ -23,7 +23,10 @@ from selectimprove.errors import ParamsError
 
 RECORD = "provenance.json"
 """The record in an artifact's folder; an artifact that has it is complete."""
-PACKAGES = "torch transformers trl peft vllm accelerate datasets numpy pandas pyarrow papermill matplotlib".split()
+PACKAGES = (
+    *("torch", "transformers", "trl", "peft", "vllm", "accelerate"),
+    *("datasets", "numpy", "pandas", "pyarrow", "papermill", "matplotlib"),
+)
 SETTINGS = ("ATEN_CPU_CAPABILITY", "CUDA_VISIBLE_DEVICES", "MKL_CBWR", "OMP_", "PYTHONHASHSEED", "PYTORCH_", "VLLM_")
 """Prefixes of environment variables that may change where and how sums are calculated; they are recorded."""
 REPEAT = "repeat the command, which makes it again if it is needed"
