@@ -134,7 +134,6 @@ class Recorder:
 
     @property
     def input_names(self) -> dict[str, str]:
-        """The names of the input artifacts by role; they end with their keys."""
         return {role: path.name for role, path in self.inputs.items()}
 
     def _commit(self) -> str | None:

@@ -60,14 +60,14 @@ def find_models(plan: Plan, options: Namespace) -> tuple[Artifact, list[Run]]:
     require_answered(measures.inputs[f"labels/{runs[0].name}"], options)
     for run in runs:
         labels = measures.inputs[f"labels/{run.name}"]
-        for artifact in (labels, *(labels.inputs[name] for name in problem_sets(labels))):
+        for artifact in (labels, *(source for role, source in labels.inputs.items() if role not in ROLES)):
             require_readable(artifact, options.scale)
     return measures, runs
 
 
 def require_answered(labels: Artifact, options: Namespace) -> None:
     """Refuse problems and strategies that the model did not get; choose a test set if the options name none."""
-    task, sets = labels.config.task, problem_sets(labels)
+    task, sets = labels.config.task, [role for role in labels.inputs if role not in ROLES]
     require_known("problem_type", options.problem_type, ["all", *task.problem_types])
     usual = Quantity.model_fields["problem_set"].default
     options.problem_set = options.problem_set or (usual if usual in sets else sets[-1])
@@ -81,11 +81,6 @@ def require_answered(labels: Artifact, options: Namespace) -> None:
         require_known("--told", options.told, openings)
     if (options.told or options.greedy) and options.problem_type == "all":
         raise ParamsError(f"problem_type: with --told or --greedy, use one of {', '.join(task.problem_types)}")
-
-
-def problem_sets(labels: Artifact) -> list[str]:
-    """List the test sets on which a model was evaluated."""
-    return [role for role in labels.inputs if role not in ROLES]
 
 
 def read_rows(measures: Artifact, runs: list[Run], options: Namespace) -> pd.DataFrame:

@@ -28,8 +28,6 @@ from selectimprove.errors import ParamsError
 SUFFIXES = {"figures": ("png", "pdf", "svg", "csv", "md"), "tables": ("csv", "md")}
 IN_REPORT = {"figures": ".png", "tables": ".csv"}
 """Suffixes of the published files that Snakemake's own report shows."""
-AUDIT_FILES = ("claims.csv", "tests.csv")
-PAGE_MODULES = ("page", "excerpt")
 TEMPLATES = Path(__file__).parents[2] / "page"
 
 
@@ -147,7 +145,8 @@ def audit_publication(plan: Plan) -> Publication:
     """Return the publication of the verdicts, and of the page that shows them with figures and tables."""
     folder = root_of(plan.params.scale) / "audit"
     artifacts = (plan.verdicts, *plan.audited.values())
-    look = [*(module_digest(f"reports.{name}") for name in PAGE_MODULES), *map(file_hash, sorted(TEMPLATES.iterdir()))]
-    copies = {folder / name: plan.verdicts.folder / name for name in AUDIT_FILES}
+    look = [module_digest("reports.page"), module_digest("reports.excerpt")]
+    look += map(file_hash, sorted(TEMPLATES.iterdir()))
+    copies = {folder / name: plan.verdicts.folder / name for name in ("claims.csv", "tests.csv")}
     key = f"audit-{digest([*(artifact.name for artifact in artifacts), *look])}"
     return Publication("audit", "audit", artifacts, copies, key, plan.params, folder / "index.html")

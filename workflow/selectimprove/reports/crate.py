@@ -98,12 +98,12 @@ def _times(record: dict) -> tuple[str, str]:
 
 def _add_dataset(crate: ROCrate, artifact: Artifact) -> Entity:
     """Add the config and the record of an artifact as a dataset."""
-    folder, described = f"artifacts/{artifact.stage}/{artifact.name}", f"results/{artifact.stage}/{artifact.name}"
-    properties = {"name": artifact.name, "description": f"Config and record of {described}"}
+    folder = f"artifacts/{artifact.stage}/{artifact.name}"
+    properties = {"name": artifact.name, "description": f"Config and record of {artifact.folder}"}
     dataset = crate.add_dataset(dest_path=f"{folder}/", properties=properties)
     for name in ("config.json", RECORD):
-        properties = {"encodingFormat": "application/json", "name": name}
-        dataset.append_to("hasPart", crate.add_file(artifact.folder / name, f"{folder}/{name}", properties=properties))
+        file = _add_file(crate, artifact.folder / name, f"{folder}/{name}", encodingFormat="application/json")
+        dataset.append_to("hasPart", file)
     return dataset
 
 

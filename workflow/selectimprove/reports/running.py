@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,10 +53,8 @@ def require_runnable(workflow: "Workflow", resources: Resources) -> None:
     limits = workflow.global_resources
     # Without a limit, all jobs would start at once and share the GPUs.
     if workflow.local_exec and "gpu" not in limits and any(job.resources.get("gpu") for job in jobs):
-        raise WorkflowError(
-            "params.yaml: resources: jobs take GPUs; say how many this machine has with --resources gpu=1, "
-            "or send jobs elsewhere with --executor"
-        )
+        advice = "say how many this machine has with --resources gpu=1, or send jobs elsewhere with --executor"
+        raise WorkflowError(f"params.yaml: resources: jobs take GPUs; {advice}")
     most = max(stage.resources(resources).mem_mb for stage in STAGES.values())
     # The limit in profiles/default is the memory of the submitting machine.
     if not workflow.local_exec and "mem_mb" in limits and limits["mem_mb"].value < most:
@@ -94,11 +93,10 @@ def _end_jobs() -> None:
 
 def last_logged(log: Path) -> dict[str, float]:
     """Return the last numbers that a trainer logged, if any."""
-    found = LOGGED.findall(read_tail(log))
-    try:
-        return {name: float(value) for name, value in ast.literal_eval(found[-1].decode()).items()}
-    except (IndexError, ValueError, SyntaxError):
-        return {}
+    with suppress(IndexError, ValueError, SyntaxError):
+        logged = ast.literal_eval(LOGGED.findall(read_tail(log))[-1].decode())
+        return {name: float(value) for name, value in logged.items()}
+    return {}
 
 
 def log_of(artifact: Artifact) -> Path:

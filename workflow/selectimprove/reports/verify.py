@@ -41,8 +41,8 @@ def check_missing(missing: list[Artifact], remedy: str) -> Iterator[str]:
     for stage in STAGES:
         of_stage = [artifact for artifact in reversed(missing) if artifact.stage == stage]
         more = f" and {len(of_stage) - 1} more of {stage}" if len(of_stage) > 3 else ""
+        expected = f"missing: expected for the current params and code; run `{remedy}`"
         for artifact in of_stage[:1] if more else of_stage:
-            expected = f"missing: expected for the current params and code; run `{remedy}`"
             yield f"{artifact.folder}{more}: {expected} ({explain(artifact)})"
 
 
