@@ -5,7 +5,7 @@ from typing import ClassVar, NamedTuple
 from pydantic import SerializeAsAny, model_validator
 
 from selectimprove.config import sections, training
-from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, load_task
+from selectimprove.tasks.interface import Demonstrations, Documents, Problems, Settings, load_task, task_names
 from selectimprove.types import Natural, Positive, Rate, Strict
 
 
@@ -37,6 +37,8 @@ class OfTask(Strict):
     def _of_its_task(cls, values: dict) -> dict:
         if not isinstance(values, dict) or "task_name" not in values:
             return values
+        if values["task_name"] not in task_names():
+            raise ValueError(f"{values['task_name']!r} is no task; use one of {', '.join(task_names())}")
         task, kinds = load_task(values["task_name"]), {"task": "Settings", **cls.typed}
         return values | {
             name: getattr(task, kind).model_validate(values[name]) for name, kind in kinds.items() if name in values

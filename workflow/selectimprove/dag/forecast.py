@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from selectimprove.artifacts.keys import OWN
-from selectimprove.artifacts.provenance import RECORD, read_record
+from selectimprove.artifacts.provenance import RECORD, read_if_whole
 from selectimprove.config.checks import is_met, require_met
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors, needs_of
 from selectimprove.dag.costs import describe, expected_seconds, time_left
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.table import STAGES
-from selectimprove.errors import ParamsError, one_line
+from selectimprove.errors import one_line
 
 AUDIT = "audit"
 LONGEST = 40
@@ -93,9 +93,8 @@ def explain(artifact: Artifact) -> str:
 
 def _differences(artifact: Artifact, folder: Path) -> list[str] | None:
     """List how an artifact differs from an existing one in config, source and inputs; None if a record is broken."""
-    try:
-        provenance, config = (read_record(folder / name) for name in (RECORD, "config.json"))
-    except ParamsError:
+    provenance, config = (read_if_whole(folder / name) for name in (RECORD, "config.json"))
+    if not (provenance and config):
         return None
     inputs, source, current = provenance.get("inputs", {}), provenance.get("source", {}), artifact.source
     old, new = _flatten(config), _flatten(artifact.config.model_dump(mode="json"))

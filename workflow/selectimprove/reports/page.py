@@ -1,7 +1,6 @@
 """The page of the audit: claims, Table 1, figures with their ancestors, generations, environments and costs.
 
-``results/audit/index.html`` needs no network and no server. It is a function of the plan and the artifacts alone, so
-`selectimprove.reports.verify` can make it again and compare.
+It needs no network and no server. It is a function of the plan and the artifacts, so `verify` can make it again.
 """
 
 import base64
@@ -146,7 +145,7 @@ def show_tests(tests: list[ClaimTest], outcomes: list[dict]) -> list[dict]:
 
     shown = []
     for test, claimed, values in zip(tests, ranges, measured, strict=True):
-        low, effect, high = values.values()
+        low, effect, high = values["low"], values["effect"], values["high"]
         bounded = math.isfinite(low)
         inside, outside = claimed[0] < low and high < claimed[1], high < claimed[0] or low > claimed[1]
         shown.append(

@@ -1,8 +1,8 @@
 """Verify artifacts and published files.
 
-Of each artifact behind figures, tables and claims, config, inputs and source are those of the plan, files have the
-recorded hashes, and its inputs still give it (`selectimprove.reports.remaking`). No test problem is among the training
-problems. Published files are those of the artifacts. Nothing is unpickled; only ``verify.spot`` needs torch.
+Each artifact has the config, inputs and source of the plan and files with the recorded hashes, and its inputs still
+give it (`selectimprove.reports.remaking`). No test problem is among the training problems. Published files are those of
+the artifacts. Nothing is unpickled, and only ``verify.spot`` needs torch.
 """
 
 import os
