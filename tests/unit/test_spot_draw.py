@@ -63,7 +63,7 @@ def test_a_mistake_in_the_options_is_one_line(option, said):
 
 def test_all_that_a_model_made_may_be_drawn_or_what_the_options_leave():
     stages = {artifact.stage for artifact in remaking.candidates(PLAN, CHECKED)}
-    assert stages == {"base", "sft", "rl", "rft", "evaluation"}
+    assert stages == {"base", "sft", "rl", "evaluation"}
     plan = plan_with(stages=["evaluation"], only=["table1"])
     of_main = remaking.candidates(plan, asked_for(plan))
     # Three mixes, each after SFT alone and after RL on two distributions.

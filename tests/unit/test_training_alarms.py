@@ -208,7 +208,7 @@ def test_a_figure_lists_the_alarms_of_the_models_that_it_shows(tmp_path, alarmed
 def test_the_page_tells_alarms_from_the_caption(tmp_path):
     (tmp_path / "caption.rst").write_text(f"A figure.{ALARMS}- one\n- two\n")
     figure = Mock(folder=tmp_path, inputs={})
-    plan = Mock(exhibits={"figure": figure}, figures={"figure": figure})
+    plan = Mock(audited={"figure": figure}, all_figures={"figure": figure}, extras={})
     (entry,) = exhibit_entries(plan, {figure: {"commit": "abc"}}, defaultdict(int))
     assert (entry["caption"], entry["alarms"]) == ("A figure.", ["one", "two"])
 
