@@ -4,16 +4,24 @@ Each fault changes one operator, constant or returned value of a module of `task
 a copy of the repository. The quick tests then run on the copy, those first that import the module. A fault is caught if a test fails::
 
     python tests/seeded_faults.py --number 60 --seed 1
+
+A fault that no test catches takes as long as all of them. A record of which test runs which line spares most of them (`coverage` and `pytest-cov`)::
+
+    pytest tests/unit --cov selectimprove --cov-context test --cov-report= && python tests/seeded_faults.py --coverage .coverage
+
+Then the tests run that the record names for the line, and after them the files that name the module or start processes, whose lines are not recorded.
 """
 
 import argparse
 import ast
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +33,10 @@ SWAPPED = {
     ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==", ast.In: "not in", ast.NotIn: "in",
     ast.Add: "-", ast.Sub: "+", ast.Mult: "+", ast.Div: "*", ast.FloorDiv: "*", ast.Mod: "*", ast.And: "or", ast.Or: "and",
 }  # fmt: skip
-LONGEST = 600
+LONGEST = 1800
 """Seconds after which a fault counts as caught, as tests hang."""
+LEFT_OUT = ("test_style.py", "test_rooms.py")
+"""Tests of the text of modules, which would see the change itself."""
 
 
 @dataclass(frozen=True)
@@ -88,23 +98,66 @@ def _between(node, source: bytes, start: int, end: int, new: str, fault) -> Iter
         yield fault(node, start, end, f" {new} ")
 
 
-def is_caught(fault: Fault, folder: Path) -> bool:
-    """Run the quick tests on a copy with the fault, those first that name its module."""
+class Lines:
+    """Which tests run which lines, as `coverage` has recorded it with a context per test."""
+
+    def __init__(self, file: str):
+        from coverage import CoverageData
+
+        data = CoverageData(file)
+        data.read()
+        self.tests = {
+            path.partition("workflow/")[2]: {
+                line: {re.sub(r"[[|].*", "", name) for name in names if name}
+                for line, names in data.contexts_by_lineno(path).items()
+            }
+            for path in data.measured_files()
+        }
+        self.n_lines = Counter(name for lines in self.tests.values() for names in lines.values() for name in names)
+
+    def covering(self, fault: Fault) -> list[str]:
+        """List the tests that run a line, those first that run little else; of a line that runs at import, of its module."""
+        lines = self.tests.get(str(fault.path.relative_to("workflow")), {})
+        names = set().union(*(lines.get(line, ()) for line in statement_lines(fault))) or set().union(*lines.values())
+        names = {name for name in names if Path(name.partition("::")[0]).name not in LEFT_OUT}
+        return sorted(names, key=lambda name: (self.n_lines[name], name))
+
+
+def statement_lines(fault: Fault) -> range:
+    """Return the lines of the statement that a fault changes; of one that holds others, those of its head."""
+    statements = [node for node in ast.walk(ast.parse((ROOT / fault.path).read_bytes())) if isinstance(node, ast.stmt)]
+    inner = max((s for s in statements if s.lineno <= fault.line <= s.end_lineno), key=lambda s: s.lineno)
+    body = getattr(inner, "body", None)
+    return range(inner.lineno, max(body[0].lineno, inner.lineno + 1) if body else inner.end_lineno + 1)
+
+
+def rounds(fault: Fault, folder: Path, lines: Lines | None) -> Iterator[list[str]]:
+    """List the tests to run on a copy, in the order in which they are likely to catch a fault."""
     module = str(fault.path.relative_to(PACKAGE).with_suffix("")).replace("/", ".")
     names = {module, module.rpartition(".")[2], module.removesuffix(".__init__")}
-    tests = sorted(
-        (folder / "tests/unit").glob("test_*.py"),
-        key=lambda p: (not any(f"selectimprove.{n}" in p.read_text() for n in names), p.name),
-    )
-    tests = [test for test in tests if test.name not in ("test_style.py", "test_rooms.py")]
-    environment = os.environ | {"PYTHONPATH": str(folder / "workflow")}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *map(str, tests)]
-    try:
-        return (
-            subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=LONGEST).returncode != 0
-        )
-    except subprocess.TimeoutExpired:
-        return True
+    files = [path for path in sorted((folder / "tests/unit").glob("test_*.py")) if path.name not in LEFT_OUT]
+    naming = [path for path in files if any(f"selectimprove.{name}" in path.read_text() for name in names)]
+    others = [path for path in files if path not in naming]
+    if lines:
+        yield lines.covering(fault)
+        others = [path for path in others if "subprocess" in path.read_text()]
+    yield [str(path.relative_to(folder)) for path in [*naming, *others]]
+
+
+def find_failure(fault: Fault, folder: Path, lines: Lines | None) -> str:
+    """Run the quick tests on a copy with the fault; returns the name of one that fails, or nothing."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder / "workflow"), *sys.path[1:]])}
+    for tests in filter(None, rounds(fault, folder, lines)):
+        (folder / "tests.txt").write_text("\n".join(tests))
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "@tests.txt"]
+        try:
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            return f"nothing within {LONGEST} seconds"
+        if done.returncode:
+            found = re.search(r"^(FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+            return found[2] if found else "the start of the tests"
+    return ""
 
 
 def main() -> None:
@@ -112,7 +165,9 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--coverage", help="a record of which test runs which line")
     options = parser.parse_args()
+    lines = Lines(options.coverage) if options.coverage else None
     files = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / PACKAGE / folder).rglob("*.py"))
     drawn = random.Random(options.seed).sample([fault for path in files for fault in find_faults(path)], options.number)
     caught = 0
@@ -128,9 +183,9 @@ def main() -> None:
             )
             (copy / "results").mkdir()
             fault.apply(copy)
-            found = is_caught(fault, copy)
-        caught += found
-        print(f"{number}: {'caught' if found else 'MISSED'}: {said}", flush=True)
+            failure = find_failure(fault, copy, lines)
+        caught += bool(failure)
+        print(f"{number}: {f'caught by {failure}' if failure else 'MISSED'}: {said}", flush=True)
     print(f"{caught} of {len(drawn)} caught")
 
 
