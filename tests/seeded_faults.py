@@ -108,7 +108,7 @@ class Lines:
         data.read()
         self.tests = {
             path.partition("workflow/")[2]: {
-                line: {re.sub(r"[[|].*", "", name) for name in names if name}
+                line: {re.sub(r"[\[|].*", "", name) for name in names if name}
                 for line, names in data.contexts_by_lineno(path).items()
             }
             for path in data.measured_files()
@@ -126,7 +126,11 @@ class Lines:
 def statement_lines(fault: Fault) -> range:
     """Return the lines of the statement that a fault changes; of one that holds others, those of its head."""
     statements = [node for node in ast.walk(ast.parse((ROOT / fault.path).read_bytes())) if isinstance(node, ast.stmt)]
-    inner = max((s for s in statements if s.lineno <= fault.line <= s.end_lineno), key=lambda s: s.lineno)
+    around = [s for s in statements if s.lineno <= fault.line <= s.end_lineno]
+    if not around:
+        # A decorator stands above its function or class.
+        return range(fault.line, fault.line + 1)
+    inner = max(around, key=lambda s: s.lineno)
     body = getattr(inner, "body", None)
     return range(inner.lineno, max(body[0].lineno, inner.lineno + 1) if body else inner.end_lineno + 1)
 
