@@ -7,6 +7,7 @@ from selectimprove.config.stages import ProblemsStage
 from selectimprove.stages.problems import generate_problems
 from selectimprove.tasks.chains.demonstrations import assign_strategies
 from selectimprove.tasks.chains.problems import Problem
+from selectimprove.tasks.chains.settings import Demonstrations
 from selectimprove.tasks.interface import load_task
 
 CHAINS = load_task("chains")
@@ -69,7 +70,7 @@ def test_the_same_config_writes_the_same_bytes(written, tmp_path):
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.6, 1.0])
 def test_the_mix_is_exact_for_every_type_and_number_of_steps(written, share):
     problems = read_problems(pd.read_parquet(written))
-    strategies = assign_strategies(problems, share, seed=1)
+    strategies = assign_strategies(problems, Demonstrations(forward_share=share), seed=1)
     cells = Counter((p.problem_type, p.n_steps) for p in problems)
     forward = Counter((p.problem_type, p.n_steps) for p, s in zip(problems, strategies, strict=True) if s == "forward")
     assert {cell: forward[cell] for cell in cells} == {cell: round(share * n) for cell, n in cells.items()}

@@ -12,6 +12,7 @@ from selectimprove.errors import ParamsError
 from selectimprove.stages.demonstrations import write_demonstrations
 from selectimprove.stages.problems import generate_problems
 from selectimprove.tasks.chains.demonstrations import assign_strategies
+from selectimprove.tasks.chains.settings import Demonstrations
 
 SHARES = {"sft_train": 0.4, "sft_validation": 0.1, "rl": 0.25, "test": 0.25}
 TASK = {"field_order": 11, "relabel_seed": 3, "ring_size": 20, "split_shares": SHARES}
@@ -64,11 +65,21 @@ def test_too_many_problems_are_the_users_mistake(tmp_path):
 @pytest.mark.parametrize("share", [0, 0.5, 0.6, 1])
 def test_the_mix_is_exact_in_every_cell_and_its_members_depend_on_the_seed(tmp_path, share):
     problems = read_problems(pd.read_parquet(write(tmp_path / "problems")[1]))
-    first, again, other = (assign_strategies(problems, share, seed) for seed in (0, 0, 1))
+    first, again, other = (assign_strategies(problems, Demonstrations(forward_share=share), seed) for seed in (0, 0, 1))
     cells = Counter((p.problem_type, p.n_steps, s) for p, s in zip(problems, first, strict=True))
     assert [cells[t, n, "forward"] for t in ("evaluation", "inversion") for n in (4, 5)] == [20 * share] * 4
     assert first == again
     assert (first == other) == (share in (0, 1))
+
+
+def test_a_mix_may_suit_more_often_than_not(tmp_path):
+    problems = read_problems(pd.read_parquet(write(tmp_path / "problems")[1]))
+    mix = Demonstrations(suited_share=0.6)
+    cells = Counter(
+        (p.problem_type, p.n_steps, s) for p, s in zip(problems, assign_strategies(problems, mix, 0), strict=True)
+    )
+    assert [cells["evaluation", n, "forward"] for n in (4, 5)] == [12, 12]
+    assert [cells["inversion", n, "backward"] for n in (4, 5)] == [12, 12]
 
 
 @pytest.mark.parametrize(("share", "n_forward"), [(0, 0), (0.5, 40), (1, 80)])

@@ -26,7 +26,7 @@ def drawn(settings, n: int = 60) -> list:
 
 
 def answered(settings, problems, **mix) -> list[tuple[str, str]]:
-    demonstrations = REWRITTEN.section.sft_mixes["FB"].model_copy(update=mix)
+    demonstrations = TASK.Demonstrations(**{"forward_share": 0.5} | mix)
     return TASK.demonstrate(settings, demonstrations, problems, 3)
 
 
@@ -55,7 +55,9 @@ def test_demonstrations_are_right_and_name_their_strategy_only_where_they_should
 def test_unsuited_demonstrations_take_each_type_the_way_that_needs_a_guess():
     settings = settings_with()
     problems = drawn(settings)
-    for problem, (strategy, response) in zip(problems, answered(settings, problems, pairing="unsuited"), strict=True):
+    for problem, (strategy, response) in zip(
+        problems, answered(settings, problems, forward_share=None, suited_share=0.0), strict=True
+    ):
         assert strategy == {"evaluation": "backward", "inversion": "forward"}[problem.problem_type]
         assert response.startswith(f"{strategy} guess e{problem.answer} ")
 

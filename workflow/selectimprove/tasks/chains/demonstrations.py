@@ -8,15 +8,16 @@ from selectimprove.tasks.interface import DemonstrationsAspect
 from selectimprove.tasks.shared import SUITED
 
 
-def assign_strategies(problems: list[Problem], forward_share: float, seed: int) -> list[str]:
-    """Choose a strategy for each problem; the share is exact within each problem type and number of steps."""
+def assign_strategies(problems: list[Problem], demonstrations: Demonstrations, seed: int) -> list[str]:
+    """Choose a strategy for each problem; shares are exact within each problem type and number of steps."""
     cells: dict[tuple, list[int]] = {}
     for number, problem in enumerate(problems):
         cells.setdefault((problem.problem_type, problem.n_steps), []).append(number)
     strategies = ["backward"] * len(problems)
     rng = Random(f"strategies/{seed}")
     for cell in sorted(cells):
-        for number in rng.sample(cells[cell], round(forward_share * len(cells[cell]))):
+        n_forward = round(demonstrations.forward_share_of(cell[0]) * len(cells[cell]))
+        for number in rng.sample(cells[cell], n_forward):
             strategies[number] = "forward"
     return strategies
 
@@ -34,5 +35,5 @@ class ChainDemonstrations(DemonstrationsAspect):
     def demonstrate(
         self, settings: Settings, demonstrations: Demonstrations, problems: list[Problem], seed: int
     ) -> list[tuple[str, str]]:
-        strategies = assign_strategies(problems, demonstrations.forward_share, seed)
+        strategies = assign_strategies(problems, demonstrations, seed)
         return [(s, self.respond(settings, problem, s)) for s, problem in zip(strategies, problems, strict=True)]

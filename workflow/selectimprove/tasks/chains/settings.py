@@ -1,12 +1,13 @@
 """Types of the params of chains."""
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from selectimprove.tasks import interface
 from selectimprove.tasks.field import FiniteField, check_prime, field_of
-from selectimprove.tasks.shared import READ_SPLITS, SPLITS
+from selectimprove.tasks.shared import READ_SPLITS, SPLITS, SUITED
 from selectimprove.types import Natural, Positive, Range, Share
 
 
@@ -67,10 +68,22 @@ class Problems(interface.Problems):
 
 
 class Demonstrations(interface.Demonstrations):
-    """An SFT mix."""
+    """An SFT mix; one of the two shares is given."""
 
-    forward_share: Share
-    """Share of forward demonstrations: 1 for F, 0 for B, one half for FB."""
+    forward_share: Share | None = None
+    """Share of forward demonstrations, whatever the problem type: 1 for F, 0 for B."""
+    suited_share: Share | None = None
+    """Share of demonstrations in the strategy that suits the problem; 0: all have to guess."""
+
+    def refuse(self) -> Iterator[str]:
+        if (self.forward_share is None) == (self.suited_share is None):
+            yield "forward_share: give either forward_share or suited_share"
+
+    def forward_share_of(self, problem_type: str) -> float:
+        """Return the share of forward demonstrations among the problems of a type."""
+        if self.suited_share is None:
+            return self.forward_share
+        return self.suited_share if SUITED[problem_type] == "forward" else 1 - self.suited_share
 
 
 class Documents(interface.Documents):

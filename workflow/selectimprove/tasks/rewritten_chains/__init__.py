@@ -4,6 +4,7 @@ Content, splits, labels and arithmetic are those of `selectimprove.tasks.chains`
 """
 
 from selectimprove.tasks.chains.labels import ChainLabels
+from selectimprove.tasks.chains.settings import Demonstrations
 from selectimprove.tasks.interface import Task
 from selectimprove.tasks.rewritten_chains import rewriting
 
@@ -13,5 +14,5 @@ class RewrittenChains(rewriting.RewrittenTexts, ChainLabels, Task):
 
     Settings = rewriting.Settings
     Problems = rewriting.Problems
-    Demonstrations = rewriting.Demonstrations
+    Demonstrations = Demonstrations
     Documents = rewriting.Documents

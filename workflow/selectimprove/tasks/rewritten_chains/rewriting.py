@@ -4,8 +4,8 @@ The question may come first: ``find-end start e3 s7 +e5 s8 *e2 end ?``. In chain
 prompt says which strategy suits, and the first word of the response says which one is taken: selection could be a
 lookup of the word before. With the question first, the whole chain stands between the two words.
 
-Demonstrations may be unsuited only. Both strategies then occur as often as in FB, but never on the problems that they
-suit: if a model selects the suited strategy after RL, no demonstration has shown it.
+A mix may also demonstrate only unsuited strategies. Both then occur as often as in FB, but never on the problems that
+they suit: if a model selects the suited strategy after RL, no demonstration has shown it.
 """
 
 from dataclasses import dataclass, replace
@@ -18,10 +18,9 @@ from selectimprove.tasks.chains.demonstrations import ChainDemonstrations
 from selectimprove.tasks.chains.documents import ChainDocuments
 from selectimprove.tasks.chains.settings import Documents, Problems
 from selectimprove.tasks.interface import Document
-from selectimprove.tasks.shared import QUESTIONS, STRATEGIES, SUITED
+from selectimprove.tasks.shared import QUESTIONS, STRATEGIES
 
 DIRECTION_WORDS = (*STRATEGIES, "guess")
-UNSUITED = {problem_type: next(s for s in STRATEGIES if s != suited) for problem_type, suited in SUITED.items()}
 
 
 class Settings(chains_settings.Settings):
@@ -36,13 +35,6 @@ class Settings(chains_settings.Settings):
     def slug(self) -> str:
         words = "words" if self.direction_words else "no-words"
         return f"rewritten-gf{self.field_order}-question-{self.question}-{words}"
-
-
-class Demonstrations(chains_settings.Demonstrations):
-    """An SFT mix."""
-
-    pairing: Literal["any", "unsuited"] = "any"
-    """``any``: by `forward_share` for all types; ``unsuited``: always the strategy that needs a guess."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +69,6 @@ class RewrittenTexts(chains_problems.ChainProblems, ChainDemonstrations, ChainDo
 
     def respond(self, settings: Settings, problem: Problem, strategy: str) -> str:
         return " ".join(_write_response(settings, super().respond(settings, problem, strategy).split()))
-
-    def demonstrate(
-        self, settings: Settings, demonstrations: Demonstrations, problems: list[Problem], seed: int
-    ) -> list[tuple[str, str]]:
-        if demonstrations.pairing == "any":
-            return super().demonstrate(settings, demonstrations, problems, seed)
-        unsuited = [UNSUITED[problem.problem_type] for problem in problems]
-        return [(s, self.respond(settings, problem, s)) for s, problem in zip(unsuited, problems, strict=True)]
 
     def vocabulary(self, settings: Settings) -> list[str]:
         """List the tokens of chains; only a word that begins a prompt has no space before it."""
