@@ -195,24 +195,34 @@ def test_every_word_of_documents_and_responses_is_a_token():
 
 
 @pytest.mark.parametrize(
-    ("edit", "error"),
+    ("edit", "error", "step"),
     [
-        (lambda w, p: w[:-2], "format"),
-        (lambda w, p: [*w[:-3], "what", *w[-3:]], "format"),
-        (lambda w, p: [w[0], *w[3:]], "start"),
-        (lambda w, p: [w[0], *w[2:]], "format"),
-        (lambda w, p: [*w[:-3], w[1], *w[-2:]], "edge"),
-        (lambda w, p: [*w[:-3], *w[-2:]], "missing"),
-        (lambda w, p: [*w[:-1], f"e{p.nodes[-1]}"], "answer"),
-        (lambda w, p: ["forward", *(f"e{n}" for n in [p.hub, *p.nodes[4:8]]), "answer", f"e{p.nodes[4]}"], "arm"),
+        (lambda w, p: w, "none", -1),
+        (lambda w, p: w[:-2], "format", -1),
+        (lambda w, p: [*w[:-3], "what", *w[-3:]], "format", -1),
+        (lambda w, p: [w[0], *w[3:]], "start", -1),
+        (lambda w, p: [w[0], *w[2:]], "format", -1),
+        (lambda w, p: [*w[:-3], w[1], *w[-2:]], "edge", 3),
+        (lambda w, p: [*w[:-3], *w[-2:]], "missing", 3),
+        (lambda w, p: [*w[:-1], f"e{p.nodes[-1]}"], "answer", -1),
+        (lambda w, p: ["forward", *(f"e{n}" for n in [p.hub, *p.nodes[4:8]]), "answer", f"e{p.nodes[4]}"], "arm", 0),
     ],
 )
-def test_the_first_error_is_named(edit, error):
+def test_the_first_error_is_named_with_its_step(edit, error, step):
     problem = star(1, "inversion")
     words = edit(TASK.respond(SETTINGS, problem, "forward").split(), problem)
     found = TASK.label(SETTINGS, problem, " ".join(words))
-    assert (found["strategy"], found["first_error"]) == ("forward", error)
+    assert (found["strategy"], found["first_error"], found["first_error_step"]) == ("forward", error, step)
     assert found["correct"] == (words[-1] == f"e{problem.answer}" and words[-2] == "answer")
+
+
+def test_half_of_the_steps_along_edges_are_too_few_to_name_a_strategy():
+    problem = star(1, "inversion")
+    words = TASK.respond(SETTINGS, problem, "forward").split()
+    # A wrong node in the middle breaks two of four steps.
+    words[5] = words[1]
+    found = TASK.label(SETTINGS, problem, " ".join(words))
+    assert (found["strategy"], found["first_error"], found["step_right"]) == ("other", "format", [False] * 4)
 
 
 @given(
