@@ -59,6 +59,8 @@ def test_by_default_all_figures_and_tables_that_are_drawn_are_forecast_and_with_
     assert drawn.partition(": ")[2].split(", ") == [*PLAN.exhibits]
     make(*collect_ancestors(PLAN.exhibits.values()))
     assert forecast(PLAN, 1).startswith("Nothing to make")
+    # Its claims are tested on an extra too.
+    make(*collect_ancestors([PLAN.extras["controls"]]))
     said = forecast(PLAN, 1, ["audit"]).splitlines()
     assert said[0].startswith("verdicts: 1 of ")
     assert "figures and tables to draw: none" in said

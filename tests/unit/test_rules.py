@@ -109,7 +109,7 @@ def test_every_figure_and_table_is_published_with_a_record_of_its_key(plan, root
         *("audit/claims.csv", "audit/tests.csv", "audit/index.html")
     ]
     assert audit.copies == {root / f"audit/{name}": plan.verdicts.folder / name for name in ("claims.csv", "tests.csv")}
-    assert audit.inputs(wildcards("")) == [str(a.done) for a in (plan.verdicts, *plan.exhibits.values())]
+    assert audit.inputs(wildcards("")) == [str(a.done) for a in (plan.verdicts, *plan.audited.values())]
 
 
 def test_a_figure_whose_notebook_lacks_something_is_refused_when_it_is_asked_for():

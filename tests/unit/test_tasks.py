@@ -92,7 +92,7 @@ def test_chains_are_refused_beyond_those_that_a_split_is_expected_to_hold():
 
 @pytest.mark.parametrize("n_parts", [1, 2])
 def test_compositions_are_refused_beyond_three_quarters_of_those_that_there_are(n_parts):
-    shares = dict.fromkeys(SPLITS, 0.0) | {"test": 1.0}
+    shares = dict.fromkeys(SPLITS, 0.0) | {"sft_train": 0.01, "test": 0.99}
     settings = compositions.Settings(
         field_order=3, relabel_seed=0, ring_size=2 * n_parts, split_shares=shares, part_steps=(1, 1)
     )
@@ -100,7 +100,7 @@ def test_compositions_are_refused_beyond_three_quarters_of_those_that_there_are(
     for _ in range(4000):
         parts = draw_composition(settings, n_parts, rng).parts
         found.add(tuple((p.problem_type, p.start, p.operations, p.operands) for p in parts))
-    most = len(found) * 3 // 4
+    most = int(0.75 * 0.99 * len(found))
     assert refused("compositions", settings, compositions.Problems(parts=(n_parts, n_parts)), most) == []
     assert refused("compositions", settings, compositions.Problems(parts=(n_parts, n_parts)), most + 1) == [
         "n_problems"
@@ -131,13 +131,6 @@ def test_documents_are_refused_only_where_they_cannot_be_drawn():
     for name, case in CASES.items():
         documents = case.section.documents
         assert list(load_task(name).refuse_documents(case.settings, documents)) == []
-        little = SPLITS[0], SPLITS[1]
-        for share, n_refused in ((0.01, 0), (0.009, 1)):
-            shares = dict(zip(SPLITS, (share / 2, share / 2, 0.5 - share, 0.5), strict=True))
-            settings = case.settings.model_copy(update={"split_shares": shares})
-            found = list(load_task(name).refuse_documents(settings, documents))
-            assert len(found) == n_refused
-            assert all(split in found[0][1] for split in little[: 2 * n_refused])
     case = CASES["chains"]
     for steps, keys in ((case.settings.ring_size, []), (case.settings.ring_size + 1, ["max_chain_steps"])):
         documents = case.section.documents.model_copy(update={"max_chain_steps": steps})

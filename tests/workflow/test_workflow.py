@@ -247,7 +247,7 @@ def test_verdicts_come_from_the_generations_and_agree_with_the_table(changed, mo
 def test_a_new_clone_runs_everything_though_results_are_published(fresh):
     assert (fresh.folder / "results/figures/figure2.png").exists()
     assert fresh.planned()["pretrain_base"] == 3 + 1
-    assert fresh.planned(options="--config scale=laptop")["train_grpo"] == 6 + 4 + 2 + 3 + 1 + 3 + 2
+    assert fresh.planned(options="--config scale=laptop")["train_grpo"] == 6 + 2 + 3 + 1 + 3 + 2
 
 
 def test_a_second_run_does_nothing(smoke):

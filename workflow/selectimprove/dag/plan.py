@@ -87,7 +87,7 @@ class Plan(Runs):
         """The figures and tables that are drawn only when asked for."""
         return {name: artifact for name, artifact in self.all_exhibits.items() if name not in self.exhibits}
 
-    @cached_property
+    @property
     def audited(self) -> dict[str, Artifact]:
         """The figures and tables on the audit's page: those drawn by default, and extras that show a claim's models."""
         shown, tested = self.params.figures | self.params.tables, self.verdicts.config.seeds

@@ -22,7 +22,7 @@ from selectimprove.dag.rules import Publication, audit_publication, publications
 from selectimprove.dag.table import STAGES
 from selectimprove.errors import ParamsError
 from selectimprove.reports.page import write_page
-from selectimprove.reports.publish import describe
+from selectimprove.reports.publish import describe, hash_content
 from selectimprove.reports.remaking import BROKEN, check_artifact, check_files, draw_spot, has_record
 from selectimprove.tasks.interface import load_task
 
@@ -137,6 +137,7 @@ def _silence() -> None:
 
 def verify(plan: Plan, cores: int) -> list[str]:
     """Verify the plan and the files of all other artifacts; return a line per mistake, ``file: reason``."""
+    hash_content.cache_clear()
     artifacts, params, mistakes, drawn = asked_for(plan), plan.params, [], []
     try:
         drawn = draw_spot(plan, artifacts, cores)
