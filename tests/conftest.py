@@ -41,8 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Open one server for commands, which all test processes use."""
-    if "PYTEST_XDIST_WORKER" not in os.environ and not config.option.collectonly:
+    """Open a server for commands, one for all the processes that share the tests.
+
+    It imports torch, which takes longer than most files of unit tests, and these hardly run commands.
+    """
+    only_units = all("unit" in Path(argument).parts for argument in config.args)
+    if "PYTEST_XDIST_WORKER" not in os.environ and not config.option.collectonly and not only_units:
         open_for_commands()
 
 

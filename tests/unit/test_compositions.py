@@ -122,6 +122,9 @@ def test_the_first_error_is_named(seed):
 
     swapped = {"forward": "backward", "backward": "forward"}[words[second + 2]]
     asked = {"find-end": "find-start", "find-start": "find-end"}[words[second + 1]]
+    wrong_label = f"s{(int(words[second][1:]) + 1) % RING}"
+    assert found(spoil(words, second, wrong_label)) == ("step", 1)
+    assert found(spoil(words, second + 4, words[second])) == ("step", 1)
     assert found(spoil(words, second + 1, asked)) == ("question", 1)
     assert found(spoil(words, second + 2, swapped)) == ("strategy", 1)
     assert found(spoil(words, second + 3, other(words[second + 3]))) == ("carry", 1)

@@ -129,17 +129,37 @@ def test_an_artifact_is_compared_with_the_most_similar_one_of_its_slug():
 def test_a_reason_names_four_differences_and_shortens_long_values_and_names_inputs_that_went():
     sft = next(iter(PLAN.artifacts["sft"].values()))
     config = sft.config.model_dump(mode="json")
+    numbers = [name for name, value in config.items() if isinstance(value, int | float)]
     folder = sft.folder.with_name(f"{sft.slug}-1111111111")
     folder.mkdir(parents=True)
-    inputs = {role: source.name for role, source in sft.inputs.items()} | {"adapter": "older"}
-    (folder / "provenance.json").write_text(json.dumps({"source": sft.source, "inputs": inputs}))
-    (folder / "config.json").write_text(json.dumps(config | {"system_prompt": "x" * 41}))
-    assert explain(sft) == f"system_prompt {'x' * 39}… → None; no input adapter, against {folder.name}"
-    (folder / "config.json").write_text(json.dumps(dict.fromkeys(config, "x" * 40)))
-    said = explain(sft).removesuffix(f", against {folder.name}").split("; ")
-    assert len(said) == 5
-    assert said[-1] == "…"
-    assert all("x" * 40 in part for part in said[:4])
+
+    def reasons(config: dict, **inputs: str) -> list[str]:
+        inputs |= {role: source.name for role, source in sft.inputs.items()}
+        (folder / "provenance.json").write_text(json.dumps({"source": sft.source, "inputs": inputs}))
+        (folder / "config.json").write_text(json.dumps(config))
+        said, _, against = explain(sft).partition(", against ")
+        assert against == folder.name
+        return said.split("; ")
+
+    long = f"system_prompt {'x' * 39}… → None"
+    assert reasons(config | {"system_prompt": "x" * 41}, adapter="older") == [long, "no input adapter"]
+    for n in (4, 5):
+        said = reasons(config | dict.fromkeys(numbers[:n], "x" * 40))
+        assert all("x" * 40 in part for part in said[:4])
+        assert said[4:] == ["…"] * (n - 4)
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_inputs_of_a_kind_are_named_up_to_three_and_counted_beyond(n):
+    measures = PLAN.measures["main"]
+    make(measures)
+    record = json.loads(measures.done.read_text())
+    new = [role for role in measures.inputs if role.startswith("labels/")][:n]
+    inputs = {role: "older" if role in new else source.name for role, source in measures.inputs.items()}
+    folder = measures.folder.rename(measures.folder.with_name("main-0123456789"))
+    (folder / "provenance.json").write_text(json.dumps(record | {"inputs": inputs}))
+    named = f"new labels ({' and '.join(new)})" if n == 3 else "4 new labels"
+    assert explain(measures) == f"{named}, against main-0123456789"
 
 
 def test_scales_other_than_the_default_have_folders_and_commands_of_their_own():

@@ -17,7 +17,7 @@ import pytest
 
 import selectimprove
 from conftest import restore_interrupts, runs
-from selectimprove.artifacts.forking import SERVER, open_server
+from selectimprove.artifacts.forking import SERVER, open_server, package_files
 
 JOB = """
     import atexit, os, sys, time
@@ -212,6 +212,11 @@ def test_a_job_runs_the_package_as_it_is_when_it_starts(folder, tmp_path):
         assert said in lines
     process.kill()
     process.wait()
+
+
+def test_edits_are_looked_for_in_this_package_alone():
+    package = Path(selectimprove.__file__).parent
+    assert package_files().keys() == {*package.rglob("*.py")}
 
 
 def test_the_server_can_be_turned_off(folder, monkeypatch):

@@ -112,6 +112,15 @@ def test_the_cells_of_a_notebook_count_in_their_order(tmp_path):
         return notebook_source(path)
 
     assert source("x = 1", "x = 2") != source("x = 2", "x = 1")
+    # Magics are no Python, but they count, wherever they stand.
+    magics = [
+        source("%matplotlib inline"),
+        source("%matplotlib agg"),
+        source("if x:\n    %time f()"),
+        source("if x:\n    !ls"),
+        source("%%time\ny = = 2"),
+    ]
+    assert len(set(map(canonical_source, magics))) == len(magics)
 
 
 contents = st.recursive(

@@ -220,6 +220,14 @@ def test_the_figure_of_a_split_shows_its_numbers(told):
     assert shares.get_xlim() == rates.get_xlim() == (0, 1)
     assert len({figure.get_size_inches()[1], draw_split(split(before, after, n_bootstrap=2)).get_size_inches()[1]}) == 2
     figure.savefig(io.BytesIO())
+    boxes = [panel.get_legend().get_window_extent() for panel in (parts, shares)]
+    assert not boxes[0].overlaps(boxes[1])
+    for panel, box in zip((parts, shares), boxes, strict=True):
+        # Above its own panel, and on the page.
+        assert box.y0 >= panel.bbox.y1
+        assert panel.bbox.x0 - 40 < box.x0 < panel.bbox.x1
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
 
 
 def test_a_split_whose_parts_are_identified_has_no_bounds_and_one_without_strata_no_names():

@@ -194,13 +194,14 @@ def touch_for_its_owner(config: Seconds, inputs: dict[str, Path], folder: Path) 
     (folder / "weights").touch(mode=0o600)
 
 
-def test_files_have_the_modes_that_the_umask_gives(tmp_path):
-    before = os.umask(0o027)
+@pytest.mark.parametrize(("umask", "mode"), [(0o027, 0o640), (0o022, 0o644), (0o000, 0o666)])
+def test_files_have_the_modes_that_the_umask_gives(tmp_path, umask, mode):
+    before = os.umask(umask)
     try:
         runner.run_stage(Seconds, touch_for_its_owner, ["--config", '{"seconds": 0}', "--output", str(tmp_path / "a")])
     finally:
         os.umask(before)
-    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a").iterdir()} == {0o640}
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a").iterdir()} == {mode}
 
 
 def read_rows(config: Seconds, inputs: dict[str, Path], folder: Path) -> None:

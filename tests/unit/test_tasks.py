@@ -1,6 +1,7 @@
 """What holds for every task of the params: draws, the longest response, what is refused, and documents."""
 
 import random
+import re
 from itertools import pairwise, product
 
 import pytest
@@ -55,6 +56,8 @@ def test_no_demonstration_is_longer_than_the_longest_response_and_one_is_as_long
     task, case = load_task(name), CASES[name]
     problems = drawn(name, 60)
     room = []
+    words = {word.strip() for word in task.vocabulary(case.settings)}
+    assert set(task.longest_response(case.settings, 4)) <= words
     for mix in case.section.sft_mixes.values():
         for problem, (_, response) in zip(problems, task.demonstrate(case.settings, mix, problems, 0), strict=True):
             longest = task.longest_response(case.settings, problem.n_steps)
@@ -63,6 +66,24 @@ def test_no_demonstration_is_longer_than_the_longest_response_and_one_is_as_long
     # Walks of path-stars may slip outwards, which no demonstration does; responses may leave out words.
     assert min(room) == 0 or name in ("path_star", "rewritten_chains")
     assert min(room) >= 0
+
+
+def labels_in(document) -> int:
+    return sum(re.fullmatch(r"s\d+", word) is not None for word in document.prompt)
+
+
+def test_no_worked_document_is_longer_than_the_longest_response_and_a_walk_that_slips_nearly_is():
+    for name, case in CASES.items():
+        for document in (d for batch in read(name) for d in batch if not is_drill(d)):
+            n_steps = document.prompt.count(",") // case.settings.n_arms if name == "path_star" else labels_in(document)
+            assert len(document.response) - 1 <= len(load_task(name).longest_response(case.settings, n_steps))
+    slips = {"max_steps": 3, "backward_sound_steps": 2, "backward_error": 1.0, "backward_share": 1.0}
+    case, room = CASES["path_star"], set()
+    for document in (d for batch in read("path_star", **slips) for d in batch if not is_drill(d)):
+        if (n_steps := document.prompt.count(",") // case.settings.n_arms) == 3:
+            room.add(len(load_task("path_star").longest_response(case.settings, n_steps)) - len(document.response) + 1)
+    # The bound has one word to spare.
+    assert min(room) == 1
 
 
 def test_ranges_of_problems_have_names_of_their_own():

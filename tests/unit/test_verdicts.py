@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from conftest import ROOT
-from selectimprove.analysis.claims import Claim, ClaimTest, Quantity, read_claims
+from selectimprove.analysis.claims import Claim, ClaimTest, Quantity, quantities, read_claims
 from selectimprove.analysis.claims.judging import Outcome, judge_difference, reach_verdicts
 from selectimprove.analysis.claims.quantities import Labels, measure
 from selectimprove.config.loading import load_params
@@ -35,6 +35,45 @@ def test_with_seeds_it_is_students_test(effects, margin):
     assert below.p == pytest.approx(stats.ttest_1samp(effects, margin, alternative="less").pvalue, abs=1e-9)
     interval = stats.ttest_1samp(effects, 0).confidence_interval(0.95)
     assert (above.low, above.high) == pytest.approx(tuple(interval), abs=1e-9)
+
+
+BOUNDS = st.sampled_from([{"above": 0.0}, {"above": 0.1}, {"above": -0.02}, {"below": 0.02}, {"within": 0.05}])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(-0.5, 0.5), min_size=1, max_size=3), BOUNDS, st.booleans())
+def test_p_values_are_probabilities_and_each_says_what_it_can(effects, bound, is_level):
+    test = ClaimTest(of=OF, less=0.85 if is_level else 0.0, **bound)
+    found = judge_difference(
+        test, [np.append(effect, effect + np.linspace(-0.1, 0.1, 9)) for effect in effects], 30, 0.9
+    )
+    p_values = {name: getattr(found, name) for name in ("p", "p_smaller", "p_larger", "p_reversed")}
+    assert all(0 <= p <= 1 for p in p_values.values())
+    ((kind, at),) = bound.items()
+    # A level may be missed or exceeded; a difference may miss a margin above zero, or have the other sign.
+    says = {"p"} | ({"p_smaller"} if kind == "above" and (is_level or at > 0) else set())
+    says |= {"p_smaller", "p_larger"} if kind == "within" and is_level else set()
+    says |= {"p_reversed"} if kind == "below" or not is_level else set()
+    assert {name for name, p in p_values.items() if name not in says and p < 1} == set()
+
+
+def test_a_claim_is_tested_on_the_differences_of_all_seeds(monkeypatch):
+    of, less = Quantity(sft="FB", training="rl_6_9"), Quantity(sft="B", training="rl_6_9")
+    rates = {("FB", 1): 0.8, ("FB", 2): 0.9, ("B", 1): 0.5, ("B", 2): 0.4}
+
+    def measure(quantity, experiment, seed, labels):
+        assert (experiment, labels) == ("main", "the labels")
+        return np.full(3, rates[quantity.sft, seed]), 100 * seed if quantity is of else 7
+
+    monkeypatch.setattr(quantities, "measure", measure)
+    told = {"statement": "s", "source": "s", "paper": "p", "experiment": "main"}
+    tests = [ClaimTest(of=of, less=less, above=0.2), ClaimTest(of=of, less=0.85, above=0.0)]
+    found = quantities.run_tests(Claim(**told, tests=tests), [1, 2], "the labels", 0.95)
+    assert [(one.effect, one.n_problems, one.n_seeds) for one in found] == [
+        (pytest.approx(0.4), 300, 2),
+        (pytest.approx(0.0), 300, 2),
+    ]
+    assert found[0].p == pytest.approx(stats.ttest_1samp([0.3, 0.5], 0.2, alternative="greater").pvalue)
 
 
 @settings(max_examples=100, deadline=None)
