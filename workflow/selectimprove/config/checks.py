@@ -68,16 +68,12 @@ def find_mistakes(params: Params) -> list[str]:
 
 def require_met(params: Params, name: str) -> None:
     """Raise a ParamsError if the needs of a figure's or table's notebook are not met."""
-    if mistakes := _mistakes_of(params, name):
+    if mistakes := mistakes_of(params, name):
         raise ParamsError("\n".join(f"params.yaml: {mistake}" for mistake in mistakes))
 
 
-def is_met(params: Params, name: str) -> bool:
-    """Tell whether a figure or table can be drawn."""
-    return not _mistakes_of(params, name)
-
-
-def _mistakes_of(params: Params, name: str) -> list[str]:
+def mistakes_of(params: Params, name: str) -> list[str]:
+    """List what keeps a figure or table from being drawn."""
     return list(_of_exhibit(params, name, (params.figures | params.tables)[name], drawn=True))
 
 

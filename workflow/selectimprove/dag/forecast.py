@@ -7,7 +7,7 @@ from pathlib import Path
 
 from selectimprove.artifacts.keys import OWN
 from selectimprove.artifacts.provenance import RECORD, read_if_whole
-from selectimprove.config.checks import is_met, require_met
+from selectimprove.config.checks import mistakes_of, require_met
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors, needs_of
 from selectimprove.dag.costs import describe, expected_seconds, time_left
 from selectimprove.dag.plan import Plan
@@ -38,9 +38,7 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
     # A finished artifact ends the walk: its inputs are no longer needed.
     pending = collect_ancestors(ends, lambda artifact: not artifact.done.exists())
     left_out = _left_out(plan, set(pending)) if not names else []
-    if not pending and not left_out:
-        return "Nothing to make: everything asked for is there for these params."
-    lines = [] if pending else ["Nothing to make: every default figure and table is there for these params."]
+    lines = [] if pending else ["Nothing to make: everything asked for is there for these params."]
     for stage in plan.artifacts:
         if artifacts := [artifact for artifact in pending if artifact.stage == stage]:
             lines.append(f"{stage}: {len(artifacts)} of {wanted[stage]} to make")
@@ -70,7 +68,7 @@ def _left_out(plan: Plan, pending: set[Artifact]) -> list[str]:
     found, planned = [], set(pending)
     for name, exhibit in plan.extras.items():
         more = set(collect_ancestors([exhibit], lambda artifact: not artifact.done.exists())) - planned
-        if more and is_met(plan.params, name):
+        if more and not mistakes_of(plan.params, name):
             planned |= more
             known = expected_seconds(plan.params.scale, more)
             complete = all(artifact in known for artifact in more)
