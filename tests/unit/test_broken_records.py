@@ -111,7 +111,7 @@ def test_a_broken_record_is_named_and_costs_nothing(tmp_path, monkeypatch, plan,
     (artifact.folder / "config.json").write_text("{}")
     assert collect_costs(plan, []) == []
     assert explain(artifact) == "never made"
-    assert Progress(plan.params, [artifact, *plan.figures.values()], {"cores": 1}).line(0.0).startswith("1 of ")
+    assert Progress(plan.params, [artifact, *plan.exhibits.values()], {"cores": 1}).line(0.0).startswith("1 of ")
     (line,) = check_record(artifact)
     assert line.startswith(f"{artifact.done}: is not the JSON that was written")
     assert line.endswith(f"remove {artifact.folder} and run `snakemake --cores all {artifact.done}`")

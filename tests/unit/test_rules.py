@@ -142,7 +142,7 @@ def test_the_audit_is_another_when_what_it_shows_or_its_look_is(tmp_path, monkey
     assert words[3] == "--audit"
     assert type(PLAN.params).model_validate_json(words[4]) == PLAN.params
     assert words[5:] == ["--key", audit.key]
-    figure = next(iter(PLAN.figures))
+    figure = next(iter(PLAN.exhibits))
     changed = replace(PLAN.all_figures[figure], slug=f"{figure}x")
     with monkeypatch.context() as patch:
         patch.setitem(PLAN.all_figures, figure, changed)

@@ -155,7 +155,7 @@ def bench(folder):
     plan = Plan(load_params(Path("params.yaml")))
     yield from compare_starts(plan)
     for compare_some, artifacts in (
-        (compare_drawing, plan.figures.values()),
+        (compare_drawing, plan.exhibits.values()),
         (compare_labels, plan.artifacts["evaluation"].values()),
         (compare_grpo, plan.artifacts["rl"].values()),
     ):

@@ -2,9 +2,8 @@
 
 Different vector instructions round sums differently, and after some thousand steps a model trained with them is another
 one. So torch and oneDNN use AVX2 on every processor that has it, and MKL its kernels for every x86 processor
-(``MKL_CBWR``): one seed gives one result. `selectimprove.training.kernels` keeps that fast. ``arithmetic: fast`` in the
-params lets each library choose, without the promise. This module counts in the keys of all stages that compute with
-torch.
+(``MKL_CBWR``): one seed gives one result. `selectimprove.training.kernels` keeps that fast. ``arithmetic: fast`` lets
+each library choose, without the promise. This module counts in the keys of all stages that compute with torch.
 """
 
 import os

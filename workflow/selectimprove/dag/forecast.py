@@ -45,8 +45,7 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
             reasons = Counter(explain(artifact).partition(", against ")[0] for artifact in artifacts)
             lines += [f"    {number} × {reason}" for reason, number in reasons.most_common(4)]
     changed = [name for name, artifact in exhibits.items() if not artifact.done.exists()]
-    if pending:
-        lines.append(f"figures and tables to draw: {', '.join(changed) or 'none'}")
+    lines.append(f"figures and tables to draw: {', '.join(changed) or 'none'}")
 
     known = expected_seconds(plan.params.scale, pending)
     if known:

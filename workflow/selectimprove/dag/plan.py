@@ -68,19 +68,10 @@ class Plan(Runs):
         return self.all_figures | self.all_tables
 
     @property
-    def figures(self) -> dict[str, Artifact]:
-        """The figures that are drawn by default."""
-        return {name: self.all_figures[name] for name, figure in self.params.figures.items() if figure.draw}
-
-    @property
-    def tables(self) -> dict[str, Artifact]:
-        """The tables that are drawn by default."""
-        return {name: self.all_tables[name] for name, table in self.params.tables.items() if table.draw}
-
-    @property
     def exhibits(self) -> dict[str, Artifact]:
-        """All figures and tables that are drawn by default."""
-        return self.figures | self.tables
+        """The figures and tables that are drawn by default."""
+        shown = self.params.figures | self.params.tables
+        return {name: artifact for name, artifact in self.all_exhibits.items() if shown[name].draw}
 
     @property
     def extras(self) -> dict[str, Artifact]:

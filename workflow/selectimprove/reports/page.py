@@ -167,9 +167,9 @@ def show_tests(tests: list[ClaimTest], outcomes: list[dict]) -> list[dict]:
 
 def table_1(plan: Plan, shown: dict[Artifact, str]) -> list[dict]:
     """List the rows of Table 1, if it is drawn; each number has the filters that show its generations."""
-    if "table1" not in plan.tables:
+    if "table1" not in plan.exhibits:
         return []
-    table = pd.read_csv(plan.tables["table1"].folder / "table1.csv")
+    table = pd.read_csv(plan.exhibits["table1"].folder / "table1.csv")
     models = {str(generations.folder): (generations, name) for generations, name in shown.items()}
     rows = []
     for (sft, training), group in table.groupby(["sft", "training"], sort=False):

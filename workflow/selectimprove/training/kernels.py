@@ -5,9 +5,8 @@ torch multiplies 32-bit matrices with MKL. MKL's fast kernels depend on the make
 instruction set alone: held to AVX2 (``ONEDNN_MAX_CPU_ISA``, set by `selectimprove.artifacts.arithmetic`), they are the
 same everywhere and about twice as fast as the common ones.
 
-`use_portable_kernels` sends `aten::mm`, `mm.out` and `addmm` there, and so all products of linear layers: those of the
-gradient too, as autograd's formulas use them. Everything else, such as attention's small products, `exp` and square
-roots, keeps MKL's common kernels. tests/unit/test_kernels.py compares bits with recorded ones.
+`use_portable_kernels` sends `aten::mm`, `mm.out` and `addmm` there, which linear layers and their gradients use. The
+rest, such as attention's small products, keeps MKL's common kernels. tests/unit/test_kernels.py compares bits.
 """
 
 import warnings
