@@ -172,5 +172,9 @@ def test_mechanisms_are_means_over_types_and_seeds_of_a_change_that_is_counted(g
         np.testing.assert_allclose(row, single.loc[chosen].mean())
     assert all((table[f"{part}_low"] <= table[f"{part}_high"]).all() for part in parts)
     assert (table["change_high"] - table["change_low"] > 0).any()
+    # Models that do the same before and after RL.
+    same = generations.assign(completion="forward e1", strategy="forward", correct=True)
+    agreed = measure_mechanisms(same, interventions.assign(correct=True), "n_steps", openings, STATISTICS)
+    assert all((agreed[f"{part}_high"] > agreed[f"{part}_low"]).all() for part in parts)
     for untold in ((begun, interventions[:0], "n_steps", openings), (begun, interventions, "n_steps", {})):
         assert measure_mechanisms(*untold, STATISTICS).empty

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from selectimprove.analysis.mechanisms import PARTS, Behaviour, find_openings, split_change
-from selectimprove.analysis.stats import bootstrap_weights, percentile_interval
+from selectimprove.analysis.stats import bootstrap_weights, change_interval
 
 OPENINGS = {"forward": "forward", "backward": "backward"}
 
@@ -103,6 +103,6 @@ def test_intervals_cover_the_truth_however_rare_a_strategy_was(share):
     for _ in range(200):
         parts = split_change(weights, draw(share, rate_before), draw(after_share, rate_after))
         for name in PARTS:
-            low, high = percentile_interval(parts[name][1:], 0.95)
+            low, high = change_interval(parts[name][1:], n, 0.95)
             covered[name] += low <= truth[name] <= high
     assert all(count >= 180 for count in covered.values()), covered

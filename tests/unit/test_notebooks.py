@@ -32,6 +32,8 @@ def draw(tmp_path):
         for table, rows in tables.items():
             rows.to_parquet(tmp_path / f"measures/{table}.parquet")
         config = {"variants": {variant: {"rl": rl} for variant, rl in (variants or {}).items()}}
+        config |= {"statistics": {"confidence": 0.95}, "sft_mixes": {"FB": {}}}
+        config["rl_problems"] = {"rl_6_9": {"evaluation_share": 0.5}}
         (tmp_path / "measures/config.json").write_text(json.dumps(config))
         cells = notebook
         if isinstance(notebook, str):
@@ -117,6 +119,26 @@ def test_the_notebook_of_the_documents_draws(draw):
     found = pd.read_csv(folder / "by_steps.csv")
     assert len(found) == 4
     assert (folder / "by_steps.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("notebook", ["table1", "seeds", "figure4", "amplification"])
+def test_models_that_agree_have_an_interval_that_is_not_of_width_zero(draw, notebook):
+    own = rates(["default"], seeds=("1", "2", "pooled"), pass_at_1=1.0, ci_low=0.7, ci_high=1.0)
+    models = own[["sft", "training"]].drop_duplicates().assign(generations="results/evaluation/x")
+    steps = pd.DataFrame(product(TYPES[1:], ("1", "2"), (6, 7), range(1, 21)))
+    steps = steps.set_axis(["problem_type", "seed", "n_steps", "step"], axis=1)
+    steps = steps.assign(sft="FB", training="rl_6_9", variant="default", reward=1.0, forward=1.0, n_rollouts=8)
+    shares = own.assign(strategy="forward", share=1.0, share_low=0.9, share_high=1.0)
+    tables = {"pass_rates": own, "models": models, "rewards": steps, "strategies": shares}
+    folder = draw(notebook, tables, name=notebook)
+    found = pd.read_csv(folder / f"{notebook}.csv")
+    lows = [column for column in found if column.endswith("low")]
+    assert lows
+    for low in lows:
+        high = low.removesuffix("low") + "high"
+        known = found.dropna(subset=low)
+        assert not known.empty
+        assert (known[high] > known[low]).all()
 
 
 def test_a_run_of_few_steps_is_still_a_line():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from selectimprove.analysis.mechanisms import Observed, split_observed
 from selectimprove.analysis.splitting import split
-from selectimprove.analysis.stats import bootstrap_weights, percentile_interval
+from selectimprove.analysis.stats import bootstrap_weights, change_interval
 
 N_PROBLEMS = 4
 PARTS = ("selection", "improvement")
@@ -117,6 +117,6 @@ def test_intervals_cover_the_truth_however_rare_a_strategy_was(share):
     for _ in range(200):
         parts = split_observed(weights, draw(share, rates[0]), draw(share_after, rates[1]))
         for name, value in zip(PARTS, truth, strict=True):
-            (low, _), (_, high) = (percentile_interval(parts[f"{name}_{end}"][1:], 0.95) for end in ("least", "most"))
+            (low, _), (_, high) = (change_interval(parts[f"{name}_{end}"][1:], n, 0.95) for end in ("least", "most"))
             covered[name] += low <= value <= high
     assert all(number >= 180 for number in covered.values()), covered

@@ -6,8 +6,8 @@ from scipy import stats
 
 from selectimprove.analysis.stats import (
     bootstrap_weights,
+    change_interval,
     pass_at_k,
-    percentile_interval,
     proportion_interval,
     student_interval,
 )
@@ -43,9 +43,23 @@ def test_resamples_keep_the_size_of_every_stratum():
     assert weights[:, :5].std() > 0
 
 
-def test_a_percentile_interval_is_the_central_one():
-    low, high = percentile_interval(np.arange(1001), 0.9)
+def test_a_change_interval_is_the_central_one():
+    low, high = change_interval(np.arange(1001), 10, 0.9)
     assert (low, high) == pytest.approx((50, 950))
+
+
+@pytest.mark.parametrize("change", [0.0, 1.0, -1.0])
+def test_no_interval_has_width_zero_and_one_problem_has_none(change):
+    draws = np.full(100, change)
+    widths = [np.diff(change_interval(draws, n, 0.95))[0] for n in (2, 20, 200)]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] > 0
+    low, high = change_interval(draws, 20, 0.95)
+    assert -1 <= low <= change <= high <= 1
+    assert np.isnan(change_interval(draws, 1, 0.95)).all()
+    # Five seeds that agree exactly on 100 problems each.
+    low, high = student_interval(np.full(5, change), 0.95, 500)
+    assert low < change < high
 
 
 @pytest.mark.parametrize("mean", [0.0, 0.3, 1.0])
@@ -80,5 +94,5 @@ def test_intervals_cover_the_truth_as_often_as_they_say(mean):
 def test_seeds_have_students_interval_and_one_seed_has_none():
     values = np.array([0.91, 0.95, 0.90])
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert student_interval(values, 0.95) == pytest.approx((expected.low, expected.high))
-    assert student_interval(values[:1], 0.95) == (-np.inf, np.inf)
+    assert student_interval(values, 0.95, 10**6) == pytest.approx((expected.low, expected.high))
+    assert student_interval(values[:1], 0.95, 100) == (-np.inf, np.inf)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from selectimprove.analysis.mechanisms import PARTS, Behaviour, find_openings, split_change
-from selectimprove.analysis.stats import bootstrap_weights, pass_at_k, percentile_interval, proportion_interval
+from selectimprove.analysis.stats import bootstrap_weights, change_interval, pass_at_k, proportion_interval
 from selectimprove.config.sections import Statistics
 
 POOLED = "pooled"
@@ -140,6 +140,7 @@ def measure_mechanisms(
         _, before, rate_before = models.pop("sft")
         for training, (rl_step, after, rate_after) in models.items():
             split = split_change(weights, before, after)
+            split["n_problems"] = len(problems)
             split["change"] = weights @ (rate_after - rate_before) / weights.sum(axis=1)
             parts.setdefault((variant, sft, training, rl_step, problem_set), {})[seed, problem_type] = split
     rows = []
@@ -149,9 +150,10 @@ def measure_mechanisms(
             chosen = [cell for (s, t), cell in cells.items() if seed in (s, POOLED) and problem_type in (t, "all")]
             row = dict(zip(("variant", "sft", "training", "rl_step", "problem_set"), model, strict=True))
             row |= {"seed": seed, "problem_type": problem_type}
+            n_problems = sum(cell["n_problems"] for cell in chosen)
             for name in ("change", "improvement", *PARTS):
                 draws = np.mean([cell[name] for cell in chosen], axis=0)
-                low, high = percentile_interval(draws[1:], statistics.confidence)
+                low, high = change_interval(draws[1:], n_problems, statistics.confidence)
                 row |= {name: float(draws[0]), f"{name}_low": low, f"{name}_high": high}
             rows.append(row)
     return pd.DataFrame(rows)

@@ -37,10 +37,18 @@ def bootstrap_weights(strata: np.ndarray, n_bootstrap: int, seed: int) -> np.nda
     return weights
 
 
-def percentile_interval(draws: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Return the central interval that holds a share `confidence` of bootstrap draws."""
+def change_interval(draws: np.ndarray, n_problems: int, confidence: float) -> tuple[float, float]:
+    """Return the central interval of bootstrap draws of a change in pass@1, or of a part of it; NaN for one problem.
+
+    If all resamples agree, two problems that disagree are added, as in verdicts (Agresti and Caffo 2000).
+    """
+    if n_problems < 2:
+        return np.nan, np.nan
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(draws, [tail, 1 - tail])
+    if high - low < 1e-9:
+        half = special.ndtri((1 + confidence) / 2) * np.sqrt(2) / (n_problems + 2)
+        low, high = max(low - half, -1.0), min(high + half, 1.0)
     return float(low), float(high)
 
 
@@ -63,10 +71,14 @@ def proportion_interval(passed: np.ndarray, confidence: float, n_generations: in
     return float(max(0.0, min(centre - half, mean))), float(min(1.0, max(centre + half, mean)))
 
 
-def student_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Return Student's interval for the mean over seeds or other replicates; with one replicate it is infinite."""
+def student_interval(values: np.ndarray, confidence: float, n: int) -> tuple[float, float]:
+    """Return Student's interval for the mean over seeds or other replicates; with one replicate it is infinite.
+
+    Replicates that agree exactly have no variance, so the error is at least half of one of their `n` problems.
+    """
     values = np.asarray(values, dtype=float)
     if len(values) < 2:
         return -np.inf, np.inf
-    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    error = max(values.std(ddof=1) / np.sqrt(len(values)), 0.5 / n)
+    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * error
     return float(values.mean() - half), float(values.mean() + half)

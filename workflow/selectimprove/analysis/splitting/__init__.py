@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from selectimprove.analysis.mechanisms import PARTS, Behaviour, Observed, rate_given, split_change, split_observed
 from selectimprove.analysis.splitting.tables import check_generations, check_told
-from selectimprove.analysis.stats import bootstrap_weights, percentile_interval, proportion_interval
+from selectimprove.analysis.stats import bootstrap_weights, change_interval, proportion_interval
 from selectimprove.errors import ParamsError
 
 ALL = "all"
@@ -167,23 +166,11 @@ def _summarize(draws: dict[str, np.ndarray], parts: list[str], n_problems: int, 
             row[name] = float(drawn[0])
         else:
             least, most = (draws.get(f"{name}_{end}", drawn)[1:] for end in ("least", "most"))
-            (low, _), (_, high) = (_interval(bound, n_problems, confidence) for bound in (least, most))
+            (low, _), (_, high) = (change_interval(bound, n_problems, confidence) for bound in (least, most))
             row |= {name: float(drawn[0]), f"{name}_low": low, f"{name}_high": high}
     if "selection_least" in row:
         row["identified"] = row["selection_least"] == row["selection_most"]
     return row
-
-
-def _interval(draws: np.ndarray, n_problems: int, confidence: float) -> tuple[float, float]:
-    """Return the interval of bootstrap draws over problems; NaN for one problem."""
-    if n_problems < 2:
-        return np.nan, np.nan
-    low, high = percentile_interval(draws, confidence)
-    if high - low > 1e-9:
-        return low, high
-    # If all resamples agree, two problems that disagree are added, as in verdicts (Agresti and Caffo 2000).
-    half = ndtri((1 + confidence) / 2) * np.sqrt(2) / (n_problems + 2)
-    return max(low - half, -1.0), min(high + half, 1.0)
 
 
 def _describe_strategy(number: int, sides: list[Observed], confidence: float) -> dict[str, float]:
