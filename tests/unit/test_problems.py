@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from itertools import product
 
@@ -28,6 +29,21 @@ def draw(split="test", n=200, steps=(2, 5), share=0.5, seed=0, field=GF11):
 
 def chain(problem):
     return problem.start, problem.operations, problem.operands
+
+
+@pytest.mark.parametrize(("order", "n_steps"), [(5, 1), (5, 2), (7, 1), (7, 2), (11, 1)])
+@pytest.mark.parametrize("split", SHARES)
+def test_as_many_problems_as_are_said_to_fit_can_be_drawn_and_no_more(order, n_steps, split):
+    task = Settings(field_order=order, relabel_seed=0, ring_size=20, split_shares=SHARES)
+    problems, chains = Problems(steps=(n_steps, n_steps), evaluation_share=0.5), load_task("chains")
+    ((key, why),) = chains.refuse_problems(task, problems, 10_000, split)
+    fits = int(re.search(r"but (\d+) can be drawn", why)[1])
+    assert key == "n_problems"
+    assert not list(chains.refuse_problems(task, problems, fits, split))
+    assert len(chains.draw_problems(task, problems, fits, split, 0)) == fits
+    assert list(chains.refuse_problems(task, problems, fits + 1, split))
+    with pytest.raises(ValueError, match=f"holds only {fits}"):
+        chains.draw_problems(task, problems, fits + 1, split, 0)
 
 
 def test_every_problem_has_exactly_one_answer():

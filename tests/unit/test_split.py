@@ -347,6 +347,16 @@ REFUSED = {
         "--strategies: z: names no completion of before.csv or after.csv",
     ),
     "confidence beyond 1": ({}, "before.csv after.csv --confidence 95", "confidence 95.0 should lie between 0 and 1"),
+    "half an emoji in JSON": (
+        {"before.jsonl": '{"problem_id": 1, "strategy": "a", "correct": 1}\n{"strategy": "\\ud83d"}\n'},
+        "before.jsonl after.csv",
+        r"before.jsonl: cannot be read as jsonl: row 2: half an emoji, '\ud83d'; drop it",
+    ),
+    "an output that is there": (
+        {"strategies.csv": "mine"},
+        "before.csv after.csv --output .",
+        "--output .: has strategies.csv; remove them, or name another folder",
+    ),
     "an output that is a file": (
         {},
         "before.csv after.csv --output before.csv/x",

@@ -1,9 +1,13 @@
 """How training went: what is read of a trainer's log, and alarms, which fire on what went wrong and on nothing else."""
 
+import json
+import os
 from collections import defaultdict
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
+import jinja2
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +28,7 @@ from selectimprove.config.stages import Run
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
 from selectimprove.reports.page import exhibit_entries
+from selectimprove.stages import exhibits
 from selectimprove.stages.exhibits import describe_alarms
 from selectimprove.training.trainer import training_log
 
@@ -206,7 +211,7 @@ def test_a_figure_lists_the_alarms_of_the_models_that_it_shows(tmp_path, alarmed
 
 
 def test_the_page_tells_alarms_from_the_caption(tmp_path):
-    (tmp_path / "caption.rst").write_text(f"A figure.{ALARMS}- one\n- two\n")
+    (tmp_path / "figure.md").write_text(f"A figure.{ALARMS}- one\n- two\n")
     figure = Mock(folder=tmp_path, inputs={})
     plan = Mock(audited={"figure": figure}, all_figures={"figure": figure}, extras={})
     (entry,) = exhibit_entries(plan, {figure: {"commit": "abc"}}, defaultdict(int))
@@ -218,3 +223,24 @@ def test_bounds_enter_the_keys_of_measures_and_of_nothing_before_them():
     before, after = (Plan(params).artifacts for params in (PARAMS, other))
     changed = {stage for stage in before if before[stage].keys() != after[stage].keys()}
     assert changed == {"measures", "exhibits"}
+
+
+def test_snakemakes_report_shows_a_caption_as_it_is_written(tmp_path, monkeypatch):
+    caption = "Sets such as {{ x }} and {% if %}, {# no comment #}."
+
+    def draw(path, executed, parameters, **options):
+        Path(parameters["folder"], f"{parameters['name']}.csv").write_text("a\n1\n")
+
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(exhibits.papermill, "execute_notebook", draw)
+    (tmp_path / "config.json").write_text(json.dumps({"runs": [{"seed": 1}]}))
+    pd.DataFrame(columns=COLUMNS).to_csv(tmp_path / "alarms.csv", index=False)
+    (tmp_path / "figure").mkdir()
+    config = exhibits.ExhibitsStage(
+        name="mine", scale="smoke", caption=caption, plot={}, notebook="x", notebook_source="", notebook_modules=[]
+    )
+    exhibits.draw_exhibit(config, {"measures": tmp_path}, tmp_path / "figure")
+    # As `snakemake.report` does.
+    shown = jinja2.Template((tmp_path / "figure/caption.rst").read_text()).render(snakemake={})
+    assert shown.startswith(caption)
+    assert (tmp_path / "figure/mine.md").read_text().startswith(caption)

@@ -143,7 +143,7 @@ def import_ahead(module: str) -> None:
 
 def package_files() -> dict[Path, tuple[int, int]]:
     """Return the time and size of each source file of this package."""
-    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in PACKAGE.rglob("*.py")}
+    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in PACKAGE.rglob("[!.]*.py")}
 
 
 def forget() -> None:

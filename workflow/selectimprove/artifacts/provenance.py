@@ -39,9 +39,14 @@ def file_hash(path: Path) -> str:
 
 
 def folder_hashes(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below a folder, except the record, by relative path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): file_hash(path) for path in files if path.name != RECORD}
+    """Return the SHA-256 of every file below a folder, by relative path, except the record and what editors hide."""
+    files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path): file_hash(folder / path) for path in files if path.name != RECORD and not is_hidden(path)}
+
+
+def is_hidden(path: Path) -> bool:
+    """Tell whether a relative path is of an editor or a desktop: ``.ipynb_checkpoints``, ``.#notes``, ``.DS_Store``."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def read_record(path: Path, remedy: str = "") -> dict:

@@ -39,11 +39,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--confidence", type=float, default=0.95, help="of every interval (default: %(default)s)")
     add("--resamples", type=positive, default=2000, help="resamples of problems for intervals (default: %(default)s)")
     add("--seed", type=natural, default=0, help="random seed of the resamples (default: %(default)s)")
-    add("--output", type=Path, metavar="FOLDER", help="write split.png, split.csv and strategies.csv here")
+    add(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="write split.png, split.csv and strategies.csv here, where none is yet",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     """Read, split, print and write."""
+    written = [options.output / name for name in ("split.csv", "strategies.csv", "split.png")] if options.output else []
+    if there := [str(path) for path in written if path.exists()]:
+        raise ParamsError(f"--output {options.output}: has {', '.join(there)}; remove them, or name another folder")
     paths = [options.before, options.after, options.told_before, options.told_after]
     before, after, told_before, told_after = (path and read_table(path) for path in paths)
     result = split(
@@ -67,10 +75,9 @@ def run(options: argparse.Namespace) -> None:
     if options.output:
         figure = draw_split(result)
         try:
-            replace(options.output / "split.csv", lambda path: result.parts.to_csv(path, index=False))
-            replace(options.output / "strategies.csv", lambda path: result.strategies.to_csv(path, index=False))
-            save = partial(figure.savefig, format="png", metadata={"Software": None})
-            replace(options.output / "split.png", save)
+            for path, table in zip(written, (result.parts, result.strategies), strict=False):
+                replace(path, partial(table.to_csv, index=False))
+            replace(written[-1], partial(figure.savefig, format="png", metadata={"Software": None}))
         except OSError as error:
             raise ParamsError(f"--output {options.output}: {error.strerror}") from None
 

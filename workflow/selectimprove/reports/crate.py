@@ -14,7 +14,7 @@ from rocrate.model.entity import Entity
 from rocrate.rocrate import ROCrate
 
 from selectimprove.artifacts.keys import module_path
-from selectimprove.artifacts.provenance import RECORD, read_record
+from selectimprove.artifacts.provenance import RECORD, is_hidden, read_record
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.rules import audit_publication, publications
@@ -34,7 +34,8 @@ def build_crate(plan: Plan) -> ROCrate:
     datasets = {artifact: _add_dataset(crate, artifact) for artifact in records}
     times = {artifact: _times(record) for artifact, record in records.items()}
     files = _add_published(crate, plan, datasets)
-    for path in sorted(path for path in (ROOT / "workflow").rglob("*") if path.is_file() and path.suffix != ".pyc"):
+    files_of_code = (path for path in (ROOT / "workflow").rglob("*") if path.is_file() and path.suffix != ".pyc")
+    for path in sorted(path for path in files_of_code if not is_hidden(path.relative_to(ROOT))):
         kinds = ["File", "SoftwareSourceCode"] if path.suffix == ".py" else "File"
         _add_file(crate, path, str(path.relative_to(ROOT)), **{"@type": kinds})
     used = [stage for stage in STAGES.values() if any(artifact.stage == stage.name for artifact in records)]

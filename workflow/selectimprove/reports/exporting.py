@@ -98,7 +98,7 @@ def write_model(params: Params, checkpoint: Checkpoint, loaded_as: str, folder: 
     """Write a checkpoint with its card and records; the card's example loads it from `loaded_as`."""
     artifact, started, measures = checkpoint.artifact, checkpoint.pretrained, checkpoint.measures
     # PEFT writes an empty card.
-    files = sorted(path for path in checkpoint.folder.iterdir() if path.is_file() and path.name != "README.md")
+    files = sorted(path for path in checkpoint.folder.glob("[!.]*") if path.is_file() and path.name != "README.md")
     records, is_adapter = copy_checked(artifact, files, folder), (folder / ADAPTER).is_file()
     configs = [artifact.config, *(source.config for source in artifact.inputs.values())]
     config = next(each for each in configs if isinstance(each, OfTask))

@@ -23,7 +23,7 @@ def checkpoints_of(folder: Path, which: Checkpoints) -> dict[int, Path]:
     """List the models of an SFT or RL artifact by RL step."""
     if (folder / "model").is_dir():
         return {0: folder / "model"}
-    found = {step_of(path): path for path in sorted((folder / "checkpoints").iterdir())}
+    found = {step_of(path): path for path in sorted(folder.glob("checkpoints/step-*"))}
     return found if which == "all" else {max(found): found[max(found)]}
 
 

@@ -76,9 +76,9 @@ def draw_exhibit(config: ExhibitsStage, inputs: dict[str, Path], folder: Path) -
         except papermill.PapermillExecutionError as error:
             raise ParamsError(f"{notebook}, cell {error.exec_count}: {error.ename}: {error.evalue}") from error
     data = pd.read_csv(folder / f"{config.name}.csv")
-    # Snakemake's report reads captions as reStructuredText; sentences and lists are the same in Markdown.
+    # Snakemake's report reads captions as Jinja templates of reStructuredText; sentences and lists are also Markdown.
     caption = f"{config.caption} {describe_sample(config, inputs, data)}{describe_alarms(inputs['measures'], data)}"
-    (folder / "caption.rst").write_text(caption + "\n")
+    (folder / "caption.rst").write_text(f"{{% raw %}}{caption}{{% endraw %}}\n")
     body = folder / "body.md"
     table = f"\n{body.read_text()}" if body.exists() else ""
     (folder / f"{config.name}.md").write_text(f"{caption}\n{table}")

@@ -66,7 +66,7 @@ def download(pretrained: Pretrained) -> Path:
 
 def check_hashes(folder: Path, sha256: dict[str, str] | None) -> None:
     """Compare files with their expected hashes; in the hub's cache, the name of a large file is its hash."""
-    expected = {path.name: path.resolve().name for path in folder.iterdir()}
+    expected = {path.name: path.resolve().name for path in folder.glob("[!.]*")}
     expected = {name: blob for name, blob in expected.items() if re.fullmatch(r"[0-9a-f]{64}", blob)} | (sha256 or {})
     for name, right in sorted(expected.items()):
         path = folder / name

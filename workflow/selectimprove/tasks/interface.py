@@ -191,7 +191,7 @@ ALL_MEMBERS = set().union(*MEMBERS.values())
 @cache
 def task_names() -> tuple[str, ...]:
     """List the tasks: the modules of this folder that define one."""
-    names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name.isidentifier()]
     return tuple(name for name in names if _task_in(importlib.import_module(f"selectimprove.tasks.{name}")))
 
 

@@ -48,6 +48,10 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
     for number, line in enumerate(filter(str.strip, path.read_text(encoding="utf-8").split("\n")), 1):
         try:
             rows.append({**json.loads(line)})
+            # JSON may spell half of a character, which no file can hold.
+            json.dumps(rows[-1], ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"row {number}: half an emoji, {error.object[error.start]!r}; drop it") from None
         except (ValueError, TypeError) as error:
             raise ValueError(f"row {number}: expected an object: {error}") from None
     return pd.DataFrame(rows)

@@ -19,6 +19,7 @@ of about 1/p in every unsuited cell of Table 1). Demonstrations guess right. Tho
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import cache
 from itertools import product
 from random import Random
 
@@ -88,6 +89,12 @@ def run_chain(field: FiniteField, start: int, operations: tuple[str, ...], opera
 def count_chains(order: int, n_steps: int) -> int:
     """Count the distinct chains: a start, and per step one of p additions or p - 1 multiplications."""
     return order * (2 * order - 1) ** n_steps
+
+
+@cache
+def count_in_split(field: FiniteField, n_steps: int, split: str, shares: tuple[tuple[str, float], ...]) -> int:
+    """List the chains of a length, and count those of a split."""
+    return sum(split_of(field, chain, dict(shares)) == split for chain in _draw_chains(field, n_steps, Random(0)))
 
 
 def split_of(field: FiniteField, chain: tuple, split_shares: dict[str, float]) -> str:
@@ -187,7 +194,11 @@ class ChainProblems(SymbolProblems, ProblemsAspect):
             yield "steps", f"{most} steps need as many labels, but ring_size is {settings.ring_size}"
             return
         wanted = -(-n // len(problems.difficulties))
-        exist = int(count_chains(order, fewest) * settings.split_shares[split])
+        # Hashes decide on splits, so the size of one is not exactly its share.
+        n_chains, share = count_chains(order, fewest), settings.split_shares[split]
+        exist = int(n_chains * share - 6 * (n_chains * share) ** 0.5)
+        if wanted > exist and n_chains <= ENUMERABLE:
+            exist = count_in_split(settings.field, fewest, split, tuple(settings.split_shares.items()))
         if wanted > exist:
-            asked = f"asks for {wanted} problems of {fewest} steps, but about {exist} exist"
-            yield "n_problems", f"{asked} in split '{split}' of GF({order}); ask for fewer, or for more steps"
+            asked = f"asks for {wanted} problems of {fewest} steps, but {exist} can be drawn"
+            yield "n_problems", f"{asked} from split '{split}' of GF({order}); ask for fewer, or for more steps"
