@@ -11,17 +11,20 @@ include: "workflow/rules/publishing.smk"
 
 
 rule figures:
+    """Every figure and table that is drawn by default"""
     default_target: True
     input:
         DRAWN,
 
 
 rule extras:
+    """The figures and tables that are drawn only when asked for"""
     input:
         EXTRAS,
 
 
 rule audit:
+    """A test of every claim of the paper, and a page about it"""
     input:
         AUDIT.wanted,
 

@@ -8,8 +8,10 @@ import pytest
 from conftest import ROOT
 from selectimprove.config.loading import load_params
 from selectimprove.dag.artifact import Artifact
-from selectimprove.dag.forecast import explain
+from selectimprove.dag.forecast import _in_params, explain
 from selectimprove.dag.plan import Plan
+
+SFT_RATE = f"sft.learning_rate 1.0 → {load_params(ROOT / 'params.yaml').sft.learning_rate}"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,8 @@ def record(artifact: Artifact, **changes) -> None:
         ("rl", {"inputs": ("sft",)}, "new sft"),
         ("rl", {"inputs": ("problems",)}, "new rl problems"),
         ("sft", {"inputs": ("train", "base")}, "new base; new demonstrations (train)"),
-        ("evaluation", {"config": {"temperature": 1.0}}, "temperature 1.0 → 0.7"),
+        ("evaluation", {"config": {"temperature": 1.0}}, "evaluation.temperature 1.0 → 0.7"),
+        ("sft", {"config": {"learning_rate": 1.0}}, SFT_RATE),
     ],
 )
 def test_a_reason_names_what_is_new(plan, tmp_path, monkeypatch, stage, changes, said):
@@ -64,3 +67,34 @@ def test_of_two_lists_a_reason_names_what_only_one_has(plan, tmp_path, monkeypat
     fewer = [run for run in runs if run["sft"] != "FB"] + [runs[0] | {"sft": "F75"}] * 3
     record(measures, config={"runs": fewer})
     assert explain(measures).startswith("runs.sft + FB − F75; ")
+
+
+def test_what_was_never_made_is_not_explained_by_another_artifact(plan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one, other, *_ = plan.all_figures.values()
+    record(other)
+    assert explain(one) == "never made"
+    # Variants of an experiment have one slug; what is planned beside an artifact is no former state of it.
+    one, other, *_ = (a for a in plan.artifacts["rl"].values() if a.slug == "FB-gf11-rl_6_9-s110")
+    for name in ("0123456789", None):
+        folder = Path("results/rl") / (other.name if name is None else f"{other.slug}-{name}")
+        folder.mkdir(parents=True)
+        (folder / "provenance.json").write_text(json.dumps({"source": other.source, "inputs": {}}))
+        (folder / "config.json").write_text(json.dumps(other.config.model_dump(mode="json")))
+    assert explain(one, plan.artifacts["rl"]).endswith("against FB-gf11-rl_6_9-s110-0123456789")
+    assert explain(one, {other.name, "FB-gf11-rl_6_9-s110-0123456789"}) == "never made"
+
+
+def test_a_reason_speaks_of_models_in_words(plan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    measures = plan.measures["main"]
+    seed = plan.params.seeds[0]
+    record(measures, inputs=[f"policy/default/B/sft/{seed}"])
+    assert explain(measures).startswith(f"new sft (B sft {seed}), against")
+
+
+def test_a_value_has_its_name_in_params(plan):
+    problems = next(a for a in plan.artifacts["problems"].values() if a.config.task_name == "chains")
+    base = next(iter(plan.artifacts["base"].values()))
+    assert _in_params(problems, "task.field_order") == "tasks.chains.field_order"
+    assert _in_params(base, "base.n_steps") == "base.n_steps"

@@ -1,13 +1,17 @@
 """The problems and responses in workflow/docs/prompts.md are what the document says of them."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from chain_responses import label_generation
 from conftest import ROOT
+from selectimprove.commands.export import find_checkpoint
 from selectimprove.config.loading import load_params
 from selectimprove.config.params import resolve_case
+from selectimprove.dag.plan import Plan
+from selectimprove.errors import ParamsError
 from selectimprove.tasks.chains.problems import Problem, run_chain
 from selectimprove.tasks.compositions.problems import Composition
 from selectimprove.tasks.interface import load_task
@@ -64,3 +68,29 @@ def test_a_composition_is_answered_right_and_wrong():
     for _, answer, error, response in rows:
         label = load_task("compositions").label(settings, composition, response)
         assert (label["correct"], label["first_error"]) == (answer == "right", error)
+
+
+def make(scale: str, folder: Path) -> Path:
+    """Leave the last checkpoint of FB after RL as if a scale had made it."""
+    plan = Plan(load_params(ROOT / "params.yaml", {"scale": scale}))
+    measures = plan.measures["main"]
+    run = next(run for run in measures.config.runs if (run.sft, run.training) == ("FB", "rl_6_9"))
+    policy = folder / measures.inputs[f"policy/{run.name}"].folder
+    (policy / "checkpoints/step-0004").mkdir(parents=True)
+    (policy / "provenance.json").write_text("{}")
+    return policy / "checkpoints/step-0004"
+
+
+def test_a_model_is_asked_for_by_what_it_is_and_none_of_another_scale_is_given(tmp_path, monkeypatch):
+    asked = re.search(r"find_checkpoint\((.*?)\)", TEXT)[1].replace('"', "").split(", ")
+    for name in ("params.yaml", "workflow"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    smoke = make("smoke", tmp_path)
+    assert "-smoke-" in str(smoke)
+    with pytest.raises(ParamsError, match="neither made nor pulled"):
+        find_checkpoint(*asked)
+    assert tmp_path / find_checkpoint(*asked, scale="smoke") == smoke
+    laptop = make("laptop", tmp_path)
+    assert "-laptop-" not in str(laptop)
+    assert tmp_path / find_checkpoint(*asked) == tmp_path / find_checkpoint(*asked, step=4) == laptop

@@ -148,6 +148,6 @@ def test_the_audit_is_another_when_what_it_shows_or_its_look_is(tmp_path, monkey
         patch.setitem(PLAN.all_figures, figure, changed)
         assert audit_publication(PLAN).key != audit.key
     assert audit_publication(PLAN).key == audit.key
-    (tmp_path / "page.html").write_text("")
-    monkeypatch.setattr(rules, "TEMPLATES", tmp_path)
+    (tmp_path / "page.css").write_text("")
+    monkeypatch.setattr(rules, "TEMPLATES", [tmp_path / "page.css"])
     assert audit_publication(PLAN).key != audit.key

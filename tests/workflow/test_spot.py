@@ -19,7 +19,7 @@ from selectimprove.reports.remaking import check_artifact, check_record, compare
 
 def one(plan: Plan, stage: str, slug: str) -> Artifact:
     behind = collect_ancestors([plan.measures["main"]])
-    (found,) = (artifact for artifact in behind if (artifact.stage, artifact.slug) == (stage, slug))
+    (found,) = (artifact for artifact in behind if (artifact.stage, artifact.slug) == (stage, f"{slug}-smoke"))
     return found
 
 

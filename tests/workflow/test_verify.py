@@ -302,9 +302,12 @@ def checked_once(monkeypatch, tmp_path_factory) -> None:
 @pytest.mark.usefixtures("checked_once")
 def test_an_untouched_tree_passes_and_one_line_says_what_was_verified(audited, monkeypatch, capsys):
     assert audited.mismatches(monkeypatch) == []
-    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("verified: "))
-    assert re.match(r"verified: \d+ artifacts, \d+ of them made again with the same result, and 3 publications; ", line)
-    assert re.search(r"taken as recorded: .*\b\d+ of sft\b.* \(verify.spot makes them again\)", line), line
+    said = capsys.readouterr().out
+    (line,) = (line for line in said.splitlines() if line.startswith("verified: "))
+    assert re.match(r"verified: \d+ artifacts, \d+ of them made again with the same result, and 3 publications$", line)
+    assert re.search(r"^taken on trust, as recorded: .*\b\d+ of sft\b.* \(verify.spot makes them again\)$", said, re.M)
+    assert re.search(r"^made again from inputs that are taken on trust: .*\b\d+ of labels\b", said, re.M)
+    assert re.search(r"^claims and their margins: claims.yaml .*; the first of these runs began 20\d\d-", said, re.M)
 
 
 @pytest.mark.parametrize(("plant", "expected"), [(plant, expected) for plant, *expected in PLANTED])

@@ -17,7 +17,7 @@ from selectimprove.dag.costs import record_costs
 from selectimprove.dag.plan import Plan
 from selectimprove.dag.rules import IN_REPORT, StageRule, audit_publication, experiment_priority, publications
 from selectimprove.dag.table import STAGES
-from selectimprove.errors import ParamsError
+from selectimprove.errors import ParamsError, one_line
 from selectimprove.reports.running import (
     Progress,
     artifacts_to_make,
@@ -56,6 +56,12 @@ def in_report(publication, file):
     caption = (publication.artifacts[0].folder / "caption.rst").resolve()
     kind = publication.kind.capitalize()
     return report(file, caption=str(caption), category=kind, labels={"name": publication.name})
+
+
+def describe_target(name):
+    """Describe a target for `snakemake --list`: the beginning of its caption, or what an experiment stands for."""
+    exhibit = (PLAN.params.figures | PLAN.params.tables).get(name)
+    return one_line(exhibit.caption if exhibit else f"The experiment {name}: {', '.join(PLAN.targets[name])}", 100)
 
 
 def fork_stages():

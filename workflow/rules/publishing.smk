@@ -24,6 +24,8 @@ for publication in [*PUBLICATIONS.values(), AUDIT]:
         shell:
             "{params.command} > {log} 2>&1"
 
+    workflow.get_rule(f"publish_{publication.name}").docstring = f"Copies {publication.name} out of its artifacts"
+
 
 for target, exhibits in PLAN.targets.items():
 
@@ -34,8 +36,11 @@ for target, exhibits in PLAN.targets.items():
             [file for name in exhibits for file in PUBLICATIONS[name].wanted]
             or ancient(str(PLAN.measures[target].done)),
 
+    workflow.get_rule(target).docstring = describe_target(target)
+
 
 rule verify:
+    """A check of all artifacts and published files"""
     log:
         "results/logs/verify.log",
     localrule: True
@@ -52,6 +57,7 @@ rule verify:
 
 
 rule export_crate:
+    """The whole lineage as an RO-Crate"""
     input:
         [file for name in PLAN.audited for file in PUBLICATIONS[name].wanted],
         AUDIT.wanted,

@@ -25,3 +25,5 @@ for made in RULES:
             made.stage.message
         shell:
             "{params.command} > {log} 2>&1"
+
+    workflow.get_rule(made.stage.rule).docstring = f"Makes results/{made.stage.name}/{{name}}/provenance.json"

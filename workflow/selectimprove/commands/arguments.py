@@ -74,11 +74,11 @@ def find_artifact(plan: Plan, text: str, stages: Iterable[str]) -> Artifact:
     """Find an artifact of some stages by ``results/sft/FB-gf11-s110-0123456789``, or by ``FB-gf11-s110`` if unique."""
     *stage, name = os.path.relpath(text or ".").removeprefix(f"{RESULTS}/").rsplit("/", 1)
     planned = [artifact for key in stages if stage in ([], [key]) for artifact in plan.artifacts[key].values()]
-    found = [artifact for artifact in planned if artifact.name == name]
+    found, of_scale = [artifact for artifact in planned if artifact.name == name], f"-{plan.params.suffix}"
     if not found:
         # Generations and labels have the slug of their model, which is preferred.
         models = [artifact for artifact in planned if artifact.stage not in ("evaluation", "labels")]
-        found = [artifact for artifact in models if artifact.slug == name]
+        found = [artifact for artifact in models if name in (artifact.slug, artifact.slug.removesuffix(of_scale))]
     if len(found) > 1:
         names = ", ".join(f"{artifact.stage}/{artifact.name}" for artifact in found)
         raise ParamsError(f"{text}: names {len(found)} artifacts; use one of {names}")

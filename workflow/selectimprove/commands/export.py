@@ -57,6 +57,19 @@ def run(options: Namespace) -> None:
         print(f"pushed    {exporting.push_folder(target, options.push, kind, private=not options.public)}")
 
 
+def find_checkpoint(
+    *what: str,
+    scale: str | None = None,
+    seed: int | None = None,
+    variant: str = "default",
+    step: int | None = None,
+) -> Path:
+    """Return the folder of a model that was made, as ``find_checkpoint("table1", "FB", "rl_6_9")``."""
+    seed, step = (None if number is None else str(number) for number in (seed, step))
+    options = Namespace(what=what, scale=scale, seed=seed, variant=variant, step=step)
+    return find_exported(arguments.open_plan(scale), options).folder
+
+
 def find_exported(plan: Plan, options: Namespace) -> Checkpoint | Artifact:
     """Find the checkpoint or the dataset that the options name."""
     if len(options.what) == 3:

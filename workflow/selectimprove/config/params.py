@@ -78,6 +78,8 @@ class Params(Strict):
 
     scale: str
     """A file of ``workflow/scales``, or ``laptop`` for the values of ``params.yaml`` itself."""
+    suffix: FileName | None = None
+    """Ends the names of the scale's data and models before their keys; null: nothing, as where scales share models."""
     seeds: Seeds
     """Random seeds; each gives models of its own."""
     tasks: Tasks
@@ -102,6 +104,7 @@ class Params(Strict):
     resources: sections.Resources
     report_to: training.ReportTo = "none"
     """A library to which trainings also log, live. No result depends on it."""
+    audit: sections.Audit = sections.Audit()
     verify: sections.Verify = sections.Verify()
     experiments: dict[FileName, Experiment]
     figures: dict[FileName, Exhibit]
@@ -134,6 +137,8 @@ class Params(Strict):
         for name in self.evaluation.curve_problems:
             known = {problem_set for task in tasks for problem_set in getattr(self.tasks, task).test_problems}
             yield "evaluation.curve_problems", name, sorted(known)
+        for name in self.audit.experiments:
+            yield "audit.experiments", name, experiments
         for name in self.verify.only:
             yield "verify.only", name, (*experiments, *self.figures, *self.tables)
         for module in self.lora.target_modules if self.lora and self._builds_qwen2 else ():

@@ -118,6 +118,13 @@ class Verify(Strict):
     """Checkpoints whose generations are made again; only the ``last`` takes less than half the time."""
 
 
+class Audit(Strict):
+    """The audit of claims."""
+
+    experiments: Names = []
+    """Experiments whose claims are tested and whose figures and tables the page shows; empty: all."""
+
+
 class JobResources(Strict):
     """Resources of one job; SFT and RL spread their batches over several GPUs."""
 

@@ -1,13 +1,14 @@
 """The forecast of a run: the artifacts that it would make and why, the figures and tables to draw, and the time."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import partial
 from pathlib import Path
 
 from selectimprove.artifacts.keys import OWN
 from selectimprove.artifacts.provenance import RECORD, read_if_whole
 from selectimprove.config.checks import mistakes_of, require_met
+from selectimprove.config.params import Params
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors, needs_of
 from selectimprove.dag.costs import describe, expected_seconds, time_left
 from selectimprove.dag.plan import Plan
@@ -42,7 +43,8 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
     for stage in plan.artifacts:
         if artifacts := [artifact for artifact in pending if artifact.stage == stage]:
             lines.append(f"{stage}: {len(artifacts)} of {wanted[stage]} to make")
-            reasons = Counter(explain(artifact).partition(", against ")[0] for artifact in artifacts)
+            planned = plan.artifacts[stage]
+            reasons = Counter(explain(artifact, planned).partition(", against ")[0] for artifact in artifacts)
             lines += [f"    {number} × {reason}" for reason, number in reasons.most_common(4)]
     changed = [name for name, artifact in exhibits.items() if not artifact.done.exists()]
     lines.append(f"figures and tables to draw: {', '.join(changed) or 'none'}")
@@ -75,11 +77,14 @@ def _left_out(plan: Plan, pending: set[Artifact]) -> list[str]:
     return found
 
 
-def explain(artifact: Artifact) -> str:
-    """Explain in one line why an artifact has to be made: how it differs from the most similar existing one."""
+def explain(artifact: Artifact, planned: Container[str] = ()) -> str:
+    """Explain in one line why an artifact has to be made: how it differs from the most similar former one.
+
+    A former one has its slug and is not `planned` today: variants of an experiment are no former states of each other.
+    """
     folders = [path.parent for path in (RESULTS / artifact.stage).glob(f"*/{RECORD}")]
-    same_slug = [folder for folder in folders if folder.name.rpartition("-")[0] == artifact.slug]
-    compared = {folder.name: _differences(artifact, folder) for folder in same_slug or folders}
+    former = [one for one in folders if one.name.rpartition("-")[0] == artifact.slug and one.name not in planned]
+    compared = {folder.name: _differences(artifact, folder) for folder in former}
     found = {name: differences for name, differences in compared.items() if differences is not None}
     if not found:
         return "never made"
@@ -96,7 +101,7 @@ def _differences(artifact: Artifact, folder: Path) -> list[str] | None:
     inputs, source, current = provenance.get("inputs", {}), provenance.get("source", {}), artifact.source
     old, new = _flatten(config), _flatten(artifact.config.model_dump(mode="json"))
     changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    found = [_change(key, old.get(key, "absent"), new.get(key, "absent")) for key in changed]
+    found = [_change(_in_params(artifact, key), old.get(key, "absent"), new.get(key, "absent")) for key in changed]
     edited = [name for name in sorted(source) if source[name] != current.get(name)]
     found += [f"source of {name.removeprefix(OWN).replace('.', '/')}.py" for name in edited]
     found += _new_inputs(artifact, [role for role, one in artifact.inputs.items() if one.name != inputs.get(role)])
@@ -117,6 +122,14 @@ def _flatten(content, prefix: str = "") -> dict[str, object]:
     for key, value in content.items():
         flat |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
     return flat
+
+
+def _in_params(artifact: Artifact, key: str) -> str:
+    """Name a value of a stage's config as ``params.yaml`` does: ``sft.learning_rate``, ``tasks.chains.field_order``."""
+    section, (name, _, rest) = Params.model_fields.get(artifact.stage), key.partition(".")
+    if section and name in getattr(section.annotation, "model_fields", ()):
+        return f"{artifact.stage}.{key}"
+    return f"tasks.{artifact.config.task_name}.{rest}" if name == "task" else key
 
 
 def _change(key: str, old: object, new: object) -> str:
@@ -140,9 +153,14 @@ def _new_inputs(artifact: Artifact, roles: list[str]) -> list[str]:
         by_kind[f"{split} {source.stage}".strip()].append(role)
     lines = []
     for kind, of_kind in by_kind.items():
-        named = [role for role in of_kind if role not in (*STAGES, "policy")]
+        named = [_spoken(role) for role in of_kind if role not in (*STAGES, "policy")]
         if len(of_kind) > SHOWN:
             lines.append(f"{len(of_kind)} new {kind}")
         else:
             lines.append(f"new {kind}" + (f" ({' and '.join(named)})" if named else ""))
     return lines
+
+
+def _spoken(role: str) -> str:
+    """Return a role in words: of ``policy/default/B/sft/110``, ``B sft 110``."""
+    return " ".join(part for part in role.split("/")[role.count("/") > 0 :] if part != "default")

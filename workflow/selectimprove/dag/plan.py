@@ -41,7 +41,12 @@ class Plan(Runs):
             {name: self._exhibit(name, exhibit) for name, exhibit in exhibits.items()}
             for exhibits in (params.figures, params.tables)
         )
-        self.verdicts = self._verdicts("claims", self.claims)
+        self.verdicts = self._verdicts("claims", self.claims, experiments=self.audited_experiments)
+
+    @property
+    def audited_experiments(self) -> list[str]:
+        """The experiments whose claims the audit tests."""
+        return self.params.audit.experiments or [*self.params.experiments]
 
     @cached_property
     def cases(self) -> dict[str, dict[str | None, Case]]:
@@ -83,7 +88,12 @@ class Plan(Runs):
         """The figures and tables on the audit's page: those drawn by default, and extras that show a claim's models."""
         shown, tested = self.params.figures | self.params.tables, self.verdicts.config.seeds
         of_claims = [name for name in self.extras if shown[name].experiment in tested and not shown[name].claims]
-        return self.exhibits | {name: self.extras[name] for name in of_claims}
+        chosen = {*self.audited_experiments, None, *([] if self.params.audit.experiments else [ALL_CLAIMS])}
+        return {
+            name: self.all_exhibits[name]
+            for name in (*self.exhibits, *of_claims)
+            if {shown[name].experiment, shown[name].claims} <= chosen
+        }
 
     @cached_property
     def targets(self) -> dict[str, list[str]]:
@@ -147,9 +157,12 @@ class Plan(Runs):
             inputs[f"policy/{run.name}"] = evaluation.inputs["policy"]
         return self.add("measures", name, config, inputs)
 
-    def _verdicts(self, slug: str, claims: dict[str, Claim], only: int | None = None) -> Artifact:
-        """Plan the tests of claims on all seeds of their experiments, or on one."""
+    def _verdicts(
+        self, slug: str, claims: dict[str, Claim], only: int | None = None, experiments: Iterable[str] | None = None
+    ) -> Artifact:
+        """Plan the tests of claims on all seeds of their experiments, or on one; of all experiments, or some."""
         can = {name: claim for name, claim in claims.items() if self.can_run(claim)}
+        can = {name: claim for name, claim in can.items() if experiments is None or claim.experiment in experiments}
         inputs, seeds, tasks = {}, {}, {}
         for name in sorted({claim.experiment for claim in can.values()}):
             runs = [run for run, _ in self._runs(name) if only in (None, run.seed)]

@@ -28,7 +28,7 @@ from selectimprove.errors import ParamsError
 SUFFIXES = {"figures": ("png", "pdf", "svg", "csv", "md"), "tables": ("csv", "md")}
 IN_REPORT = {"figures": ".png", "tables": ".csv"}
 """Suffixes of the published files that Snakemake's own report shows."""
-TEMPLATES = Path(__file__).parents[2] / "page"
+TEMPLATES = [Path(__file__).parents[2] / "page" / name for name in ("index.html.jinja", "page.css", "page.js")]
 
 
 def experiment_priority(plan: Plan, rank: int) -> int:
@@ -146,7 +146,7 @@ def audit_publication(plan: Plan) -> Publication:
     folder = root_of(plan.params.scale) / "audit"
     artifacts = (plan.verdicts, *plan.audited.values())
     look = [module_digest("reports.page"), module_digest("reports.excerpt")]
-    look += map(file_hash, sorted(TEMPLATES.iterdir()))
+    look += map(file_hash, TEMPLATES)
     copies = {folder / name: plan.verdicts.folder / name for name in ("claims.csv", "tests.csv")}
     key = f"audit-{digest([*(artifact.name for artifact in artifacts), *look])}"
     return Publication("audit", "audit", artifacts, copies, key, plan.params, folder / "index.html")

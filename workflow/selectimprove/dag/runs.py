@@ -38,12 +38,17 @@ class Runs:
         artifact = Artifact(stage, slug, config, inputs or {})
         return self.artifacts[stage].setdefault(artifact.name, artifact)
 
+    def _add(self, stage: str, slug: str, config: Strict, inputs: dict[str, Artifact] | None = None) -> Artifact:
+        """Plan an artifact of a run; its slug tells the scale, so no model passes for one of another scale."""
+        suffix = self.params.suffix
+        return self.add(stage, f"{slug}-{suffix}" if suffix else slug, config, inputs)
+
     def _problems(self, case: Case, split: str, n_problems: int, problems: Problems, seed: int) -> Artifact:
         settings = case.settings
         config = ProblemsStage(
             task_name=case.task, task=settings, seed=seed, split=split, n_problems=n_problems, problems=problems
         )
-        return self.add("problems", f"{split}-{settings.slug}-{problems.slug}-s{seed}", config)
+        return self._add("problems", f"{split}-{settings.slug}-{problems.slug}-s{seed}", config)
 
     def _base(self, case: Case, task: str, seed: int) -> Artifact:
         """Plan the base model of a task and seed, or the pretrained model, which they all share."""
@@ -72,7 +77,7 @@ class Runs:
             optimizer=params.optimizer,
             arithmetic=params.arithmetic,
         )
-        return self.add("base", f"{settings.slug}-s{seed}", config, inputs)
+        return self._add("base", f"{settings.slug}-s{seed}", config, inputs)
 
     def _sft(self, case: Case, mix: str, seed: int) -> Artifact:
         """Plan the model after SFT on a mix, or without SFT."""
@@ -86,7 +91,7 @@ class Runs:
             problems = self._problems(case, f"sft_{split}", n_problems, chosen.problems or section.sft_problems, seed)
             config = DemonstrationsStage(task_name=case.task, task=settings, seed=seed, demonstrations=demonstrations)
             slug = f"{mix}-{split}-{settings.slug}-s{seed}"
-            inputs[split] = self.add("demonstrations", slug, config, {"problems": problems})
+            inputs[split] = self._add("demonstrations", slug, config, {"problems": problems})
         config = SftStage(
             seed=seed,
             optimizer=params.optimizer,
@@ -95,7 +100,7 @@ class Runs:
             arithmetic=params.arithmetic,
             **params.sft.model_dump(include=set(SftStage.model_fields)),
         )
-        return self.add("sft", f"{mix}-{settings.slug}-s{seed}", config, inputs)
+        return self._add("sft", f"{mix}-{settings.slug}-s{seed}", config, inputs)
 
     def policy(self, case: Case, run: Run) -> Artifact:
         """Plan the model of a run."""
@@ -116,7 +121,7 @@ class Runs:
         }
         rl = params.rl
         if not rl.is_control:
-            return self.add("rl", self._slug(case, run), RlStage(rl=rl, **shared), inputs)
+            return self._add("rl", self._slug(case, run), RlStage(rl=rl, **shared), inputs)
         config = RftStage(
             method=rl.method,
             n_prompts=rl.n_batches * rl.prompts_per_step // params.rft.n_rounds,
@@ -125,7 +130,7 @@ class Runs:
             rft=params.rft,
             **shared,
         )
-        return self.add("rft", self._slug(case, run), config, inputs)
+        return self._add("rft", self._slug(case, run), config, inputs)
 
     def _slug(self, case: Case, run: Run) -> str:
         return f"{run.sft}-{case.settings.slug}-{run.training}-s{run.seed}"
@@ -159,7 +164,7 @@ class Runs:
             arithmetic=params.arithmetic,
         )
         inputs = {"policy": policy} | self._adapted(params, policy) | problem_sets
-        labeled = {"evaluation": self.add("evaluation", slug, config, inputs)} | problem_sets
+        labeled = {"evaluation": self._add("evaluation", slug, config, inputs)} | problem_sets
         if run.training != "sft":
             labeled |= {"rl": policy, "rollouts": policy.inputs["problems"]}
-        return self.add("labels", slug, LabelsStage(task_name=case.task, task=case.settings), labeled)
+        return self._add("labels", slug, LabelsStage(task_name=case.task, task=case.settings), labeled)

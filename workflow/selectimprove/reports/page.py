@@ -60,6 +60,8 @@ def why_not_run(plan: Plan, claim: Claim) -> str:
         return f"compared at {' and '.join(claim.scales)} scale only"
     if claim.experiment not in plan.params.experiments:
         return f"needs the experiment {claim.experiment}"
+    if claim.experiment not in plan.audited_experiments:
+        return f"this audit is of {', '.join(plan.audited_experiments)} only (audit.experiments)"
     return "needs models or problems that this run does not have"
 
 
@@ -167,9 +169,9 @@ def show_tests(tests: list[ClaimTest], outcomes: list[dict]) -> list[dict]:
 
 def table_1(plan: Plan, shown: dict[Artifact, str]) -> list[dict]:
     """List the rows of Table 1, if it is drawn; each number has the filters that show its generations."""
-    if "table1" not in plan.exhibits:
+    if "table1" not in plan.audited:
         return []
-    table = pd.read_csv(plan.exhibits["table1"].folder / "table1.csv")
+    table = pd.read_csv(plan.audited["table1"].folder / "table1.csv")
     models = {str(generations.folder): (generations, name) for generations, name in shown.items()}
     rows = []
     for (sft, training), group in table.groupby(["sft", "training"], sort=False):
@@ -195,8 +197,10 @@ def exhibit_entries(plan: Plan, records: dict[Artifact, dict], environments: dic
     entries = []
     for name, artifact in plan.audited.items():
         sources = collect_ancestors([artifact])
-        caption, _, alarms = (artifact.folder / "caption.rst").read_text(encoding="utf-8").strip().partition(ALARMS)
         picture, body = artifact.folder / f"{name}.svg", artifact.folder / "body.md"
+        table = body.read_text(encoding="utf-8") if body.exists() else ""
+        text = (artifact.folder / f"{name}.md").read_text(encoding="utf-8").removesuffix(table)
+        caption, _, alarms = text.strip().partition(ALARMS)
         chain = [(stage, [source for source in sources if source.stage == stage]) for stage in LINEAGE]
         entries.append(
             {
@@ -207,7 +211,7 @@ def exhibit_entries(plan: Plan, records: dict[Artifact, dict], environments: dic
                 "caption": caption,
                 "alarms": [line.removeprefix("- ") for line in alarms.splitlines()],
                 "picture": base64.b64encode(picture.read_bytes()).decode() if picture.exists() else None,
-                "rows": read_rows(body.read_text(encoding="utf-8")) if body.exists() else None,
+                "rows": read_rows(table) if table else None,
                 "chain": [{"stage": STAGES[stage], "artifacts": found} for stage, found in chain if found],
                 "environments": sorted({environments[source] for source in sources}),
                 "commits": sorted({records[source]["commit"] or "unknown" for source in sources}),

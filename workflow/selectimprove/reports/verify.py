@@ -6,6 +6,7 @@ the artifacts. Nothing is unpickled, and only ``verify.spot`` needs torch.
 """
 
 import os
+import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from selectimprove.artifacts.provenance import RECORD, file_hash, read_if_whole, read_record
+from selectimprove.analysis.claims import CLAIMS
+from selectimprove.artifacts.arithmetic import processor_info
+from selectimprove.artifacts.provenance import RECORD, file_hash, read_if_whole, read_record, run_git
 from selectimprove.dag.artifact import RESULTS, Artifact, collect_ancestors, root_of, snakemake_command
 from selectimprove.dag.forecast import explain
 from selectimprove.dag.plan import Plan
@@ -36,14 +39,14 @@ def asked_for(plan: Plan) -> list[Artifact]:
     return collect_ancestors((plan.verdicts, *plan.audited.values(), *others))
 
 
-def check_missing(missing: list[Artifact], remedy: str) -> Iterator[str]:
+def check_missing(plan: Plan, missing: list[Artifact], remedy: str) -> Iterator[str]:
     """Name missing artifacts in the order in which they would be made; for a stage with many, only the first."""
     for stage in STAGES:
         of_stage = [artifact for artifact in reversed(missing) if artifact.stage == stage]
         more = f" and {len(of_stage) - 1} more of {stage}" if len(of_stage) > 3 else ""
         expected = f"missing: expected for the current params and code; run `{remedy}`"
         for artifact in of_stage[:1] if more else of_stage:
-            yield f"{artifact.folder}{more}: {expected} ({explain(artifact)})"
+            yield f"{artifact.folder}{more}: {expected} ({explain(artifact, plan.artifacts[stage])})"
 
 
 def check_others(checked: set[Path]) -> Iterator[str]:
@@ -135,23 +138,64 @@ def _silence() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
+def describe_trust(plan: Plan, there: list[Artifact], confirmed: set[Artifact]) -> Iterator[str]:
+    """Say what a verification rests on: what was not made again, what is not compared, and when claims were fixed."""
+
+    def count(artifacts: Iterable[Artifact]) -> str:
+        stages = Counter(artifact.stage for artifact in artifacts)
+        return ", ".join(f"{stages[stage]} of {stage}" for stage in STAGES if stages[stage]) or "none"
+
+    whole = {artifact for artifact in confirmed if confirmed.issuperset(collect_ancestors([artifact]))}
+    yield f"made again with all that is behind them: {count(whole)}"
+    yield f"made again from inputs that are taken on trust: {count(confirmed - whole)}"
+    yield f"taken on trust, as recorded: {count(set(there) - confirmed)} (verify.spot makes them again)"
+    yield "not vouched for: times and machines in records, and costs.csv"
+    records = [read_if_whole(artifact.done) for artifact in there]
+    processors = Counter((record.get("machine") or {}).get("processor") for record in records)
+    if set(processors) - {here := processor_info("model name")}:
+        made_on = ", ".join(f"{number} on {name}" for name, number in processors.most_common())
+        yield f"made elsewhere: {made_on}; this is {here}"
+    if plan.verdicts in there:
+        first = min(str(record.get("started")) for record in records)
+        yield f"claims and their margins: {CLAIMS.name} {_last_changed(CLAIMS)}; the first of these runs began {first}"
+
+
+def _last_changed(path: Path) -> str:
+    try:
+        if run_git(path.parent, "status", "--porcelain", "--", path.name):
+            return "differs from the last commit"
+        return f"was last changed {run_git(path.parent, 'log', '-1', '--format=%cI (%h)', '--', path.name)}"
+    except (OSError, subprocess.CalledProcessError):
+        return "is not in git, so nobody knows when it changed"
+
+
 def verify(plan: Plan, cores: int) -> list[str]:
     """Verify the plan and the files of all other artifacts; return a line per mistake, ``file: reason``."""
     hash_content.cache_clear()
     artifacts, params, mistakes, drawn = asked_for(plan), plan.params, [], []
+    if asked := params.verify.model_dump(exclude_defaults=True):
+        print(f"verify: {', '.join(f'{name} {value}' for name, value in asked.items())}")
+    # What is missing is said before minutes of hashing.
+    if missing := [artifact for artifact in artifacts if not artifact.done.exists()]:
+        remedy = snakemake_command(params.scale, *(params.verify.only or ("figures", "audit")))
+        mistakes += check_missing(plan, missing, remedy)
+        said = f"{len(missing)} of {len(artifacts)} artifacts are missing"
+        advice = "to verify only a figure, a table or an experiment: --config 'verify={only: [table1]}'"
+        audit = "to audit and verify only the main experiment: --config 'audit={experiments: [main]}'"
+        print(said, *mistakes, advice, audit, sep="\n", flush=True)
     try:
         drawn = draw_spot(plan, artifacts, cores)
     except ParamsError as error:
         mistakes.append(str(error))
     # Spot checks go first, since training takes longest.
-    there = sorted((a for a in artifacts if a.done.exists()), key=lambda artifact: artifact not in drawn)
-    check, confirmed = partial(check_artifact, params.scale, params.resources, params.verify.checkpoints), []
+    there = sorted((a for a in artifacts if a not in missing), key=lambda artifact: artifact not in drawn)
+    check, confirmed = partial(check_artifact, params.scale, params.resources, params.verify.checkpoints), set()
     with ProcessPoolExecutor(cores, initializer=_silence) as pool:
         checks = pool.map(check, there, [artifact in drawn for artifact in there])
         for artifact, found in zip(there, checks, strict=True):
             mistakes += found.mistakes
             if found.confirmed:
-                confirmed.append(artifact)
+                confirmed.add(artifact)
             if artifact in drawn:
                 outcome = "the same, made again" if found.confirmed else "not confirmed"
                 print(f"  {outcome}: {artifact.folder}", flush=True)
@@ -161,15 +205,8 @@ def verify(plan: Plan, cores: int) -> list[str]:
     mistakes += as_far_as_possible(check_leaks(sound), "test problems among training problems")
     compared = [one for one in published(plan) if sound.issuperset(collect_ancestors(one.artifacts))]
     mistakes += as_far_as_possible(check_published(plan, compared), "published files")
-    if missing := [artifact for artifact in artifacts if artifact not in there]:
-        command = snakemake_command(params.scale, *(params.verify.only or ("figures", "audit")))
-        mistakes += check_missing(missing, command)
-        advice = "to verify only what is behind a figure, a table or an experiment: --config 'verify={only: [table1]}'"
-        print(f"{len(missing)} of {len(artifacts)} artifacts are missing; {advice}")
+    print(*describe_trust(plan, there, confirmed), sep="\n")
     if not mistakes:
-        trusted = Counter(artifact.stage for artifact in there if artifact not in confirmed)
-        trust = ", ".join(f"{number} of {stage}" for stage, number in trusted.items())
         again = f"{len(confirmed)} of them made again with the same result, and {len(compared)} publications"
-        taken = f"taken as recorded: {trust or 'none'} (verify.spot makes them again)"
-        print(f"verified: {len(there)} artifacts, {again}; {taken}")
+        print(f"verified: {len(there)} artifacts, {again}")
     return mistakes
