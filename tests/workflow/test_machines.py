@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from conftest import ENVIRONMENT, Checkout
+from selectimprove.dag.table import STAGES
 
 
 @pytest.fixture
@@ -67,10 +69,43 @@ def computes_nothing(checkout) -> dict[str, str]:
     return {"PATH": f"{stand_in.parent}:{ENVIRONMENT['PATH']}"}
 
 
+def test_jobs_find_what_the_users_own_pythonpath_leads_to(checkout, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import sys\nwith open({str(tmp_path / 'begun')!r}, 'a') as file:\n    print(sys.orig_argv, file=file)\n"
+    )
+    name = checkout.run("snakemake --dry-run").stdout.replace(",", " ").split()
+    name = next(word for word in name if word.startswith("results/problems/test-gf11-2to5"))
+    done = run(checkout, "snakemake", "--cores", "1", name, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "selectimprove.stages.problems" in (tmp_path / "begun").read_text()
+
+
 def test_dvc_takes_a_run_that_leaves_stages_without_artifacts(checkout, computes_nothing):
     done = run(checkout, "dvc", "repro", **computes_nothing)
     assert done.returncode == 0, done.stderr
     assert (checkout.folder / "asked").exists()
+
+
+def test_dvc_exp_run_deletes_no_artifact_and_stores_all_but_pretrained_models(checkout, computes_nothing):
+    files = [checkout.folder / f"results/{stage}/x-0/provenance.json" for stage in STAGES]
+    for name in ("first", "second"):
+        for file in (*files, checkout.folder / f"results/rl/{name}-0/checkpoint"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(name)
+        done = run(checkout, "dvc", "exp", "run", "--set-param", f"rl.n_steps={len(name)}", **computes_nothing)
+        assert done.returncode == 0, done.stderr
+        assert {file.read_text() for file in files} == {name}
+        assert (checkout.folder / "results/rl/first-0/checkpoint").exists()
+    stored = yaml.safe_load((checkout.folder / "results/artifacts.dvc").read_text())["outs"]
+    assert {out["path"] for out in stored} == {f"{stage}/x-0" for stage in STAGES if stage != "pretrained"}
+    assert all("md5" in out for out in stored)
+
+
+def test_dvc_exp_run_refuses_to_compute_in_a_folder_that_is_deleted(fresh, tmp_path):
+    # DVC makes no such folder in one whose name is not ASCII.
+    done = run(fresh.copy(tmp_path / "repository"), "dvc", "exp", "run", "--temp")
+    assert done.returncode
+    assert "compute in a folder that DVC deletes" in done.stderr
 
 
 def test_dvc_refuses_linked_results_before_anything_is_computed(checkout, computes_nothing, tmp_path):

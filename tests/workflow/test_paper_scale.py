@@ -116,7 +116,7 @@ def test_the_rehearsal_is_audited_and_verified(rehearsed, tmp_path, monkeypatch)
     assert set(pd.read_csv(checkout.folder / "results/rehearsal/audit/claims.csv")["verdict"]) == {"not run"}
     assert pd.read_csv(checkout.folder / "results/rehearsal/audit/tests.csv").empty
     assert checkout.mismatches(monkeypatch) == []
-    # DVC leaves pretrained checkpoints on their hub: after `dvc pull` nothing has to be made, and verify says what it did not see.
+    # DVC leaves pretrained checkpoints on their hub: after a pull nothing has to be made, and verify says what it did not see.
     shutil.rmtree(checkout.folder / "results/pretrained")
     assert checkout.planned() == {}
     lines = checkout.mismatches(monkeypatch)

@@ -82,9 +82,9 @@ def test_two_runs_are_bit_equal(smoke, fresh, tmp_path):
 
 def test_dvc_shares_results_and_shows_them(smoke, fresh, tmp_path, bucket):
     origin = smoke.copy(tmp_path / "origin")
-    origin.run(f"dvc remote add --default shared {tmp_path / 'remote'}")
+    origin.run(f"dvc --cd results remote add --default shared {tmp_path / 'remote'}")
     origin.run(
-        "dvc repro && dvc push && git add --all && git add --force results/smoke && git commit --quiet --message results"
+        "dvc repro && dvc --cd results push && git add --all && git add --force results/smoke && git commit --quiet --message results"
     )
     assert "table1" in origin.run("dvc metrics show").stdout
     assert "plots" in origin.run("dvc plots show --out plots_page").stdout
@@ -92,7 +92,11 @@ def test_dvc_shares_results_and_shows_them(smoke, fresh, tmp_path, bucket):
 
     subprocess.run(["git", "clone", "--quiet", origin.folder, tmp_path / "clone"], check=True)
     clone = type(smoke)(tmp_path / "clone")
-    clone.run("dvc pull")
+    own = clone.folder / "results/rl/own-0/model"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    clone.run("dvc --cd results pull")
+    assert own.exists()
     assert clone.planned() == {}
     clone.edit("params.yaml", "beta: 0.05", "beta: 0.1")
     difference = json.loads(clone.run("dvc params diff --json").stdout)["params.yaml"]
@@ -102,10 +106,10 @@ def test_dvc_shares_results_and_shows_them(smoke, fresh, tmp_path, bucket):
     assert clone.planned(target="main") == fresh.planned(target="main")
 
     for checkout in (origin, clone):
-        checkout.run(f"dvc remote add bucket {bucket}")
-    origin.run("dvc push --remote bucket")
+        checkout.run(f"dvc --cd results remote add bucket {bucket}")
+    origin.run("dvc --cd results push --remote bucket")
     clone.run(
-        "git checkout params.yaml && rm -r .dvc/cache results/*/ && git checkout results && dvc pull --remote bucket"
+        "git checkout params.yaml && rm -r results/.dvc/cache results/*/ && git add --all && git checkout HEAD results && dvc --cd results pull --remote bucket"
     )
     assert clone.planned() == {}
 

@@ -1,4 +1,4 @@
-"""The table of stages: everything that rules, `verify`, the page, ``dvc.yaml`` and the RO-Crate need to know of each.
+"""The table of stages: everything that rules, `verify`, the page and the RO-Crate need to know of each.
 
 A stage is a row here, and a module or package of the same name in ``stages`` with a function named like its rule::
 
