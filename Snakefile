@@ -35,7 +35,10 @@ onstart:
         end_jobs_when_interrupted()
         wake_when_jobs_end()
         fork_stages()
-    Progress(PLAN.params, artifacts_to_make(PLAN, workflow), capacity(workflow)).start()
+    asked = artifacts_to_make(PLAN, workflow)
+    for line in PLAN.equal_variants(asked):
+        print(line, file=sys.stderr)
+    Progress(PLAN.params, asked, capacity(workflow)).start()
 
 
 onsuccess:

@@ -98,3 +98,18 @@ def test_a_value_has_its_name_in_params(plan):
     base = next(iter(plan.artifacts["base"].values()))
     assert _in_params(problems, "task.field_order") == "tasks.chains.field_order"
     assert _in_params(base, "base.n_steps") == "base.n_steps"
+
+
+def test_a_variant_that_the_params_make_equal_to_another_is_left_out():
+    made = Plan(load_params(ROOT / "params.yaml", {"rl": {"beta": 0.1}, "sft": {"learning_rate": 1.5e-4}}))
+    variants = {
+        name: set(made.measures[name].config.variants) for name in ("rl_settings", "sft_learning_rate", "rl_rate")
+    }
+    assert variants == {
+        "rl_settings": {"default"}, "sft_learning_rate": {"default", "x2.5"}, "rl_rate": {"default", "rate_x5"}
+    }  # fmt: skip
+    assert made.equal_variants([made.measures["rl_settings"]]) == [
+        "experiments.rl_settings.variants.beta_0.1: left out, since these params make it equal to default"
+    ]
+    # Models that are one and the same show nothing about beta.
+    assert "rl_settings_do_not_matter" not in made.verdicts.config.run

@@ -82,6 +82,14 @@ def test_settings_of_rl_that_the_paper_does_not_vary_tell_variants_apart(draw):
     assert len(json.loads((folder / "metrics.json").read_text())) == 3
 
 
+def test_variants_that_differ_in_nothing_that_a_table_shows_are_told_apart_by_name(draw):
+    usual = {"learning_rate": 3e-4, "group_size": 8, "beta": 0.05}
+    variants = {"default": usual, "more_sft": usual}
+    folder = draw("rl_settings", {"pass_rates": rates(variants)}, variants)
+    assert set(pd.read_csv(folder / "rl_settings.csv")["variant"]) == {"default", "more_sft"}
+    assert len(json.loads((folder / "metrics.json").read_text())) == 2
+
+
 def test_a_control_of_a_users_own_is_drawn(draw):
     variants = ("default", "random_reward", "my_reward")
     told = rates(variants, types=TYPES[1:], greedy=True, told="")

@@ -145,7 +145,7 @@ def test_the_audit_is_another_when_what_it_shows_or_its_look_is(tmp_path, monkey
     figure = next(iter(PLAN.exhibits))
     changed = replace(PLAN.all_figures[figure], slug=f"{figure}x")
     with monkeypatch.context() as patch:
-        patch.setitem(PLAN.audited, figure, changed)
+        patch.setitem(PLAN.all_figures, figure, changed)
         assert audit_publication(PLAN).key != audit.key
     assert audit_publication(PLAN).key == audit.key
     (tmp_path / "page.css").write_text("")

@@ -227,6 +227,22 @@ def resolve_case(params: Params, experiment: str, variant: str | None = None) ->
     return Case(Params.model_validate(values), entry.task)
 
 
+def resolve_variants(params: Params, experiment: str) -> tuple[dict[str, Case], dict[str, str]]:
+    """Apply the overrides of all variants; return the cases, and the variants that equal one of them in all models.
+
+    Of equal variants, the plainest is a case. They may differ in the checkpoints that are evaluated.
+    """
+    variants = params.experiments[experiment].variants
+    cases = {variant: resolve_case(params, experiment, variant) for variant in variants}
+    models = {
+        variant: case.params.model_dump(exclude={"evaluation": {"checkpoints"}}) for variant, case in cases.items()
+    }
+    plainest = sorted(variants, key=lambda variant: (len(variants[variant]), variant != "default"))
+    first = {variant: next(other for other in plainest if models[other] == models[variant]) for variant in variants}
+    equal = {variant: other for variant, other in first.items() if variant != other}
+    return {variant: case for variant, case in cases.items() if variant not in equal}, equal
+
+
 def merge(below: dict, above: dict) -> dict:
     """Merge nested mappings; the values above win, and lists are replaced whole."""
     merged = dict(below)

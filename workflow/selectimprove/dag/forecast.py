@@ -48,6 +48,7 @@ def forecast(plan: Plan, cores: int, names: Sequence[str] = (), gpus: int = 1) -
             lines += [f"    {number} × {reason}" for reason, number in reasons.most_common(4)]
     changed = [name for name, artifact in exhibits.items() if not artifact.done.exists()]
     lines.append(f"figures and tables to draw: {', '.join(changed) or 'none'}")
+    lines += plan.equal_variants(collect_ancestors(ends))
 
     known = expected_seconds(plan.params.scale, pending)
     if known:

@@ -11,7 +11,7 @@ from itertools import chain, product
 
 from selectimprove.analysis.claims import Claim, can_run, read_claims
 from selectimprove.artifacts.keys import canonical_source, digest, imported_modules, notebook_source
-from selectimprove.config.params import ALL_CLAIMS, NO_SFT, Case, Exhibit, Params, resolve_case
+from selectimprove.config.params import ALL_CLAIMS, NO_SFT, Case, Exhibit, Params, resolve_case, resolve_variants
 from selectimprove.config.sources import notebook_path
 from selectimprove.config.stages import (
     ExhibitsStage,
@@ -52,9 +52,18 @@ class Plan(Runs):
     def cases(self) -> dict[str, dict[str | None, Case]]:
         """The params of each experiment by variant; None is the experiment without a variant."""
         return {
-            name: {variant: resolve_case(self.params, name, variant) for variant in (None, *experiment.variants)}
-            for name, experiment in self.params.experiments.items()
+            name: {None: resolve_case(self.params, name), **resolve_variants(self.params, name)[0]}
+            for name in self.params.experiments
         }
+
+    def equal_variants(self, artifacts: Iterable[Artifact]) -> list[str]:
+        """Name the variants that the experiments among artifacts leave out, because another has the same models."""
+        return [
+            f"experiments.{artifact.slug}.variants.{variant}: left out, since these params make it equal to {other}"
+            for artifact in artifacts
+            if artifact.stage == "measures"
+            for variant, other in resolve_variants(self.params, artifact.slug)[1].items()
+        ]
 
     @cached_property
     def ranks(self) -> dict[Artifact, int]:
@@ -113,9 +122,10 @@ class Plan(Runs):
         """List the runs of an experiment, each with the params of its variant."""
         experiment = self.params.experiments[name]
         trainings = ["sft", *experiment.rl_problems]
-        chosen = product(self._seeds(name), experiment.variants, experiment.sft_mixes, trainings)
+        cases = {variant: case for variant, case in self.cases[name].items() if variant is not None}
+        chosen = product(self._seeds(name), cases, experiment.sft_mixes, trainings)
         return [
-            (Run(variant=variant, sft=mix, training=training, seed=seed), self.cases[name][variant])
+            (Run(variant=variant, sft=mix, training=training, seed=seed), cases[variant])
             for seed, variant, mix, training in chosen
         ]
 
