@@ -98,11 +98,13 @@ def test_imports_are_found_however_they_are_written(repository):
         ("rewards.short", "rl.reward: 'rewards.short' is no reward; use outcome, random or a function"),
         ("rewards.shrot:f", "rl.reward: there is no module rewards.shrot: neither rewards/shrot.py in the repository, nor is it installed"),
         ("rewards.short:f", "rl.reward: rewards/short.py has no function 'f'; it has right_and_short"),
+        ("rewards.trl:f", "rl.reward: rewards/trl.py: line 1: f takes (completions, **kwargs), but is given (completion, answer, problem)"),
         ("rewards.broken:f", "rl.reward: rewards/broken.py: line 1: not Python: "),
     ],
 )  # fmt: skip
 def test_a_reward_that_is_not_there_is_one_line(repository, reward, says):
     (repository / "rewards/broken.py").write_text("def f(:\n")
+    (repository / "rewards/trl.py").write_text("def f(completions, **kwargs):\n    return [0.0 for _ in completions]\n")
     path = repository / "params.yaml"
     path.write_text(path.read_text().replace("rewards.short:right_and_short", reward))
     with pytest.raises(ParamsError) as found:

@@ -14,7 +14,9 @@ import pytest
 
 from conftest import ROOT
 from selectimprove.artifacts.keys import imported_modules, module_path, module_source
+from selectimprove.config.loading import load_params
 from selectimprove.dag.table import STAGES
+from selectimprove.errors import ParamsError
 from selectimprove.tasks import interface
 from selectimprove.tasks.interface import ASPECTS, MEMBERS, aspect_modules, load_task, task_names
 
@@ -187,3 +189,28 @@ def test_a_task_that_was_edited_after_its_import_is_read_anew(package):
     command = [sys.executable, "-c", inspect.cleandoc(code)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.stdout.split() == ["True", "False"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("member", "wrong", "says"),
+    [
+        ("openings", {"forward": ["forward"]}, "openings['forward']: input should be a valid string, not ['forward']"),
+        ("first_errors", ["none"], "first_errors: input should be a valid tuple, not ['none']"),
+        ("draw_problems", lambda *_: ["a chain"], "draw_problems[0]: input should be an instance of Problem"),
+        ("to_row", lambda *_: {"prompt": "e1"}, "to_row['answer']: KeyError: 'answer'"),
+        ("reward", lambda *_: "1", "reward: input should be a valid number, not '1'"),
+        ("demonstrate", lambda *_: [["forward", "e1"]], "demonstrate[0]: input should be a valid tuple"),
+        ("label", lambda *_: {"strategy": "forward"}, "label['first_error']: KeyError: 'first_error'"),
+        (
+            "mark_steps",
+            lambda *_: (0, [(3, "good")]),
+            "mark_steps[1][0][1]: input should be 'right', 'wrong result' or",
+        ),
+        ("longest_response", lambda *_: 1 / 0, "longest_response: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_member_of_another_type_is_refused_when_a_run_is_planned(monkeypatch, member, wrong, says):
+    monkeypatch.setattr(type(load_task("path_star")), member, wrong)
+    with pytest.raises(ParamsError) as found:
+        load_params(ROOT / "params.yaml")
+    assert f"tasks.path_star (selectimprove.tasks.path_star): {says}" in str(found.value)

@@ -11,13 +11,16 @@ are asked for by name.
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import combinations
+from typing import Literal
 
 from pydantic import ValidationError
 
 from selectimprove.config.messages import describe_all, unknown_name
-from selectimprove.config.params import Case, Exhibit, Params, resolve_case
+from selectimprove.config.params import NO_SFT, Case, Exhibit, Params, resolve_case
 from selectimprove.config.sources import Notebook, notebook_path, read_notebook
 from selectimprove.errors import ParamsError
+from selectimprove.tasks import trial
 from selectimprove.tasks.interface import Problems, load_task
 from selectimprove.types import Range, Strict
 
@@ -37,6 +40,8 @@ class NeededProblems(Strict):
 class Needs(Strict):
     """Everything that a notebook needs of its experiment."""
 
+    kind: Literal["figures", "tables"] | None = None
+    """The section of the params in which it can be drawn; null: `figures` if its code saves a figure."""
     task: str | None = None
     sft_mixes: list[str] = []
     rl_problems: dict[str, NeededProblems] = {}
@@ -57,7 +62,9 @@ def find_mistakes(params: Params) -> list[str]:
     mistakes = []
     for task in type(params.tasks).model_fields:
         case = Case(params, task)
-        mistakes += _of_task(case, list(case.section.rl_problems))
+        found = _of_task(case, list(case.section.rl_problems))
+        wrong = None if found else trial.find_mistake(load_task(task), case.settings, case.section)
+        mistakes += [*found, *([f"tasks.{task} (selectimprove.tasks.{task}): {wrong}"] if wrong else [])]
     said = {_key(line) for line in mistakes}
     for name in params.experiments:
         mistakes += _overridden(params, name, set(said))
@@ -94,10 +101,25 @@ def _overridden(params: Params, name: str, said: set[str]) -> Iterator[str]:
             if variant is None:
                 return
             continue
+        yield from _equal(case, name)
         if case.params is not params:
             new = [line for line in _of_task(case, experiment.rl_problems) if _key(line) not in said]
             yield from (f"{place}: {line}" for line in new)
             said |= {_key(line) for line in new}
+
+
+def _equal(case: Case, name: str) -> Iterator[str]:
+    """List the SFT mixes and the RL problems of an experiment that are the same under two names."""
+    section, usual = case.section, case.section.sft_problems
+    mixes = {
+        mix: chosen.model_copy(update={"problems": chosen.problems or usual})
+        for mix, chosen in section.sft_mixes.items()
+    }
+    for key, known in (("sft_mixes", mixes), ("rl_problems", section.rl_problems)):
+        chosen = [each for each in getattr(case.params.experiments[name], key) if each != NO_SFT]
+        for one, other in combinations(chosen, 2):
+            if known[one] == known[other]:
+                yield f"experiments.{name}.{key}: {one} and {other} are equal for these params; leave one of them out"
 
 
 def _of_task(case: Case, rl_problems: list[str]) -> list[str]:
@@ -144,6 +166,9 @@ def _of_exhibit(params: Params, name: str, exhibit: Exhibit, drawn: bool) -> lis
         lines = describe_all(error.errors(), Needs)
         return [f"{key} ({notebook.path}): metadata.selectimprove.needs.{line}".replace(".: ", ": ") for line in lines]
     unmet = list(_of_experiment(needs, params, exhibit.experiment)) if drawn else []
+    kind = needs.kind or notebook.kind
+    if drawn and not key.startswith(kind):
+        unmet.append(f"draws a {kind[:-1]}; put it under {kind}, or say `kind` in metadata.selectimprove.needs")
     if drawn and not notebook.language:
         unmet.append("metadata.language_info.name: missing; a notebook of Python has python there")
     plot = _of_plot(f"{key}.plot", exhibit.plot, notebook)

@@ -7,7 +7,9 @@ computed names do not count. This module needs only the standard library, as do 
 import ast
 import importlib
 import json
+import math
 import os.path
+import re
 import sys
 import tokenize
 from collections.abc import Callable, Iterator
@@ -32,6 +34,11 @@ class Notebook:
     parameters: dict
     language: str | None
     needs: object
+
+    @property
+    def kind(self) -> str:
+        """The section of the params for what it writes, as far as its code shows."""
+        return "figures" if re.search(r"save_?fig|\.png", "\n".join(self.cells)) else "tables"
 
 
 def notebook_path(name: str) -> Path:
@@ -132,8 +139,11 @@ def source_files(module: str) -> dict[str, Path]:
     return found
 
 
-def find_mistake(name: str) -> str | None:
-    """Say what is wrong with a function's name, ``package.module:function``; its module is not imported."""
+def find_mistake(name: str, *arguments: str) -> str | None:
+    """Say what is wrong with a function's name, ``package.module:function``; its module is not imported.
+
+    If the arguments that it will be given are named, their number is compared with its parameters.
+    """
     module, _, function = name.partition(":")
     path = find_module(module)
     if path is None:
@@ -147,6 +157,14 @@ def find_mistake(name: str) -> str | None:
     functions = [node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     imported = [node.asname or node.name for node in nodes if isinstance(node, ast.alias)]
     assigned = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    for node in nodes:
+        if arguments and isinstance(node, ast.FunctionDef) and node.name == function:
+            positional = [*node.args.posonlyargs, *node.args.args]
+            fewest = len(positional) - len(node.args.defaults)
+            most = math.inf if node.args.vararg else len(positional)
+            if not fewest <= len(arguments) <= most or None in node.args.kw_defaults:
+                takes = f"takes ({ast.unparse(node.args)}), but is given ({', '.join(arguments)})"
+                return f"{_shown(path)}: line {node.lineno}: {function} {takes}"
     if {function, "*"} & {*functions, *imported, *assigned}:
         return None
     return f"{_shown(path)} has no function '{function}'; it has {', '.join(functions[:8]) or 'none'}"

@@ -203,7 +203,7 @@ class Rl(Strict):
         if self.is_control and self.reward != "outcome":
             only = f"{self.reward} is for `method: grpo`; {self.method} takes no reward but the outcome"
             yield f"reward: {only}: set `reward: outcome` beside it"
-        elif self.own_reward and (mistake := find_mistake(self.own_reward)):
+        elif self.own_reward and (mistake := find_mistake(self.own_reward, "completion", "answer", "problem")):
             yield f"reward: {mistake}"
         if self.is_control and self.top_p != 1:
             only = f"{self.top_p:g} is for `method: grpo`; {self.method} samples with 1"

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from types import ModuleType
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from selectimprove.types import Strict
 
@@ -82,6 +82,7 @@ Refusals = Iterator[tuple[str, str]]
 """Pairs of a key of the params and the reason why its value is refused."""
 
 
+@runtime_checkable
 class Problem(Hashable, Protocol):
     """A problem; it also has an attribute with the name of the settings' `difficulty`."""
 
