@@ -5,8 +5,9 @@ from pathlib import Path
 
 PACKAGE = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(PACKAGE))
-# Jobs and notebooks import this checkout's package, even if another copy is installed.
-os.environ.update(PYTHONPATH=str(PACKAGE))
+# Jobs and notebooks import this checkout's package, even if another copy is installed, and then what the user's path has.
+PATHS = [str(PACKAGE), *filter(None, dict(os.environ).get("PYTHONPATH", "").split(os.pathsep))]
+os.environ.update(PYTHONPATH=os.pathsep.join(dict.fromkeys(PATHS)))
 from snakemake.exceptions import WorkflowError
 
 from selectimprove.artifacts.forking import open_server
@@ -32,7 +33,10 @@ try:
 except ParamsError as error:
     sys.exit(str(error))
 
-environment = {"PYTHONPATH": shlex.quote(str(PACKAGE)), REPORT_TO: PLAN.params.report_to} | AT_START
+environment = {
+    "PYTHONPATH": shlex.quote(os.pathsep.join(dict.fromkeys(PATHS))),
+    REPORT_TO: PLAN.params.report_to,
+} | AT_START
 shell.prefix(f"export {' '.join(f'{name}={value}' for name, value in environment.items())}; ")
 
 # Snakemake's own interpreter or, with conda, the one in each job's environment.

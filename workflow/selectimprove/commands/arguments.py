@@ -36,7 +36,7 @@ def open_plan(scale: str | None, config: Sequence[str] = ()) -> Plan:
         raise ParamsError("params.yaml: no such file here; run this at the root of a checkout")
     # Keys cover the checkout's source, so its copy of the package has to run.
     if source not in Path(__file__).resolve().parents:
-        os.environ["PYTHONPATH"] = str(source)
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(source), *filter(None, [os.environ.get("PYTHONPATH")])])
         os.execv(sys.executable, [sys.executable, "-m", "selectimprove", *sys.argv[1:]])
     changed = {"scale": scale} if scale else {}
     if config:
@@ -95,7 +95,7 @@ def require_made(artifact: Artifact, scale: str | None) -> None:
     """Refuse a missing artifact, with the command that makes it."""
     if not artifact.done.exists():
         command = snakemake_command(scale, artifact.done)
-        remedy = f"`{command}` makes it, `dvc pull` fetches it if it was shared"
+        remedy = f"`{command}` makes it, `dvc --cd results pull` fetches it if it was shared"
         raise ParamsError(f"{artifact.folder}: neither made nor pulled; {remedy}")
 
 

@@ -156,7 +156,8 @@ def make_again(artifact: Artifact, output: Path, resources: Resources) -> None:
         return
     # Snakemake sets OMP_NUM_THREADS to a job's number of cores.
     cores = str(STAGES[artifact.stage].resources(resources).cores)
-    own = {"PYTHONPATH": str(Path(__file__).parents[2]), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": cores}
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    own = {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": cores}
     environment = os.environ | AT_START | own
     command = stage_command(artifact, output, resources, sys.executable)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
