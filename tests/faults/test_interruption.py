@@ -1,5 +1,6 @@
 """Runs that are interrupted or killed, or that share results with another one: what is complete stays, and the next run goes on."""
 
+import re
 import signal
 import subprocess
 import time
@@ -62,14 +63,16 @@ INTERRUPTED = (
 )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_snakemake_alone_ends_its_job_too_at_once(waiting, number):
     name = problems(waiting)[0]
     process = begin(waiting, name)
     jobs = children(process)
     process.send_signal(number)
     process.wait(10)
-    assert end_of(process, waiting).endswith(INTERRUPTED)
+    said = end_of(process, waiting)
+    assert said.endswith(INTERRUPTED)
+    assert not re.search("RuleException|Error|never awaited|Traceback", said), said
     assert not any(map(runs, psutil.wait_procs(jobs, timeout=1)[1]))
     (waiting.folder / "go").touch()
     waiting.run(f"snakemake --cores 1 {name}")

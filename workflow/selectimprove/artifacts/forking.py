@@ -45,6 +45,8 @@ SERVER = "SELECTIMPROVE_SERVER"
 LONGEST = 2**20
 """Most bytes of a request; a socket takes less."""
 PACKAGE = Path(__file__).parents[1]
+ENDED_BY = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+"""Signals that end the server and its jobs, unless whoever started it ignores them, as ``nohup`` does."""
 
 
 def open_server(modules: Iterable[str], allocation: dict[str, str]) -> None:
@@ -100,7 +102,8 @@ def _module(command: list[str]) -> str:
 
 def serve(listener: socket.socket) -> None:
     """Fork a process for each request, until stdin is closed and all forked processes have ended."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    for number in ENDED_BY:
+        signal.signal(number, lambda *_: sys.exit())
     jobs, sources, files = {}, [listener, sys.stdin], package_files()
     while sources or jobs:
         for ready in wait([*sources, *jobs]):
@@ -170,7 +173,8 @@ def _run(told: dict, streams: list[int], connection: socket.socket, others: list
     with contextlib.suppress(BlockingIOError):
         if not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
             return
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in ENDED_BY:
+        signal.signal(number, signal.SIG_DFL)
     os.chdir(told["folder"])
     # ``python -m`` puts the working directory there.
     sys.path[0] = told["folder"]

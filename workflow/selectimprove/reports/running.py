@@ -2,12 +2,14 @@
 
 import ast
 import atexit
+import logging
 import os
 import re
 import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from selectimprove.artifacts.files import lock_of
 from selectimprove.artifacts.runner import working_folder
@@ -68,14 +71,17 @@ def require_runnable(workflow: "Workflow", resources: Resources) -> None:
 
 
 def end_jobs_when_interrupted() -> None:
-    """Make SIGINT and SIGTERM end all jobs: `kill` and schedulers signal only Snakemake, which waits for its jobs."""
+    """Make SIGINT, SIGTERM and SIGHUP end all jobs: many send them to Snakemake alone, which waits for its jobs."""
 
     def interrupt(*_):
+        # That jobs fail from now on is no news.
+        logger.addFilter(lambda record: record.levelno < logging.ERROR)
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         threading.Thread(target=_end_jobs, daemon=True).start()
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Background jobs of a shell ignore SIGINT; leave it that way.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Background jobs of a shell ignore SIGINT, and those of nohup SIGHUP; leave it that way.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, interrupt)
 
