@@ -12,7 +12,7 @@ export XDG_CACHE_HOME ?= $(abspath .snakemake)/cache
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help figures pull plan smoke test test-fast faults test-slurm test-vllm test-pretrained bench bench-gpu setup lock audit-dependencies schema same-python
+.PHONY: help figures plan smoke test test-fast faults test-slurm test-vllm test-pretrained bench bench-gpu setup lock audit-dependencies schema same-python
 
 help:
 	@sed --quiet --regexp-extended 's/^([a-z-]+):.*## (.*)/make \1 — \2/p' Makefile
@@ -21,13 +21,6 @@ help:
 figures: $(VENV)/train.done  ## every figure and table, or some: make figures ONLY=gf13
 	$(if $(findstring /,$(ONLY)),,$(if $(ONLY),@selectimprove plan $(ONLY) >/dev/null))
 	snakemake --cores $(CORES) $(or $(ONLY),figures)
-
-# DVC refuses to pull beside artifacts that it does not know, such as those of `make smoke`, and with --force it deletes them.
-pull:  ## the artifacts that were shared, beside those that were made here
-	@test ! -e results.own || { echo 'results.own is left of an interrupted pull; move what it holds back to results' >&2; exit 1; }
-	mv results results.own
-	dvc pull; status=$$?; mkdir -p results; for one in results.own/* results.own/*/*; do \
-		test -e "results/$${one#results.own/}" || mv "$$one" "results/$${one#results.own/}"; done; rm -r results.own; exit $$status
 
 plan: $(VENV)/train.done  ## what `make figures` would make, why, and how long it takes
 	@selectimprove plan $(ONLY)

@@ -96,35 +96,3 @@ def test_a_clone_has_the_line_ends_of_the_repository_whatever_git_is_told(tmp_pa
     subprocess.run([*git, "clone", "-q", "origin", "clone"], cwd=tmp_path, check=True)
     for name in tracked:
         assert (tmp_path / "clone" / name).read_bytes() == (ROOT / name).read_bytes()
-
-
-def test_make_pull_keeps_what_was_made_here(tmp_path):
-    results = tmp_path / "results"
-    for name in ("rl/mine/f", "rl/both/f", "figures/figure2.png", "smoke/published/table1.json"):
-        (results / name).parent.mkdir(parents=True, exist_ok=True)
-        (results / name).write_text("mine")
-    # As DVC does, it refuses a folder with something that it does not know.
-    dvc = tmp_path / "venv/bin/dvc"
-    dvc.parent.mkdir(parents=True)
-    dvc.write_text(
-        "#!/bin/sh\ntest ! -e results/rl || exit 9\n"
-        "for name in rl/shared rl/both sft/shared; do mkdir -p results/$name; echo theirs > results/$name/f; done\n"
-        "exit $STATUS\n"
-    )
-    dvc.chmod(0o755)
-    command = ["make", "--file", str(ROOT / "Makefile"), "pull", f"VENV={tmp_path / 'venv'}"]
-    for status in ("0", "1"):
-        done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"STATUS": status}, capture_output=True)
-        assert (done.returncode == 0) == (status == "0"), done.stderr
-        found = {
-            str(path.relative_to(results)): path.read_text().strip() for path in results.rglob("*") if path.is_file()
-        }
-        assert found == {
-            "rl/mine/f": "mine",
-            "rl/both/f": "theirs",
-            "rl/shared/f": "theirs",
-            "sft/shared/f": "theirs",
-            "figures/figure2.png": "mine",
-            "smoke/published/table1.json": "mine",
-        }
-        assert not (tmp_path / "results.own").exists()
