@@ -69,7 +69,7 @@ def test_a_signal_to_snakemake_alone_ends_its_job_too_at_once(waiting, number):
     process = begin(waiting, name)
     jobs = children(process)
     process.send_signal(number)
-    process.wait(10)
+    process.wait(60)
     said = end_of(process, waiting)
     assert said.endswith(INTERRUPTED)
     assert not re.search("RuleException|Error|never awaited|Traceback", said), said

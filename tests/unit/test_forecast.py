@@ -116,9 +116,9 @@ def test_an_artifact_is_compared_with_the_most_similar_one_of_its_slug():
         (folder / "config.json").write_text(json.dumps(config | changes))
 
     leave("another-0000000000", learning_rate=1.0)
-    assert explain(sft) == f"learning_rate 1.0 → {config['learning_rate']}, against another-0000000000"
+    assert explain(sft) == "never made"
     leave(f"{sft.slug}-1111111111", learning_rate=1.0, batch_size=1)
-    said = f"batch_size 1 → {config['batch_size']}; learning_rate 1.0 → {config['learning_rate']}"
+    said = f"sft.batch_size 1 → {config['batch_size']}; sft.learning_rate 1.0 → {config['learning_rate']}"
     assert explain(sft) == f"{said}, against {sft.slug}-1111111111"
     leave(f"{sft.slug}-2222222222", source={"training.trainer": "older"})
     assert explain(sft) == f"source of training/trainer.py, against {sft.slug}-2222222222"
@@ -158,7 +158,8 @@ def test_inputs_of_a_kind_are_named_up_to_three_and_counted_beyond(n):
     inputs = {role: "older" if role in new else source.name for role, source in measures.inputs.items()}
     folder = measures.folder.rename(measures.folder.with_name("main-0123456789"))
     (folder / "provenance.json").write_text(json.dumps(record | {"inputs": inputs}))
-    named = f"new labels ({' and '.join(new)})" if n == 3 else "4 new labels"
+    words = [" ".join(role.split("/")[2:]) for role in new]
+    named = f"new labels ({' and '.join(words)})" if n == 3 else "4 new labels"
     assert explain(measures) == f"{named}, against main-0123456789"
 
 

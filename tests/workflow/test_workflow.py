@@ -106,7 +106,7 @@ def test_dvc_shares_results_and_shows_them(smoke, fresh, tmp_path, bucket):
     assert clone.planned(target="main") == fresh.planned(target="main")
 
     for checkout in (origin, clone):
-        checkout.run(f"dvc --cd results remote add bucket {bucket}")
+        checkout.run(f"dvc --cd results remote add --local bucket {bucket}")
     origin.run("dvc --cd results push --remote bucket")
     clone.run(
         "git checkout params.yaml && rm -r results/.dvc/cache results/*/ && git add --all && git checkout HEAD results && dvc --cd results pull --remote bucket"
@@ -449,7 +449,7 @@ def test_the_forecast_names_jobs_reasons_exhibits_and_time(changed):
     unchanged = (changed.folder / "params.yaml").read_text()
     said = changed.run("selectimprove plan main --config 'rl={beta: 0.3}' evaluation='{n_samples: 3}'").stdout
     assert "× rl.beta 0.05 → 0.3" in said
-    assert "× n_samples 2 → 3" in said
+    assert "× evaluation.n_samples 2 → 3" in said
     assert (changed.folder / "params.yaml").read_text() == unchanged
     changed.edit("params.yaml", "beta: 0.05", "beta: 0.2")
     said = forecast()

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from selectimprove.commands import arguments
+from selectimprove.config.loading import load_params
 from selectimprove.config.stages import Run
 from selectimprove.dag.artifact import Artifact, Checkpoint
 from selectimprove.dag.plan import Plan
@@ -66,8 +67,8 @@ def find_checkpoint(
 ) -> Path:
     """Return the folder of a model that was made, as ``find_checkpoint("table1", "FB", "rl_6_9")``."""
     seed, step = (None if number is None else str(number) for number in (seed, step))
-    options = Namespace(what=what, scale=scale, seed=seed, variant=variant, step=step)
-    return find_exported(arguments.open_plan(scale), options).folder
+    plan = Plan(load_params(Path("params.yaml"), {"scale": scale} if scale else {}))
+    return find_exported(plan, Namespace(what=what, scale=scale, seed=seed, variant=variant, step=step)).folder
 
 
 def find_exported(plan: Plan, options: Namespace) -> Checkpoint | Artifact:

@@ -167,7 +167,7 @@ def _of_exhibit(params: Params, name: str, exhibit: Exhibit, drawn: bool) -> lis
         return [f"{key} ({notebook.path}): metadata.selectimprove.needs.{line}".replace(".: ", ": ") for line in lines]
     unmet = list(_of_experiment(needs, params, exhibit.experiment)) if drawn else []
     kind = needs.kind or notebook.kind
-    if drawn and not key.startswith(kind):
+    if drawn and kind and not key.startswith(kind):
         unmet.append(f"draws a {kind[:-1]}; put it under {kind}, or say `kind` in metadata.selectimprove.needs")
     if drawn and not notebook.language:
         unmet.append("metadata.language_info.name: missing; a notebook of Python has python there")

@@ -36,9 +36,10 @@ class Notebook:
     needs: object
 
     @property
-    def kind(self) -> str:
-        """The section of the params for what it writes, as far as its code shows."""
-        return "figures" if re.search(r"save_?fig|\.png", "\n".join(self.cells)) else "tables"
+    def kind(self) -> str | None:
+        """The section of the params for what it writes; None if its code does not show that."""
+        code = "\n".join(self.cells)
+        return "figures" if re.search(r"save_?fig|\.png", code) else "tables" if "body.md" in code else None
 
 
 def notebook_path(name: str) -> Path:
