@@ -60,8 +60,9 @@ def pytest_collection_finish() -> None:
 
 
 def restore_interrupts() -> None:
-    """Restore Ctrl-C in a started process: a shell's background jobs ignore it, and tests inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Restore signals in a started process: a shell's background jobs ignore SIGINT, nohup SIGHUP, and tests inherit that."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def runs(process: psutil.Process) -> bool:
