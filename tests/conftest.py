@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -71,6 +72,12 @@ def runs(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@cache
+def laptop_plan() -> Plan:
+    """Plan the params as they are, once for all tests, which leave the plan as it is."""
+    return Plan(load_params(ROOT / "params.yaml"))
 
 
 class Checkout:

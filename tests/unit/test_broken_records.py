@@ -10,12 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from conftest import ENVIRONMENT, ROOT
+from conftest import ENVIRONMENT, laptop_plan
 from selectimprove.analysis.tables import read_measures, select
 from selectimprove.artifacts.files import lock_folder
 from selectimprove.artifacts.provenance import git_commit, read_if_whole, read_record
 from selectimprove.artifacts.runner import working_folder
-from selectimprove.config.loading import load_params
 from selectimprove.dag.costs import COLUMNS, collect_costs, costs_file, read_costs, record_costs
 from selectimprove.dag.forecast import explain
 from selectimprove.dag.plan import Plan
@@ -28,9 +27,9 @@ HEAD = ",".join(COLUMNS)
 GOOD = "problems,rl-gf11-6to9-s110-0123456789,4.5,90,EPYC"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def plan() -> Plan:
-    return Plan(load_params(ROOT / "params.yaml"))
+    return laptop_plan()
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
-from selectimprove.config.loading import load_params
+from conftest import laptop_plan
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.forecast import _in_params, explain
 from selectimprove.dag.plan import Plan
@@ -14,9 +13,9 @@ from selectimprove.dag.plan import Plan
 SFT_RATE = f"sft.learning_rate 1.0 → {load_params(ROOT / 'params.yaml').sft.learning_rate}"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def plan() -> Plan:
-    return Plan(load_params(ROOT / "params.yaml"))
+    return laptop_plan()
 
 
 def record(artifact: Artifact, **changes) -> None:

@@ -4,17 +4,16 @@ import argparse
 
 import pytest
 
-from conftest import ROOT
+from conftest import laptop_plan
 from selectimprove.__main__ import COMMANDS, main
 from selectimprove.commands import plan as command
-from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def plan() -> Plan:
-    return Plan(load_params(ROOT / "params.yaml"))
+    return laptop_plan()
 
 
 @pytest.fixture

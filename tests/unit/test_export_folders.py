@@ -14,7 +14,7 @@ from jinja2 import Environment
 from jinja2.meta import find_undeclared_variables
 from safetensors.numpy import save_file
 
-from conftest import ROOT, SEEDS
+from conftest import ROOT, SEEDS, laptop_plan
 from selectimprove.artifacts.provenance import folder_hashes
 from selectimprove.commands.export import add_arguments, find_exported, run
 from selectimprove.config.loading import load_params
@@ -31,9 +31,9 @@ from selectimprove.reports.exporting import (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def plan() -> Plan:
-    return Plan(load_params(ROOT / "params.yaml"))
+    return laptop_plan()
 
 
 def find(plan: Plan, words: str):

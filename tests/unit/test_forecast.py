@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, laptop_plan
 from selectimprove.config.loading import load_params
 from selectimprove.dag.artifact import collect_ancestors, root_of, snakemake_command
 from selectimprove.dag.costs import COLUMNS, costs_file, expected_seconds
@@ -13,7 +13,7 @@ from selectimprove.dag.forecast import explain, forecast
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
 
-PLAN = Plan(load_params(ROOT / "params.yaml"))
+PLAN = laptop_plan()
 
 
 @pytest.fixture(autouse=True)

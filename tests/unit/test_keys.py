@@ -1,9 +1,7 @@
 import json
 
-from conftest import ROOT
+from conftest import laptop_plan
 from selectimprove.artifacts.keys import canonical_source, digest, imported_modules, notebook_source, source_digests
-from selectimprove.config.loading import load_params
-from selectimprove.dag.plan import Plan
 
 
 def test_comments_formatting_and_docstrings_do_not_count():
@@ -32,7 +30,7 @@ def test_models_do_not_depend_on_labels():
 
 
 def test_a_stage_loads_the_aspects_of_its_task_that_it_needs():
-    plan = Plan(load_params(ROOT / "params.yaml"))
+    plan = laptop_plan()
     loaded = {
         stage: set().union(*(a.modules for a in artifacts.values()))
         for stage, artifacts in plan.artifacts.items()

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
-from selectimprove.config.loading import load_params
-from selectimprove.dag.plan import Plan
+from conftest import ROOT, laptop_plan
 
 # Nothing but the standard library: the other Pythons have no more.
 COMPUTE = """
@@ -33,12 +31,11 @@ def find_python(version: str) -> str | None:
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
-def test_all_keys_are_the_same(version, monkeypatch):
+def test_all_keys_are_the_same(version):
     python = find_python(version)
     if python is None:
         pytest.skip(f"there is no Python {version} here")
-    monkeypatch.chdir(ROOT)
-    plan = Plan(load_params(ROOT / "params.yaml"))
+    plan = laptop_plan()
     artifacts = [artifact for stage in plan.artifacts.values() for artifact in stage.values()]
     given = [
         {

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from test_changes import record
 from test_rl_settings import assert_adds_models_of_its_own
 
-from conftest import ROOT
+from conftest import ROOT, laptop_plan
 from selectimprove.artifacts import keys
 from selectimprove.config import sources as own_code
 from selectimprove.config.loading import load_params
@@ -48,13 +49,24 @@ def repository(tmp_path, monkeypatch) -> Path:
         del sys.modules[module]
 
 
-def artifacts_of(folder: Path) -> list[str]:
-    plan = Plan(load_params(folder / "params.yaml"))
+@pytest.fixture
+def small(repository) -> Path:
+    """The same repository with one experiment, that of the variant, which is planned in a moment."""
+    params = yaml.safe_load((repository / "params.yaml").read_text())
+    params["experiments"] = {"rl_settings": params["experiments"]["rl_settings"]}
+    for shown in ("figures", "tables"):
+        params[shown] = {n: one for n, one in params[shown].items() if one["experiment"] == "rl_settings"}
+    (repository / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    return repository
+
+
+def artifacts_of(plan: Plan) -> list[str]:
     return [f"{stage}/{artifact.name}" for stage, by_key in plan.artifacts.items() for artifact in by_key.values()]
 
 
 def test_only_models_that_it_trains_and_what_follows_are_new(repository):
-    assert_adds_models_of_its_own(artifacts_of(ROOT), artifacts_of(repository))
+    after = Plan(load_params(repository / "params.yaml"))
+    assert_adds_models_of_its_own(artifacts_of(laptop_plan()), artifacts_of(after))
     assert not [module for module in sys.modules if module.startswith("rewards")]
 
 
@@ -69,12 +81,12 @@ def test_only_models_that_it_trains_and_what_follows_are_new(repository):
         ("elsewhere.py", "MOST = 2\n", False),
     ],
 )
-def test_its_code_counts_with_what_it_imports_of_its_folder(repository, file, added, counts):
-    before = artifacts_of(repository)
-    with (repository / file).open("a") as source:
+def test_its_code_counts_with_what_it_imports_of_its_folder(small, file, added, counts):
+    before = artifacts_of(Plan(load_params(small / "params.yaml")))
+    with (small / file).open("a") as source:
         source.write(added)
     forget()
-    new = set(artifacts_of(repository)) - set(before)
+    new = set(artifacts_of(Plan(load_params(small / "params.yaml")))) - set(before)
     assert len([name for name in new if name.startswith("rl/")]) == (3 if counts else 0)
     assert not [name for name in new if name.startswith(("problems/", "demonstrations/", "base/", "sft/", "rft/"))]
 
@@ -116,13 +128,13 @@ def test_a_reward_that_is_not_there_is_one_line(repository, reward, says):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
-def test_a_reward_is_read_in_its_encoding(repository, encoding):
-    before = artifacts_of(repository)
-    path = repository / "rewards/short.py"
+def test_a_reward_is_read_in_its_encoding(small, encoding):
+    before = artifacts_of(Plan(load_params(small / "params.yaml")))
+    path = small / "rewards/short.py"
     declared = "# -*- coding: latin-1 -*-\n" if encoding == "latin-1" else ""
     path.write_text(f"{declared}# Höchstens.\n{path.read_text()}", encoding=encoding)
     forget()
-    assert artifacts_of(repository) == before
+    assert artifacts_of(Plan(load_params(small / "params.yaml"))) == before
     assert own_code.load_function("rewards.short:right_and_short")
 
 

@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, laptop_plan
 from selectimprove.config.loading import load_params
 from selectimprove.config.params import Case
 from selectimprove.config.stages import RlStage
@@ -123,7 +123,7 @@ def assert_adds_models_of_its_own(before: list[str], after: list[str]) -> None:
 
 
 def test_a_setting_of_rl_is_in_keys_of_rl_alone():
-    before, after = names(Plan(PARAMS)), names(Plan(load_params(ROOT / "params.yaml", {"rl": {"loss_type": "grpo"}})))
+    before, after = names(laptop_plan()), names(Plan(load_params(ROOT / "params.yaml", {"rl": {"loss_type": "grpo"}})))
     assert all(before[stage] == after[stage] for stage in ("problems", "demonstrations", "base", "sft", "rft"))
     assert not before["rl"] & after["rl"]
 

@@ -8,7 +8,7 @@ import pytest
 from snakemake.exceptions import WorkflowError
 from snakemake.iocontainers import Wildcards
 
-from conftest import ROOT
+from conftest import ROOT, laptop_plan
 from selectimprove.artifacts.runner import parse
 from selectimprove.config.loading import load_params
 from selectimprove.dag import rules
@@ -17,7 +17,7 @@ from selectimprove.dag.rules import StageRule, audit_publication, experiment_pri
 from selectimprove.dag.table import STAGES
 from selectimprove.reports.publish import publish_exhibit
 
-PLAN = Plan(load_params(ROOT / "params.yaml"))
+PLAN = laptop_plan()
 SMOKE = Plan(load_params(ROOT / "params.yaml", {"scale": "smoke"}))
 RULES = {name: StageRule(PLAN, stage, "python") for name, stage in STAGES.items()}
 ALL = [artifact for of_stage in PLAN.artifacts.values() for artifact in of_stage.values()]

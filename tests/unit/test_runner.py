@@ -15,14 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from conftest import ROOT
+from conftest import laptop_plan
 from selectimprove.artifacts import runner
-from selectimprove.config.loading import load_params
 from selectimprove.config.messages import describe_all
-from selectimprove.dag.plan import Plan
 from selectimprove.types import Strict
 
-PLAN = Plan(load_params(ROOT / "params.yaml"))
+PLAN = laptop_plan()
 PROCESSES = multiprocessing.get_context("fork")
 
 

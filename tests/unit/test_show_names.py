@@ -6,18 +6,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from conftest import ROOT, SEEDS
+from conftest import SEEDS, laptop_plan
 from selectimprove.commands.arguments import find_artifact
 from selectimprove.commands.show import add_arguments, find_models
-from selectimprove.config.loading import load_params
 from selectimprove.dag.plan import Plan
 from selectimprove.errors import ParamsError
 from selectimprove.reports.excerpt import mark_response
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def plan() -> Plan:
-    return Plan(load_params(ROOT / "params.yaml"))
+    return laptop_plan()
 
 
 def options(words: str) -> argparse.Namespace:

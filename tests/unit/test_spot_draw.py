@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, laptop_plan
 from selectimprove.artifacts.provenance import versions
 from selectimprove.config.loading import load_params
 from selectimprove.config.params import Params
@@ -26,7 +26,7 @@ def plan_with(**verify) -> Plan:
     return Plan(params_with(**verify))
 
 
-PLAN = plan_with()
+PLAN = laptop_plan()
 CHECKED = asked_for(PLAN)
 
 

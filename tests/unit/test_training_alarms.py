@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import ROOT
+from conftest import ROOT, laptop_plan
 from selectimprove.analysis.style import ALARMS
 from selectimprove.analysis.training_logs import (
     COLUMNS,
@@ -220,7 +220,7 @@ def test_the_page_tells_alarms_from_the_caption(tmp_path):
 
 def test_bounds_enter_the_keys_of_measures_and_of_nothing_before_them():
     other = PARAMS.model_copy(update={"alarms": BOUNDS.model_copy(update={"kl": 2.0})})
-    before, after = (Plan(params).artifacts for params in (PARAMS, other))
+    before, after = laptop_plan().artifacts, Plan(other).artifacts
     changed = {stage for stage in before if before[stage].keys() != after[stage].keys()}
     assert changed == {"measures", "exhibits"}
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from conftest import ROOT
+from conftest import ROOT, laptop_plan
 from selectimprove.analysis.claims import Claim, ClaimTest, Quantity, quantities, read_claims
 from selectimprove.analysis.claims.judging import Outcome, judge_difference, reach_verdicts
 from selectimprove.analysis.claims.quantities import Labels, measure
@@ -288,8 +288,7 @@ def test_the_cross_entropy_is_that_after_the_last_epoch(tmp_path):
 
 
 def test_the_laptop_scale_runs_every_claim_that_it_can():
-    params = load_params(ROOT / "params.yaml")
-    plan = Plan(params)
+    plan = laptop_plan()
     not_run = {name for name, claim in read_claims().items() if not plan.can_run(claim)}
     assert {name for name in not_run if not name.startswith("table1_")} == set()
     assert len(not_run) == 9
