@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import laptop_plan
+from conftest import ROOT, laptop_plan
+from selectimprove.config.loading import load_params
 from selectimprove.dag.artifact import Artifact
 from selectimprove.dag.forecast import _in_params, explain
 from selectimprove.dag.plan import Plan
